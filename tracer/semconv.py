@@ -1,0 +1,178 @@
+"""The only place an attribute name is spelled.
+
+Sources: OpenTelemetry GenAI semantic conventions (repository semantic-conventions-genai, after semconv 1.42, and the
+older spellings still in stored data); OpenInference semantic conventions 0.1.42; our own names start with `tracehound.`
+and say only what no convention covers (docs/attributes.md).
+"""
+
+from __future__ import annotations
+
+
+class Tracehound:
+    """What our shim and decorators write."""
+
+    KIND = "tracehound.kind"
+    """a value of SpanKind; wins over every other convention"""
+    WORKFLOW = "tracehound.workflow"
+    AGENT = "tracehound.agent"
+    AGENT_ID = "tracehound.agent.id"
+    REASON = "tracehound.reason"
+    """why: the agent was invoked, the handoff made, the decision taken; for a wait: peer, human, rate_limit, lock, timer"""
+    PURPOSE = "tracehound.llm.purpose"
+    COST_USD = "tracehound.llm.cost_usd"
+    """decimal text; a cost the caller knows better than the price table"""
+    TARGET_AGENT = "tracehound.target_agent"
+    TASK_ID = "tracehound.task.id"
+    ATTEMPT = "tracehound.attempt"
+    RETRY_OF = "tracehound.retry_of"
+    FALLBACK_OF = "tracehound.fallback_of"
+    SCOPE_KEY = "tracehound.decision.scope"
+    CHOICE = "tracehound.decision.choice"
+    DECISION_MODE = "tracehound.decision.mode"
+    """"vote" where several choices on one scope are meant"""
+    ACTED_ON = "tracehound.decision.acted_on"
+    """true where the choice was carried out"""
+    RESOLUTION = "tracehound.decision.resolution"
+    """how a clash was settled: last_wins, merged, coordinator"""
+    WAIT_FOR = "tracehound.wait.for"
+    WAIT_MODE = "tracehound.wait.mode"
+    WAIT_DEADLINE_NS = "tracehound.wait.deadline_ns"
+    WAIT_OUTCOME = "tracehound.wait.outcome"
+    """met, timed_out, cancelled"""
+    WAIT_HOLDS = "tracehound.wait.holds"
+    """resources the waiter holds meanwhile"""
+    GUARD = "tracehound.guard"
+    GUARD_LEVEL = "tracehound.guard.level"
+    """warn or stop"""
+    GUARD_LIMIT = "tracehound.guard.limit"
+    GUARD_SPENT = "tracehound.guard.spent"
+    GUARD_UNIT = "tracehound.guard.unit"
+    PROGRESS = "tracehound.progress"
+    USER_VISIBLE = "tracehound.user_visible"
+    STATE_KEY = "tracehound.state.key"
+    VERSION_READ = "tracehound.state.version_read"
+    VERSION_WRITTEN = "tracehound.state.version_written"
+    VERSION_EXPECTED = "tracehound.state.version_expected"
+    CHANGED_PATHS = "tracehound.state.changed_paths"
+    VALUE_BYTES = "tracehound.state.value_bytes"
+    CAS_OUTCOME = "tracehound.state.cas_outcome"
+    MERGE = "tracehound.state.merge"
+    """how concurrent writes combine: overwrite, append, crdt"""
+    ESCALATION_TO = "tracehound.escalation.to"
+    OUTCOME = "tracehound.run.outcome"
+    """a value of RunOutcome, on the run's root span"""
+    OUTCOME_REASON = "tracehound.run.outcome_reason"
+    RUN_ID = "tracehound.run.id"
+    SOURCE_ID = "tracehound.source.id"
+    """id of the run in the file it was imported from"""
+    STEP = "tracehound.step"
+    SYNTHETIC_TIME = "tracehound.time.synthetic"
+    """true where the source has no times; start and end only keep the order"""
+    INPUT = "tracehound.input"
+    OUTPUT = "tracehound.output"
+
+
+class GenAI:
+    """OpenTelemetry GenAI names; tuples list the spellings in use, newest first."""
+
+    OPERATION = "gen_ai.operation.name"
+    PROVIDER = ("gen_ai.provider.name", "gen_ai.system")
+    WORKFLOW_NAME = "gen_ai.workflow.name"
+    AGENT_NAME = "gen_ai.agent.name"
+    AGENT_ID = "gen_ai.agent.id"
+    AGENT_DESCRIPTION = "gen_ai.agent.description"
+    CONVERSATION_ID = "gen_ai.conversation.id"
+    REQUEST_MODEL = "gen_ai.request.model"
+    RESPONSE_MODEL = "gen_ai.response.model"
+    TEMPERATURE = "gen_ai.request.temperature"
+    RESPONSE_ID = "gen_ai.response.id"
+    FINISH_REASONS = "gen_ai.response.finish_reasons"
+    TIME_TO_FIRST_CHUNK_S = "gen_ai.response.time_to_first_chunk"
+    INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
+    OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+    CACHED_TOKENS = (
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.details.cache_read_tokens",
+    )
+    CACHE_WRITE_TOKENS = (
+        "gen_ai.usage.cache_write.input_tokens",
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "gen_ai.usage.details.cache_write_tokens",
+    )
+    REASONING_TOKENS = (
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.usage.reasoning_tokens",
+        "gen_ai.usage.details.reasoning_tokens",
+    )
+    INPUT_MESSAGES = "gen_ai.input.messages"
+    OUTPUT_MESSAGES = "gen_ai.output.messages"
+    SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+    TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+    TOOL_NAME = "gen_ai.tool.name"
+    TOOL_CALL_ID = "gen_ai.tool.call.id"
+    TOOL_ARGUMENTS = ("gen_ai.tool.call.arguments", "tool_arguments")
+    TOOL_RESULT = ("gen_ai.tool.call.result", "tool_response")
+    RETRIEVAL_QUERY = "gen_ai.retrieval.query.text"
+    RETRIEVAL_DOCUMENTS = "gen_ai.retrieval.documents"
+    PROMPT_NAME = "gen_ai.prompt.name"
+    PROMPT_VERSION = "gen_ai.prompt.version"
+    EVENT_DETAILS = "gen_ai.client.inference.operation.details"
+    EVENT_CHOICE = "gen_ai.choice"
+    EVENT_MESSAGE_SUFFIX = ".message"
+    """old per-message events: gen_ai.system.message, gen_ai.user.message, gen_ai.assistant.message, gen_ai.tool.message"""
+
+
+class OpenInference:
+    KIND = "openinference.span.kind"
+    MODEL = "llm.model_name"
+    REQUEST_MODEL = "llm.request.model_name"
+    RESPONSE_MODEL = "llm.response.model_name"
+    PROVIDER = "llm.provider"
+    SYSTEM = "llm.system"
+    INVOCATION_PARAMETERS = "llm.invocation_parameters"
+    FINISH_REASON = "llm.finish_reason"
+    INPUT_TOKENS = "llm.token_count.prompt"
+    OUTPUT_TOKENS = "llm.token_count.completion"
+    CACHED_TOKENS = "llm.token_count.prompt_details.cache_read"
+    CACHE_WRITE_TOKENS = "llm.token_count.prompt_details.cache_write"
+    REASONING_TOKENS = "llm.token_count.completion_details.reasoning"
+    COST_TOTAL = "llm.cost.total"
+    INPUT_MESSAGES = "llm.input_messages"
+    OUTPUT_MESSAGES = "llm.output_messages"
+    PROMPTS = "llm.prompts"
+    INPUT_VALUE = "input.value"
+    INPUT_MIME = "input.mime_type"
+    OUTPUT_VALUE = "output.value"
+    OUTPUT_MIME = "output.mime_type"
+    METADATA = "metadata"
+    SESSION_ID = "session.id"
+    USER_ID = "user.id"
+    TAGS = "tag.tags"
+    TOOL_NAME = "tool.name"
+    TOOL_ID = "tool.id"
+    TOOL_PARAMETERS = "tool.parameters"
+    AGENT_NAME = "agent.name"
+    NODE_ID = "graph.node.id"
+    NODE_NAME = "graph.node.name"
+    NODE_PARENT_ID = "graph.node.parent_id"
+    PROMPT_TEMPLATE_VERSION = "llm.prompt_template.version"
+
+
+class Resource:
+    SERVICE_NAME = "service.name"
+    SERVICE_VERSION = "service.version"
+    ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
+    PROCESS_PID = "process.pid"
+    RELEASE = "tracehound.release"
+
+
+class Common:
+    ERROR_TYPE = "error.type"
+    EXCEPTION_EVENT = "exception"
+    EXCEPTION_TYPE = "exception.type"
+    EXCEPTION_MESSAGE = "exception.message"
+    USER_ID = ("user.id", "enduser.id")
+    SESSION_ID = "session.id"
+    TAGS = "tag.tags"
