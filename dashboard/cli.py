@@ -1,5 +1,65 @@
-"""The command line."""
+"""The command line: finds the command, runs it, and turns errors into a sentence and an exit code.
+
+Exit codes: 0 fine; 1 only where `--fail-on` was given and met; 2 bad usage or bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from dashboard.commands import COMMANDS
+from tracer.errors import TracehoundError
+
+EXIT_BAD_INPUT = 2
 
 
-def main() -> int:
-    return 0
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser with one sub-parser per entry of `COMMANDS`.
+
+    Only the `chosen` command declares its arguments: doing so imports its module, and `--help` must stay quick.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tracehound",
+        description="Trace, explain and prevent the failures of multi-agent LLM systems.",
+        epilog="Start with `tracehound demo`.",
+    )
+    parser.add_argument("--version", action="version", version=f"tracehound {version('tracehound')}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        if command.name == chosen:
+            command.add_arguments(sub)
+            sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+            sub.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    args = build_parser(chosen).parse_args(words)
+    try:
+        return args.run(args)
+    except TracehoundError as error:
+        if args.debug:
+            raise
+        print(f"tracehound {args.command}: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"Hint: {error.hint}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); point stdout elsewhere so that the exit flush stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

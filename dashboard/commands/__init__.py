@@ -1,0 +1,41 @@
+"""The commands, in the order `tracehound --help` shows them. One file and one line here each."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A sub-command; its module is imported only when it runs, so that `--help` stays quick."""
+
+    name: str
+    help: str
+    module: str
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Let the command's module declare its arguments."""
+        self._function("add_arguments")(parser)
+
+    def run(self, args: Namespace) -> int:
+        """Run the command; returns the exit code."""
+        return self._function("run")(args)
+
+    def _function(self, name: str) -> Callable[..., int]:
+        return getattr(import_module(f"dashboard.commands.{self.module}"), name)
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("demo", "run the bundled incidents, explain them and open the dashboard", "demo"),
+    Command("import", "read traces that other tools or frameworks wrote", "import_"),
+    Command("traces", "list runs", "traces"),
+    Command("show", "draw one run as a tree in the terminal", "show"),
+    Command("metrics", "numbers per agent, workflow and coordination", "metrics"),
+    Command("analyze", "find what went wrong, with evidence", "analyze"),
+    Command("report", "write a post-mortem of one run (HTML, Markdown or JSON)", "report"),
+    Command("mark", "record a person's verdict on a run", "mark"),
+    Command("dashboard", "serve the dashboard", "dashboard"),
+    Command("sql", "ask the store a read-only SQL question", "sql"),
+)
