@@ -1,0 +1,57 @@
+"""Asks every question of the frames: `analyse(frames) -> Analysis`. A detector that crashes is recorded, never hidden."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analyzers.detectors import DETECTORS, Detector
+from analyzers.finding import DetectorFailure, Finding, Skipped, by_importance
+from analyzers.frames import Frames
+from analyzers.waste import charge_once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """Everything an analysis said, in a fixed order."""
+
+    findings: tuple[Finding, ...]
+    """about single runs"""
+    fleet: tuple[Finding, ...]
+    """about many runs of a workflow"""
+    skipped: tuple[Skipped, ...]
+    failures: tuple[DetectorFailure, ...]
+
+    def of(self, trace_id: str) -> tuple[Finding, ...]:
+        """The findings about one run, most important first."""
+        return tuple(finding for finding in self.findings if finding.trace_id == trace_id)
+
+
+def analyse(frames: Frames, detectors: Sequence[Detector] = DETECTORS) -> Analysis:
+    """Ask all `detectors`; the same frames in any row order give the same analysis."""
+    findings: list[Finding] = []
+    fleet: list[Finding] = []
+    skipped: list[Skipped] = []
+    failures: list[DetectorFailure] = []
+    for detector in detectors:
+        try:
+            answers = detector.find(frames)
+        except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
+            failures.append(
+                DetectorFailure(
+                    detector=detector.name, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()
+                )
+            )
+            continue
+        for answer in answers:
+            if isinstance(answer, Skipped):
+                skipped.append(answer)
+            else:
+                (fleet if detector.scope == "fleet" else findings).append(answer)
+    return Analysis(
+        findings=tuple(sorted(charge_once(findings, frames), key=by_importance)),
+        fleet=tuple(sorted(fleet, key=by_importance)),
+        skipped=tuple(sorted(skipped, key=lambda s: (s.detector, s.trace_id or "", s.reason))),
+        failures=tuple(failures),
+    )
