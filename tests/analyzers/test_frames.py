@@ -25,7 +25,7 @@ def test_schemas_are_those_of_the_database() -> None:
         "links": LINK_SCHEMA,
         "traces": TRACE_SCHEMA,
     }.items():
-        stored = connection.execute(f"SELECT * FROM {table} LIMIT 0").pl().schema
+        stored = pl.DataFrame(connection.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table()).schema
         assert schema == stored, table
 
 
