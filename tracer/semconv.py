@@ -133,6 +133,7 @@ class OpenInference:
     SYSTEM = "llm.system"
     INVOCATION_PARAMETERS = "llm.invocation_parameters"
     FINISH_REASON = "llm.finish_reason"
+    EMBEDDING_MODEL = "embedding.model_name"
     INPUT_TOKENS = "llm.token_count.prompt"
     OUTPUT_TOKENS = "llm.token_count.completion"
     CACHED_TOKENS = "llm.token_count.prompt_details.cache_read"
@@ -153,6 +154,8 @@ class OpenInference:
     TOOL_NAME = "tool.name"
     TOOL_ID = "tool.id"
     TOOL_PARAMETERS = "tool.parameters"
+    TOOL_CALL_ID = "tool_call.id"
+    FIRST_TOKEN_EVENT = "First Token Stream Event"
     AGENT_NAME = "agent.name"
     NODE_ID = "graph.node.id"
     NODE_NAME = "graph.node.name"
@@ -176,3 +179,63 @@ class Common:
     USER_ID = ("user.id", "enduser.id")
     SESSION_ID = "session.id"
     TAGS = "tag.tags"
+
+
+class OpenLLMetry:
+    """Traceloop's own names, beside the gen_ai.* ones it also writes."""
+
+    KIND = "traceloop.span.kind"
+    WORKFLOW_NAME = "traceloop.workflow.name"
+    ENTITY_NAME = "traceloop.entity.name"
+    ENTITY_INPUT = "traceloop.entity.input"
+    ENTITY_OUTPUT = "traceloop.entity.output"
+    SESSION_ID = (
+        "traceloop.association.properties.session_id",
+        "traceloop.association.properties.thread_id",
+    )
+    USER_ID = "traceloop.association.properties.user_id"
+    AGENT_ROLE = "crewai.agent.role"
+    HANDOFF_FROM = "gen_ai.handoff.from_agent"
+    HANDOFF_TO = "gen_ai.handoff.to_agent"
+    PROMPTS = "gen_ai.prompt"
+    """flattened, old: gen_ai.prompt.N.role"""
+    COMPLETIONS = "gen_ai.completion"
+
+
+class PydanticAI:
+    AGENT_NAME = "agent_name"
+    MODEL_NAME = "model_name"
+    FINAL_RESULT = "final_result"
+    ALL_MESSAGES = "pydantic_ai.all_messages"
+    OLD_ALL_MESSAGES = "all_messages_events"
+    EVENTS = "events"
+    """version 1: the messages of an LLM call as a JSON list of events"""
+    COST = "operation.cost"
+    RETRY_ATTEMPT = "pydantic_ai.tool.retry.attempt"
+    SPAN_TYPE = "logfire.span_type"
+    """pending_span for the zero-length span sent at a start"""
+
+
+class LangGraph:
+    """Keys inside OpenInference's `metadata` JSON."""
+
+    CHECKPOINT_NS = "langgraph_checkpoint_ns"
+    NODE = "langgraph_node"
+    HANDOFF_DESTINATION = "__handoff_destination"
+
+
+class AutoGen:
+    """The messaging of autogen-core."""
+
+    OPERATION = "messaging.operation"
+    SENDER_TYPE = "sender_agent_type"
+    RECIPIENT_TYPE = "recipient_agent_type"
+    RECIPIENT_CLASS = "recipient_agent_class"
+    PARTICIPANTS = "participant_names"
+
+
+class Stored:
+    """Names under which a raw span's own facts stand among its attributes."""
+
+    SCOPE = "otel.scope.name"
+    RESOURCE = "otel.resource"
