@@ -1,0 +1,440 @@
+"""Does this run go round in circles? One streaming core for the live guard, the offline detector and the back-test.
+
+An *iteration* closes whenever a symbol (agent, kind, name) occurs again in its lane. It counts as *no progress* unless
+it brought something new: an item the symbol was never called with, a changed tool result, an unseen state, an explicit
+mark, or enough words never seen in the lane. What is measured is novelty, not similarity and not periodicity: a map
+over forty documents is perfectly periodic and healthy; a quarrel in ever new words is neither equal nor periodic.
+
+    lane      R  a  R  a  R  x  a  R  a          R = Researcher asks, a = Analyst asks back, x = something else
+    closes          1  1  2     2  3  3          each occurrence after the first closes an iteration of its symbol
+    evidence       +1 +1 +1    +1 -1.25          one-sided CUSUM per symbol: warn at 3, critical at 5
+
+Three signals: `no_progress` (above), `reask` (the same request again whatever was answered), `same_error` (one tool
+fails the same way whatever its arguments). Cost: O(tokens) per event. Memory: bounded, the oldest is forgotten first.
+Source: notes on re-occurrence anchors and novelty CUSUM; Page's CUSUM (1954); survey of shipped loop breakers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .memory import Lane, Request, Symbol, SymbolMemory, Totals
+from .novelty import EMPTY, Reading, argument_items, mask_error, quoted_items, read
+from .words import COMMON
+
+EventKind = Literal["message", "handoff", "agent", "llm", "tool", "decision", "state", "wait", "mark"]
+Signal = Literal["no_progress", "reask", "same_error"]
+Level = Literal["warning", "critical"]
+
+SPEECH: frozenset[str] = frozenset({"message", "handoff", "agent", "llm"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing an agent did. Events of a lane are fed in causal order."""
+
+    id: str
+    lane: str = ""
+    """causal branch: events of one lane happen one after the other"""
+    agent: str
+    kind: EventKind
+    name: str = ""
+    """tool, receiver, purpose, state key or decision scope"""
+    text: str = ""
+    """what was said, answered or written"""
+    args: str = ""
+    args_hash: str | None = None
+    """stands for `args` where texts are not recorded"""
+    result_hash: str | None = None
+    """stands for `text` where texts are not recorded"""
+    task_id: str | None = None
+    error: str | None = None
+    progress: bool = False
+    """an explicit mark that the work got further"""
+    waited: bool = False
+    """time passed on purpose before this event: a poll, not a hot loop"""
+    mechanical: bool = False
+    """an automatic retry of one call; retry storms are another question"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopThresholds:
+    """Where each number comes from is said beside it; [M] = measured on synthetic and real runs."""
+
+    warn: float = 3.0
+    """no-progress iterations: a healthy iteration is progress-free with p of about .15, three in a row have .3 %"""
+    critical: float = 5.0
+    """five in a row have .008 %; shipped breakers use 3 to 5"""
+    credit: float = 1.25
+    """evidence an iteration with progress takes back: a bit more than one without gives [M]"""
+    poll_weight: float = 0.2
+    """evidence of an iteration that waits: instructed polling is the classic false alarm"""
+    max_period: int = 64
+    """events; a symbol that was away longer starts afresh"""
+    word_ratio: float = 0.25
+    """share of new words that counts as progress; results barely move between .15 and .35 [M]"""
+    hard_ratio: float = 0.20
+    """share of new identifiers that counts as progress; same plateau [M]"""
+    min_words: int = 12
+    """denominators never fall below this, so that three new words in a short turn are progress"""
+    min_hard: int = 4
+    reask_overlap: float = 0.75
+    """share of informative tokens two requests have in common [M]"""
+    reask_warn: int = 4
+    reask_critical: int = 6
+    """as OpenHands' same action and observation (4); doubled distance for the stop"""
+    error_warn: int = 3
+    """same tool, same masked error, whatever the arguments: OpenHands stops at 3"""
+    error_critical: int = 5
+    slot_words: int = 4
+    """a template counts as filled anew where at most this many tokens are fresh"""
+    template_overlap: float = 0.6
+    """share of tokens kept from the text before, to be the same template or the same artefact"""
+    max_lanes: int = 1_024
+    max_symbols: int = 2_048
+    """per lane"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iteration:
+    """One closed iteration, as the core judged it."""
+
+    lane: str
+    symbol: Symbol
+    start: int
+    end: int
+    """indices of the two occurrences in the lane"""
+    new_items: int
+    new_words: int
+    words: int
+    progress: int
+    """explicit marks, new arguments, changed results, unseen states, filled slots"""
+    polled: bool
+    stale: bool | None
+    """True: no progress; None: nothing recorded to judge by"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A signal that crossed a threshold, once per level."""
+
+    signal: Signal
+    level: Level
+    lane: str
+    symbol: Symbol
+    start: int
+    at: int
+    """indices in the lane of the first occurrence that counts and of the event that raised the alarm"""
+    start_id: str
+    event_id: str
+    count: int
+    """occurrences so far, the first included"""
+    score: float
+    novelty: float | None = None
+    """share of new words in the last iteration"""
+    occurrences: tuple[int, ...] = ()
+    """indices in the lane, for `reask` and `same_error`"""
+
+
+@dataclass(slots=True)
+class LoopCore:
+    """Feed events one by one; alarms come back as they are raised. One instance per process or per analysis."""
+
+    thresholds: LoopThresholds = field(default_factory=LoopThresholds)
+    common: frozenset[str] = COMMON
+    """stems that carry no information"""
+    on_iteration: Callable[[Iteration], None] | None = None
+    _lanes: OrderedDict[str, Lane] = field(default_factory=OrderedDict[str, Lane])
+
+    def feed(self, event: Event) -> list[Alarm]:
+        """Take one event in; O(tokens of the event)."""
+        lane = self._lane(event.lane)
+        symbol = (event.agent, event.kind, event.name)
+        at = lane.count
+        lane.count += 1
+        memory = lane.symbol(symbol, self.thresholds.max_symbols)
+        said = read(event.text)
+        gain, asked = self._gain(lane, memory, event, symbol, said)
+        lane.totals = lane.totals.plus(gain)
+        alarms: list[Alarm] = []
+        if event.error is not None or event.kind == "tool":
+            self._same_error(lane, memory, event, symbol, at, alarms)
+        if event.kind in ("mark", "wait") or (event.kind == "message" and len(said.sequence) < 3 and not event.args):
+            return alarms  # closing chatter ("TERMINATE", an empty turn) and waits carry no iteration of their own
+        self._close(lane, memory, event, symbol, at, alarms)
+        if event.kind == "handoff" and event.name:
+            coarse = (event.agent, event.kind, "*")  # one agent handing off to anybody
+            self._close(lane, lane.symbol(coarse, self.thresholds.max_symbols), event, coarse, at, alarms)
+        self._reask(lane, memory, event, symbol, asked, at, alarms)
+        return alarms
+
+    def forget(self, lane: str) -> None:
+        """Drop a finished lane's memory."""
+        self._lanes.pop(lane, None)
+
+    def _lane(self, name: str) -> Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane()
+            if len(self._lanes) > self.thresholds.max_lanes:
+                self._lanes.popitem(last=False)
+        else:
+            self._lanes.move_to_end(name)
+        return lane
+
+    def _gain(
+        self, lane: Lane, memory: SymbolMemory, event: Event, symbol: Symbol, said: Reading
+    ) -> tuple[Totals, Reading]:
+        """What the event adds to the lane's totals, and the whole request as read."""
+        given = read(event.args)
+        asked = said if not event.args else Reading(said.hard | given.hard, said.words | given.words, given.sequence)
+        marks = int(event.progress)
+        if event.kind == "state":
+            # A state that holds only what was said already (a growing message list) is no news.
+            marks += self._new_state(lane, memory, event, said)
+            return Totals(progress=marks, judged=1, marks=int(event.progress)), asked
+        items = set(argument_items(event.args))
+        if event.task_id:
+            items.add(f"task={event.task_id}")
+        if event.kind in SPEECH and len(event.text) < 200:
+            items |= quoted_items(event.text)
+        if event.args_hash is not None and not event.args:
+            items.add(event.args_hash)
+        if memory.items.add_new(items):
+            marks += event.error is None  # a fresh argument that only fails again brings nothing
+        if event.kind == "tool":
+            marks += self._new_result(memory, event, said)
+        elif event.kind in SPEECH and event.text:
+            if lane.is_echo(said, symbol):
+                said = EMPTY  # the receiver's task repeats what the sender said: one statement, two spans
+            else:
+                marks += self._new_filler(memory, said)
+        hard = said.hard | given.hard
+        words = (said.words | given.words) - self.common
+        new_hard = lane.seen.add_new(hard)
+        new_words = lane.seen.add_new(words)
+        judged = bool(event.text or event.args or items or event.result_hash or event.error or event.progress)
+        return (
+            Totals(
+                new_hard=new_hard,
+                hard=len(hard),
+                new_words=new_words,
+                words=len(words),
+                progress=marks,
+                waits=int(event.waited or event.kind == "wait"),
+                speech=int(event.kind in SPEECH),
+                judged=int(judged),
+                marks=int(event.progress),
+            ),
+            asked,
+        )
+
+    def _new_state(self, lane: Lane, memory: SymbolMemory, event: Event, said: Reading) -> int:
+        if not event.text:
+            return memory.results.add_new((event.result_hash,)) if event.result_hash is not None else 0
+        fresh = memory.own.fresh(said.hard | said.words)
+        memory.own.add_new(fresh)
+        unsaid = lane.seen.fresh(fresh) - self.common
+        return int(any(not token.isalpha() for token in unsaid) or len(unsaid) >= 3)
+
+    def _new_result(self, memory: SymbolMemory, event: Event, said: Reading) -> int:
+        """1 where the tool answered something it has not answered before; wording alone does not count."""
+        if event.error is not None:
+            return 0
+        if not event.text:
+            if event.result_hash is None:
+                return 0
+            return int(memory.results.add_new((event.result_hash,)) > 0)
+        first = not memory.results
+        if not memory.results.add_new((str(said.fingerprint),)):
+            return 0
+        fresh = memory.own.fresh(said.hard | said.words) - self.common
+        memory.own.add_new(fresh)
+        new_words = sum(token not in said.hard for token in fresh)
+        return int(first or len(fresh) > new_words or new_words >= self.thresholds.word_ratio * max(len(said.words), 4))
+
+    def _new_filler(self, memory: SymbolMemory, said: Reading) -> int:
+        """1 where the text is the one before with something new in it: a filled slot, a shorter list, a longer draft."""
+        t = self.thresholds
+        now, before = frozenset(said.sequence), memory.tokens
+        added, gone, kept = len(now - before), len(before - now), len(now & before)
+        fresh = memory.own.fresh(now)
+        memory.own.add_new(now)
+        new_lines = memory.revise(said.sequence)
+        memory.tokens = now
+        previous, memory.sequence = memory.sequence, said.sequence[:40]
+        if not before:
+            return 0
+        if len(now) > 8 and added <= 2 and gone > added and gone <= len(now):
+            return 1  # a work list getting shorter
+        if not fresh:
+            return 0
+        if len(now) <= 40:
+            same_template = kept >= t.template_overlap * len(now | before)
+            if not same_template and len(said.sequence) == len(previous) <= 8:
+                same = sum(a == b for a, b in zip(said.sequence, previous, strict=True))
+                same_template = same >= len(previous) - 2 and 2 * same >= len(previous)  # "review Anna", "review Ben"
+            return int(same_template and len(fresh) <= t.slot_words)
+        shingles_kept, shingles_new = new_lines
+        return int(shingles_kept >= t.template_overlap * (shingles_kept + shingles_new) and len(fresh) >= 2)
+
+    def _close(
+        self, lane: Lane, memory: SymbolMemory, event: Event, symbol: Symbol, at: int, alarms: list[Alarm]
+    ) -> None:
+        """`symbol` occurs again: judge what lies between, and move its evidence."""
+        t = self.thresholds
+        last, then = memory.last, memory.totals
+        last_id, memory.last, memory.last_id, memory.totals = memory.last_id, at, event.id, lane.totals
+        if last is None:
+            return
+        if at - last > t.max_period:
+            memory.reset()
+            return
+        d = lane.totals.minus(then)
+        word_ratio = d.new_words / max(d.words, t.min_words)
+        hard_ratio = d.new_hard / max(d.hard, t.min_hard)
+        stale: bool | None = None
+        if d.judged:
+            stale = d.progress <= 0 and word_ratio < t.word_ratio and hard_ratio < t.hard_ratio
+        if self.on_iteration is not None:
+            self.on_iteration(
+                Iteration(
+                    lane=event.lane,
+                    symbol=symbol,
+                    start=last,
+                    end=at,
+                    new_items=d.new_hard,
+                    new_words=d.new_words,
+                    words=d.words,
+                    progress=d.progress,
+                    polled=d.waits > 0,
+                    stale=stale,
+                )
+            )
+        if stale is None:
+            return
+        if not stale:
+            memory.score = max(0.0, memory.score - t.credit)
+        else:
+            if memory.score == 0.0:
+                memory.start, memory.start_id, memory.rounds = last, last_id, 1
+            # Waiting for somebody else is what polls are for; without a word spoken they cost next to nothing.
+            memory.score += 1.0 if not d.waits else t.poll_weight if d.speech else 0.0
+        memory.rounds += 1
+        reached = 2 if memory.score >= t.critical else 1 if memory.score >= t.warn else 0
+        if reached > memory.level:
+            alarms.append(
+                Alarm(
+                    signal="no_progress",
+                    level="critical" if reached == 2 else "warning",
+                    lane=event.lane,
+                    symbol=symbol,
+                    start=memory.start,
+                    at=at,
+                    start_id=memory.start_id,
+                    event_id=event.id,
+                    count=memory.rounds,
+                    score=memory.score,
+                    novelty=round(word_ratio, 3),
+                )
+            )
+        if reached or memory.score == 0.0:
+            memory.level = reached
+
+    def _reask(
+        self,
+        lane: Lane,
+        memory: SymbolMemory,
+        event: Event,
+        symbol: Symbol,
+        asked: Reading,
+        at: int,
+        alarms: list[Alarm],
+    ) -> None:
+        """The same request again, whatever came back; model outputs and tool calls must be identical to count."""
+        t = self.thresholds
+        strict = event.kind in ("llm", "tool")
+        if event.kind not in SPEECH and event.kind != "tool":
+            return
+        if event.mechanical or event.waited or len(asked.sequence) < (1 if event.kind == "tool" else 5):
+            return
+        key = (asked.sequence, event.args_hash if not event.args else None)
+        tokens = asked.words | asked.hard
+        if len(tokens) < 4:
+            tokens = frozenset(asked.sequence)
+        found: Request | None = None
+        for earlier in memory.requests:
+            if strict:
+                same = earlier.key == key
+            else:
+                shared = len(tokens & earlier.tokens)
+                same = shared >= t.reask_overlap * min(len(tokens), len(earlier.tokens)) and asked.hard <= earlier.hard
+            if same:
+                found = earlier
+        if found is None:
+            memory.remember(Request(key, tokens, asked.hard, [at], [event.id], lane.totals))
+            return
+        if lane.totals.progress > found.totals.progress:  # something real happened in between: start again
+            found.at[:], found.ids[:] = [at], [event.id]
+        else:
+            found.at.append(at)
+            found.ids.append(event.id)
+        found.totals = lane.totals
+        self._count(event, symbol, "reask", found, t.reask_warn, t.reask_critical, alarms)
+
+    def _same_error(
+        self, lane: Lane, memory: SymbolMemory, event: Event, symbol: Symbol, at: int, alarms: list[Alarm]
+    ) -> None:
+        """One tool failing the same way whatever it is given; a success, another error or a mark starts again."""
+        t = self.thresholds
+        if event.error is None:
+            memory.failure = None
+            return
+        if event.mechanical or event.waited:
+            return
+        mask = mask_error(event.error, event.args)
+        failure = memory.failure
+        if failure is None or failure.key != mask or lane.totals.marks > failure.totals.marks:
+            memory.failure = Request(mask, frozenset(), frozenset(), [at], [event.id], lane.totals)
+            return
+        failure.totals = lane.totals
+        failure.at.append(at)
+        failure.ids.append(event.id)
+        self._count(event, symbol, "same_error", failure, t.error_warn, t.error_critical, alarms)
+
+    def _count(
+        self,
+        event: Event,
+        symbol: Symbol,
+        signal: Signal,
+        request: Request,
+        warn: int,
+        critical: int,
+        alarms: list[Alarm],
+    ) -> None:
+        count = len(request.at)
+        if count not in (warn, critical):
+            return
+        alarms.append(
+            Alarm(
+                signal=signal,
+                level="warning" if count == warn else "critical",
+                lane=event.lane,
+                symbol=symbol,
+                start=request.at[0],
+                at=request.at[-1],
+                start_id=request.ids[0],
+                event_id=event.id,
+                count=count,
+                score=float(count),
+                occurrences=tuple(request.at),
+            )
+        )
+
+
+def replay(events: Iterable[Event], core: LoopCore) -> list[Alarm]:
+    """All alarms of a recorded stream, in order: what a live guard would have raised."""
+    return [alarm for event in events for alarm in core.feed(event)]

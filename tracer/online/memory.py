@@ -1,0 +1,180 @@
+"""What the loop core remembers of a lane: bounded sets, running totals, one memory per symbol."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .novelty import Reading
+
+Symbol = tuple[str, str, str]
+"""(agent, kind, name)"""
+
+MAX_SEEN = 50_000
+"""tokens a lane remembers: about 4 MB; the oldest half is forgotten first"""
+MAX_OWN = 5_000
+"""tokens or shingles one symbol remembers"""
+MAX_REQUESTS = 6
+"""requests of a symbol a new one is compared with"""
+MAX_KEPT = 500
+"""occurrences listed for one repeated request or error"""
+ECHO_WINDOW = 4
+"""events back in which the same text under another symbol is an echo of one statement"""
+SHINGLE = 3
+"""tokens; three in a row survive an edit elsewhere, and a paraphrase rarely keeps them"""
+
+
+class Recent:
+    """A set of strings that forgets the oldest half of its members when it is full."""
+
+    __slots__ = ("_limit", "_members")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._members: dict[str, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def fresh(self, tokens: Iterable[str]) -> set[str]:
+        """Those of `tokens` that are not members."""
+        members = self._members
+        return {token for token in tokens if token not in members}
+
+    def add_new(self, tokens: Iterable[str]) -> int:
+        """Add `tokens`; how many were new."""
+        members = self._members
+        before = len(members)
+        for token in tokens:
+            if token not in members:
+                members[token] = None
+        added = len(members) - before
+        if len(members) > self._limit:
+            for token in list(members)[: len(members) // 2]:
+                del members[token]
+        return added
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Running sums over a lane; the difference of two is what happened between two events."""
+
+    new_hard: int = 0
+    hard: int = 0
+    new_words: int = 0
+    words: int = 0
+    progress: int = 0
+    waits: int = 0
+    speech: int = 0
+    judged: int = 0
+    marks: int = 0
+    """explicit ones; `progress` counts derived progress too"""
+
+    def plus(self, other: Totals) -> Totals:
+        return Totals(
+            self.new_hard + other.new_hard,
+            self.hard + other.hard,
+            self.new_words + other.new_words,
+            self.words + other.words,
+            self.progress + other.progress,
+            self.waits + other.waits,
+            self.speech + other.speech,
+            self.judged + other.judged,
+            self.marks + other.marks,
+        )
+
+    def minus(self, other: Totals) -> Totals:
+        return Totals(
+            self.new_hard - other.new_hard,
+            self.hard - other.hard,
+            self.new_words - other.new_words,
+            self.words - other.words,
+            self.progress - other.progress,
+            self.waits - other.waits,
+            self.speech - other.speech,
+            self.judged - other.judged,
+            self.marks - other.marks,
+        )
+
+
+@dataclass(slots=True)
+class Request:
+    """A request or an error that may come again."""
+
+    key: Any
+    tokens: frozenset[str]
+    hard: frozenset[str]
+    at: list[int]
+    ids: list[str]
+    totals: Totals
+    """the lane's totals at the last occurrence"""
+
+
+@dataclass(slots=True)
+class SymbolMemory:
+    """What one symbol did so far in its lane."""
+
+    last: int | None = None
+    last_id: str = ""
+    totals: Totals = Totals()
+    score: float = 0.0
+    level: int = 0
+    start: int = 0
+    start_id: str = ""
+    rounds: int = 0
+    items: Recent = field(default_factory=lambda: Recent(MAX_OWN))
+    own: Recent = field(default_factory=lambda: Recent(MAX_OWN))
+    """tokens of its texts or results"""
+    results: Recent = field(default_factory=lambda: Recent(MAX_OWN))
+    shingles: Recent = field(default_factory=lambda: Recent(MAX_OWN))
+    tokens: frozenset[str] = frozenset()
+    """of its text before this one"""
+    sequence: tuple[str, ...] = ()
+    requests: deque[Request] = field(default_factory=lambda: deque[Request](maxlen=MAX_REQUESTS))
+    failure: Request | None = None
+
+    def reset(self) -> None:
+        """Forget the evidence: the symbol was away for too long."""
+        self.score, self.level, self.rounds = 0.0, 0, 0
+
+    def revise(self, sequence: tuple[str, ...]) -> tuple[int, int]:
+        """(kept, new): shingles of the text this symbol has written before, and those it has not."""
+        shingles = {" ".join(sequence[i : i + SHINGLE]) for i in range(len(sequence) - SHINGLE + 1)}
+        new = self.shingles.add_new(shingles)
+        return len(shingles) - new, new
+
+    def remember(self, request: Request) -> None:
+        self.requests.append(request)
+
+
+@dataclass(slots=True)
+class Lane:
+    """One causal branch."""
+
+    count: int = 0
+    totals: Totals = Totals()
+    seen: Recent = field(default_factory=lambda: Recent(MAX_SEEN))
+    symbols: OrderedDict[Symbol, SymbolMemory] = field(default_factory=OrderedDict[Symbol, SymbolMemory])
+    echoes: deque[tuple[int, Symbol]] = field(default_factory=lambda: deque[tuple[int, Symbol]](maxlen=ECHO_WINDOW))
+
+    def symbol(self, symbol: Symbol, limit: int) -> SymbolMemory:
+        memory = self.symbols.get(symbol)
+        if memory is None:
+            memory = self.symbols[symbol] = SymbolMemory()
+            if len(self.symbols) > limit:
+                self.symbols.popitem(last=False)
+        else:
+            self.symbols.move_to_end(symbol)
+        return memory
+
+    def is_echo(self, said: Reading, symbol: Symbol) -> bool:
+        """True where another symbol said just this a moment ago; remembers the text either way."""
+        text = said.fingerprint
+        echo = any(t == text and s != symbol for t, s in self.echoes) and len(said.sequence) > 0
+        self.echoes.append((text, symbol))
+        return echo
