@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from pathlib import Path
 
 from tracer.errors import BadInput, TracehoundError
@@ -134,8 +135,14 @@ def stop(server: subprocess.Popen[bytes], *, timeout_s: float = 5.0) -> None:
             server.wait()
 
 
-def serve(store: str | Path, *, host: str = LOOPBACK, port: int = DEFAULT_PORT) -> int:
+def serve(
+    store: str | Path, *, host: str = LOOPBACK, port: int = DEFAULT_PORT, path: str = "", open_browser: bool = False
+) -> int:
     """Serve `store` until interrupted; the body of `tracehound dashboard`. Returns the exit code.
+
+    Args:
+        path: page and query to open first, such as `trace?trace=3f9a`.
+        open_browser: open a window once the server answers; harmless where there is none.
 
     Raises:
         BadInput: the port is taken. DashboardFailed: the server did not come up.
@@ -144,7 +151,9 @@ def serve(store: str | Path, *, host: str = LOOPBACK, port: int = DEFAULT_PORT) 
     url = base_url(host, port)
     try:
         wait_until_ready(server, url)
-        print(f"Dashboard: {url}  (store {store}; Ctrl-C ends it)", file=sys.stderr)
+        print(f"Dashboard: {url}/{path}  (store {store}; Ctrl-C ends it)", file=sys.stderr)
+        if open_browser:
+            webbrowser.open(f"{url}/{path}")
         return server.wait()
     except KeyboardInterrupt:
         return 0

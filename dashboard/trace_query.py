@@ -17,6 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import duckdb
+import polars as pl
+
+from analyzers.detectors import DETECTORS
+from analyzers.finding import Finding
+from analyzers.frames import Frames
+from tracer.clock import SystemClock
 from tracer.errors import BadInput, UnknownName
 from tracer.model import RunOutcome
 
@@ -76,11 +83,12 @@ class Condition:
     parameters: tuple[Any, ...]
 
 
-def parse(text: str, *, finding_kinds: Iterable[str] = ()) -> TraceQuery:
+def parse_query(text: str, *, finding_kinds: Iterable[str] | None = None) -> TraceQuery:
     """Read the query box.
 
     Args:
-        finding_kinds: the kinds there are; with them, `finding:lop` is answered with "did you mean 'loop'?".
+        finding_kinds: the kinds there are, so that `finding:lop` is answered with "did you mean 'loop'?"; by default
+            those of `analyzers.detectors.DETECTORS`.
 
     Raises:
         BadInput: a term cannot be read, or a value does not fit its field.
@@ -88,7 +96,7 @@ def parse(text: str, *, finding_kinds: Iterable[str] = ()) -> TraceQuery:
     """
     terms: list[Term] = []
     position = 0
-    kinds = tuple(finding_kinds)
+    kinds = tuple(detector.name for detector in DETECTORS) if finding_kinds is None else tuple(finding_kinds)
     while position < len(text):
         space = _SPACE.match(text, position)
         if space:
@@ -144,6 +152,30 @@ def condition(query: TraceQuery, *, now_ns: int) -> Condition:
         parts.append(f"NOT ({joined})" if term.negated else f"({joined})")
         parameters.extend(value for _, bound in alternatives for value in bound)
     return Condition(" AND ".join(parts) or "TRUE", tuple(parameters))
+
+
+def select_runs(
+    query: TraceQuery, frames: Frames, findings: Iterable[Finding] = (), *, now_ns: int | None = None
+) -> pl.DataFrame:
+    """The rows of `frames.traces` that meet the whole query, in their order; the same SQL as on a store, in memory."""
+    where = condition(query, now_ns=SystemClock().now_ns() if now_ns is None else now_ns)
+    bodies = pl.DataFrame(
+        {"content_id": list(frames.contents.keys()), "body": list(frames.contents.values())},
+        schema={"content_id": pl.Int64, "body": pl.String},
+    )
+    with duckdb.connect(":memory:") as connection:
+        connection.register("traces", frames.traces)
+        connection.register("spans", frames.spans)
+        connection.register("running_spans", frames.spans.clear())
+        connection.register("contents", bodies)
+        sql = f"SELECT t.run_id FROM traces AS t WHERE {where.sql}"
+        matching = [row[0] for row in connection.execute(sql, list(where.parameters)).fetchall()]
+    kinds: dict[str, set[str]] = {run_id: set() for run_id in matching}
+    for finding in findings:
+        if finding.trace_id in kinds:
+            kinds[finding.trace_id].add(finding.kind)
+    chosen = [run_id for run_id in matching if query.accepts_findings(kinds[run_id])]
+    return frames.traces.filter(pl.col("run_id").is_in(chosen))
 
 
 Compiled = tuple[str, tuple[Any, ...]]

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tracer.store
-from dashboard.trace_query import FIELDS, Term, condition, duration_s, number, parse
+from analyzers.finding import Finding
+from dashboard.trace_query import FIELDS, Term, condition, duration_s, number, parse_query, select_runs
+from tests import drawn
 from tracer.errors import BadInput, UnknownName
 
 NOW_NS = 1_000_000 * 1_000_000_000
@@ -61,7 +63,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, row: dict[str, An
 
 
 def _matches(tables: duckdb.DuckDBPyConnection, text: str) -> str:
-    where = condition(parse(text), now_ns=NOW_NS)
+    where = condition(parse_query(text), now_ns=NOW_NS)
     sql = f"SELECT t.run_id FROM traces AS t WHERE {where.sql} ORDER BY t.run_id"
     return " ".join(row[0] for row in tables.execute(sql, list(where.parameters)).fetchall())
 
@@ -115,7 +117,7 @@ def test_a_query_selects_the_runs_that_meet_every_term(
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_example_of_every_field_runs(tables: duckdb.DuckDBPyConnection, name: str) -> None:
     """What the help shows can be typed as it stands."""
-    term = parse(FIELDS[name].example).terms[0]
+    term = parse_query(FIELDS[name].example).terms[0]
     assert term.field == name
     _matches(tables, FIELDS[name].example)
 
@@ -137,13 +139,13 @@ def test_the_example_of_every_field_runs(tables: duckdb.DuckDBPyConnection, name
 def test_a_query_that_cannot_be_read_says_what_was_expected(text: str, error: type[BadInput], says: str) -> None:
     """The message names the part at fault, the hint a near name or an example."""
     with pytest.raises(error) as caught:
-        parse(text, finding_kinds=("loop", "deadlock"))
+        parse_query(text, finding_kinds=("loop", "deadlock"))
     assert says in str(caught.value)
 
 
 def test_terms_keep_operator_values_and_negation() -> None:
     """Quoting joins words and switches lists off; a bare word is a text search; aliases are resolved."""
-    assert parse('-agent:a,b cost>=1 name:"x y,z" boom').terms == (
+    assert parse_query('-agent:a,b cost>=1 name:"x y,z" boom').terms == (
         Term(field="agent", operator=":", values=("a", "b"), negated=True),
         Term(field="cost", operator=">=", values=("1",)),
         Term(field="workflow", operator=":", values=("x y,z",)),
@@ -166,7 +168,7 @@ def test_terms_keep_operator_values_and_negation() -> None:
 )
 def test_finding_terms_are_answered_from_the_kinds_found(text: str, kinds: set[str], expected: bool) -> None:
     """Findings are computed, so their terms are checked against the kinds of each run."""
-    assert parse(text).accepts_findings(kinds) is expected
+    assert parse_query(text).accepts_findings(kinds) is expected
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_durations_are_read_with_their_unit(text: str, expected: float) -> None:
 def test_any_text_is_either_a_query_or_bad_input(text: str) -> None:
     """Nothing a person types can raise anything else, and placeholders always match parameters."""
     try:
-        where = condition(parse(text), now_ns=NOW_NS)
+        where = condition(parse_query(text), now_ns=NOW_NS)
     except BadInput:
         return
     assert where.sql.count("?") == len(where.parameters)
@@ -199,4 +201,26 @@ def test_any_text_is_either_a_query_or_bad_input(text: str) -> None:
 def test_a_quoted_value_comes_back_as_it_was(value: str) -> None:
     """Quoting with backslashes carries any text, quotes and backslashes included."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    assert parse(f'workflow:"{escaped}"').terms[0].values == (value,)
+    assert parse_query(f'workflow:"{escaped}"').terms[0].values == (value,)
+
+
+def test_runs_in_memory_are_selected_like_runs_in_a_store() -> None:
+    """Frames, findings included, answer the same query; the order of the frame is kept."""
+    frames = drawn.frames(
+        drawn.run("triage", drawn.agent("Researcher", 0, 5, drawn.llm(1, 2, prompt="quarterly figures")), id="one"),
+        drawn.run("triage", drawn.agent("Researcher", 0, 90), id="two"),
+        drawn.run("other", drawn.agent("Writer", 0, 5), id="three"),
+    )
+    one, two, _ = frames.traces["run_id"].to_list()
+    loop = Finding(
+        kind="loop", severity="critical", confidence=1, title="", explanation="", suggestion="", trace_id=two, spans=("x",)
+    )  # fmt: skip
+
+    def chosen(text: str) -> list[str]:
+        return select_runs(parse_query(text), frames, [loop])["run_id"].to_list()
+
+    assert chosen("agent:researcher") == [one, two]
+    assert chosen("quarterly") == [one]
+    assert chosen("finding:loop") == [two]
+    assert chosen("-finding:any workflow:triage") == [one]
+    assert chosen("duration>1m") == [two]
