@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import polars as pl
 
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
+from tracer.semconv import Tracehound
 
 MONEY = pl.Decimal(18, 9)
 """USD, as stored"""
@@ -109,6 +110,12 @@ class Frames:
     def llm_calls(self) -> pl.DataFrame:
         """The LLM calls to count and to bill: rows of kind llm that do not repeat another span."""
         return self.spans.filter((pl.col("kind") == SpanKind.LLM) & pl.col("duplicate_of").is_null())
+
+    @cached_property
+    def timeless(self) -> pl.Series:
+        """Run ids whose source has no times (transcripts): their start and end keep the order and measure nothing."""
+        told = pl.col("attributes").str.contains(Tracehound.SYNTHETIC_TIME, literal=True)
+        return self.spans.filter(told)["run_id"].unique().sort()
 
     @cached_property
     def run_ids(self) -> list[str]:
