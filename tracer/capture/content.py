@@ -1,0 +1,208 @@
+"""Texts that travel beside the spans: encoded once per distinct content, named by `ids.content_id`.
+
+A chat history is sent again with every call, so encoding it whole each time is what tracing usually costs. Here a
+message that was seen before costs one dictionary look-up:
+
+    history = [m1, m2, m3]     call 1: encode m1 m2 m3        content ids a b c
+    history = [m1, .., m4]     call 2: look up m1 m2 m3, encode m4
+
+Two look-ups, both safe against a message that the host changes between two calls: by object, valid only while the
+object still equals the deep snapshot taken of it, and by value, for messages rebuilt from the same strings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, cast
+
+from ..ids import content_id
+
+MAX_ENTRIES: Final = 8_192
+MAX_CHARS: Final = 32_000_000
+MAX_WRITTEN: Final = 200_000
+"""Bounds of what the caches hold on to; beyond them they start afresh, which only costs encoding again."""
+
+Plain = str | int | float | bool | None
+
+
+def encode(value: Any) -> str:
+    """The text to store for `value`: a string as it is, everything else as canonical JSON; never raises."""
+    if isinstance(value, str):
+        return value
+    try:
+        return _encoder(value)
+    except (TypeError, ValueError, RecursionError):
+        # Keys that cannot be sorted, circular references, objects whose conversion fails.
+        return _repr(value)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - a host's broken __repr__ must not break its run; the text says so
+        return f"<{type(value).__name__}: repr failed with {type(error).__name__}>"
+
+
+def _plain_object(value: Any) -> Any:
+    """What JSON has no word for: models, dataclasses, enums, sets, dates, bytes; anything else as its repr."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[Any, Any]", value))
+    if isinstance(value, (set, frozenset)):
+        return sorted(cast("set[Any]", value), key=repr)
+    if isinstance(value, deque):
+        return list(cast("deque[Any]", value))
+    if isinstance(value, (date, Decimal)):
+        return str(value)
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "replace")
+    return _repr(value)
+
+
+_encoder: Callable[[Any], str] = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain_object
+).encode
+
+
+def as_message(message: Any) -> dict[str, Any]:
+    """A chat message as a dict with `role`, `content` and whatever else is set, whatever the host's type for it."""
+    if isinstance(message, str):
+        return {"role": "user", "content": message}
+    if isinstance(message, Mapping):
+        return dict(cast("Mapping[str, Any]", message))
+    fields: Any = None
+    if not isinstance(message, type):
+        if callable(getattr(message, "model_dump", None)):
+            fields = _plain_object(message)
+        elif dataclasses.is_dataclass(message):
+            fields = {f.name: getattr(message, f.name) for f in dataclasses.fields(message)}
+    if not isinstance(fields, dict):
+        return {"role": "user", "content": encode(message)}
+    return {key: value for key, value in cast("dict[str, Any]", fields).items() if value not in (None, (), [], {}, "")}
+
+
+class _NotPlain(Exception):
+    """The value holds something whose later change a comparison could miss."""
+
+
+def snapshot(value: Any) -> Any:
+    """A deep copy of JSON-like `value`; raises `_NotPlain` for anything else."""
+    kind = cast("type[Any]", type(value))
+    if value is None or kind is str or kind is int or kind is float or kind is bool:
+        return value
+    if kind is dict:
+        return {key: snapshot(item) for key, item in value.items()}
+    if kind is list:
+        return [snapshot(item) for item in value]
+    if kind is tuple:
+        return tuple(snapshot(item) for item in value)
+    raise _NotPlain
+
+
+class Contents:
+    """Names contents and hands over, once, the bodies that are not written yet.
+
+    `keep_bodies=False` names contents (equal texts stay recognisable) without ever storing them.
+    `redact` sees every distinct body once, before it is named.
+    """
+
+    def __init__(self, *, keep_bodies: bool = True, redact: Callable[[str], str] | None = None) -> None:
+        self._keep_bodies = keep_bodies
+        self._redact = redact
+        self._by_object: dict[int, tuple[Any, Any, int]] = {}
+        self._by_value: dict[tuple[tuple[str, str], ...], int] = {}
+        self._held_chars = 0
+        self._written: set[int] = set()
+        self._unwritten: deque[tuple[int, str]] = deque()
+
+    def text(self, value: Any) -> int:
+        """The id of `value` as it stands now; its body is queued unless it was before."""
+        return self._name(encode(value))
+
+    def messages(self, messages: Iterable[Any]) -> list[int]:
+        """The ids of chat messages, in order; each message seen before costs a look-up."""
+        by_object = self._by_object
+        ids: list[int] = []
+        for message in messages:
+            known = by_object.get(id(message))
+            if known is not None and known[0] is message and known[1] == message:
+                ids.append(known[2])
+            else:
+                ids.append(self._message(message))
+        return ids
+
+    def _message(self, message: Any) -> int:
+        if type(message) is not dict:
+            return self._message_object(message)
+        fields = cast("dict[str, Any]", message)
+        key = tuple(fields.items()) if all(type(value) is str for value in fields.values()) else None
+        named = self._by_value.get(key) if key is not None else None
+        if named is None:
+            body = encode(fields)
+            named = self._name(body)
+            self._make_room(len(body))
+            if key is not None:
+                self._by_value[key] = named
+        try:
+            self._by_object[id(fields)] = (fields, dict(fields) if key is not None else snapshot(fields), named)
+        except _NotPlain:
+            pass  # cannot be told from a changed one later, so it is encoded each time
+        return named
+
+    def _message_object(self, message: Any) -> int:
+        """A message that is a text, a model object or a dataclass; only a frozen dataclass of texts is remembered."""
+        fields = as_message(message)
+        named = self._name(encode(fields))
+        parameters = getattr(type(message), "__dataclass_params__", None)
+        if parameters is not None and parameters.frozen and all(type(value) is str for value in fields.values()):
+            self._make_room(sum(map(len, fields.values())))
+            self._by_object[id(message)] = (message, message, named)
+        return named
+
+    def _make_room(self, chars: int) -> None:
+        self._held_chars += chars
+        if len(self._by_object) >= MAX_ENTRIES or len(self._by_value) >= MAX_ENTRIES or self._held_chars > MAX_CHARS:
+            self._by_object.clear()
+            self._by_value.clear()
+            self._held_chars = chars
+
+    def _name(self, body: str) -> int:
+        if self._redact is not None:
+            body = self._redact(body)
+        named = content_id(body)
+        if self._keep_bodies and named not in self._written:
+            if len(self._written) >= MAX_WRITTEN:
+                self._written.clear()
+            self._written.add(named)
+            self._unwritten.append((named, body))
+        return named
+
+    def take_unwritten(self) -> dict[int, str]:
+        """The bodies nobody has taken yet, by id."""
+        taken: dict[int, str] = {}
+        while self._unwritten:
+            try:
+                named, body = self._unwritten.popleft()
+            except IndexError:
+                break  # another thread took the last one
+            taken[named] = body
+        return taken
+
+    def forget(self) -> None:
+        """Start afresh, so that bodies lost with a failed write are handed over again when they come back."""
+        self._by_object.clear()
+        self._by_value.clear()
+        self._written.clear()
+        self._held_chars = 0

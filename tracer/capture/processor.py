@@ -1,0 +1,278 @@
+"""The span processor: what the OpenTelemetry SDK starts and ends becomes records that survive `kill -9`.
+
+When is what durable (measured: a 1.2 KB `write` is 1.3 us of CPU here, building and encoding the record about 25):
+
+    span ends            written before `end()` returns, in the caller's thread: "ended" means "acknowledged"
+    root span starts     written before `start_span` returns: a run is known as soon as it exists
+    other span starts    written together with the first descendant that ends, else by a background thread
+                         within START_DELAY_S; never, if the span ends sooner
+    `flush()`            everything that is known, now
+
+Threads that end spans while another thread writes leave theirs in the queue, and whoever holds the lock takes them
+along (group commit). A finaliser or a signal handler that ends a span in the middle of a write of its own thread
+queues it too, so nothing here can deadlock with itself.
+
+Nothing is raised into the host: what cannot be written is counted in `dropped` and logged once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource as OtelResource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from ..model import RawSpan
+from ..semconv import Resource
+from .content import Contents
+from .privacy import Privacy
+from .raw import raw_span
+from .writer import SpanWriter
+
+START_DELAY_S: Final = 0.05
+"""How long the start of a span that is not a root may stay unwritten."""
+
+logger = logging.getLogger("tracehound")
+
+
+class _Open:
+    """A span that has started and not ended."""
+
+    __slots__ = ("announced", "content", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self.announced = False
+        self.content: dict[str, list[int]] = {}
+
+
+class RecordingProcessor(SpanProcessor):
+    """Writes the start and the end of every sampled span to `writer`."""
+
+    def __init__(
+        self, writer: SpanWriter, *, privacy: Privacy | None = None, start_delay_s: float = START_DELAY_S
+    ) -> None:
+        self._writer = writer
+        self._privacy = privacy or Privacy()
+        self._start_delay_s = start_delay_s
+        self.contents = Contents(keep_bodies=self._privacy.keeps_bodies, redact=self._privacy.redact)
+        self.dropped = 0
+        """records that could not be made or written; a span counts once for its start and once for its end"""
+        self.wrote = False
+        """True once something was written"""
+        self._open: dict[int, _Open] = {}
+        self._inherited: frozenset[int] = frozenset()
+        """spans that were open when this process was forked: their ends are the parent's to write"""
+        self._unannounced: dict[int, _Open] = {}
+        self._ended: deque[RawSpan] = deque()
+        self._resources: dict[int, tuple[OtelResource, dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+        self._lock_owner = 0
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._complained = False
+        if hasattr(os, "register_at_fork"):
+            method = weakref.WeakMethod(self._after_fork)
+            os.register_at_fork(after_in_child=lambda: (method() or (lambda: None))())
+
+    # the four calls of the SDK
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if self._closed:
+            return
+        try:
+            entry = _Open(span)
+            span_id = span.get_span_context().span_id
+            self._open[span_id] = self._unannounced[span_id] = entry
+            if span.parent is None or self._start_delay_s <= 0:
+                self._write((entry,))
+            elif not self._wake.is_set():
+                self._start_thread()
+                self._wake.set()
+        except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
+            self._lose(1)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        context = span.context
+        if self._closed or context is None or not context.trace_flags.sampled:
+            return
+        try:
+            span_id = context.span_id
+            if span_id in self._inherited:
+                return
+            entry = self._open.pop(span_id, None)
+            self._unannounced.pop(span_id, None)
+            self._ended.append(self._raw(span, entry, ended=True))
+            parent = span.parent
+            self._write(self._ancestors(parent.span_id) if parent is not None and self._unannounced else ())
+        except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
+            self._lose(1)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Write everything that is known, starts included; False when something could not be written."""
+        before = self.dropped
+        self._write(tuple(self._unannounced.values()))
+        return self.dropped == before
+
+    def shutdown(self) -> None:
+        """Write what is left and seal; later spans are ignored."""
+        if self._closed:
+            return
+        self.force_flush()
+        self._closed = True
+        self._wake.set()
+        try:
+            self._writer.close()
+        except OSError:
+            self._lose(0)
+
+    # what the recorder adds
+
+    def has(self, span_id: int) -> bool:
+        """True for a span that is open here."""
+        return span_id in self._open
+
+    def attach(self, span_id: int, slot: str, ids: Iterable[int]) -> None:
+        """Append content ids to a slot ("input" or "output") of an open span; unknown spans are passed over."""
+        entry = self._open.get(span_id)
+        if entry is not None and self._privacy.names_contents:
+            entry.content.setdefault(slot, []).extend(ids)
+
+    # inside
+
+    def _raw(self, span: ReadableSpan, entry: _Open | None, *, ended: bool) -> RawSpan:
+        content = entry.content if entry is not None else {}
+        if not ended:
+            content = {slot: list(ids) for slot, ids in content.items()}
+        raw = raw_span(span, ended=ended, resource=self._resource(span.resource), content=content)
+        if self._privacy.changes_attributes:
+            raw.attributes = self._privacy.attributes(raw.attributes)
+            raw.status_message = self._privacy.text(raw.status_message)
+            for event in raw.events:
+                event.attributes = self._privacy.attributes(event.attributes)
+        return raw
+
+    def _resource(self, resource: OtelResource) -> dict[str, Any]:
+        known = self._resources.get(id(resource))
+        if known is None:
+            plain = {key: list(v) if isinstance(v, tuple) else v for key, v in resource.attributes.items()}
+            known = (resource, {**plain, Resource.PROCESS_PID: os.getpid()})
+            self._resources[id(resource)] = known
+        return known[1]
+
+    def _ancestors(self, span_id: int) -> list[_Open]:
+        """The open spans above that nobody has heard of yet, so that no written span lacks its parent."""
+        found: list[_Open] = []
+        entry = self._open.get(span_id)
+        while entry is not None and not entry.announced:
+            found.append(entry)
+            parent = entry.span.parent
+            entry = self._open.get(parent.span_id) if parent is not None else None
+        return found
+
+    def _write(self, announce: Iterable[_Open]) -> None:
+        me = threading.get_ident()
+        if self._lock_owner == me:
+            return  # a finaliser or signal handler within our own write; the loop below takes what it queued
+        with self._lock:
+            self._lock_owner = me
+            try:
+                starts = self._take_starts(announce)
+                spans = self._take_ended()
+                while starts or spans:
+                    self._hand_over(spans, starts)
+                    starts, spans = [], self._take_ended()
+            finally:
+                self._lock_owner = 0
+
+    def _take_starts(self, announce: Iterable[_Open]) -> list[RawSpan]:
+        starts: list[RawSpan] = []
+        for entry in announce:
+            span_id = entry.span.get_span_context().span_id
+            self._unannounced.pop(span_id, None)
+            if entry.announced or span_id not in self._open:
+                continue  # another thread wrote it, or it has ended meanwhile
+            try:
+                starts.append(self._raw(entry.span, entry, ended=False))
+            except RuntimeError:
+                # Its own thread is adding an attribute at this very moment; the next tick takes it.
+                self._unannounced[span_id] = entry
+                continue
+            entry.announced = True
+        return starts
+
+    def _take_ended(self) -> list[RawSpan]:
+        spans: list[RawSpan] = []
+        while self._ended:
+            spans.append(self._ended.popleft())
+        return spans
+
+    def _hand_over(self, spans: list[RawSpan], starts: list[RawSpan]) -> None:
+        contents = self.contents.take_unwritten()
+        try:
+            self._writer.write_spans(spans, starts=starts, contents=contents)
+            self.wrote = True
+        except Exception:  # noqa: BLE001 - disk full, a closed writer ...; counted and logged by _lose
+            self.contents.forget()
+            self._lose(len(spans) + len(starts))
+
+    def _lose(self, records: int) -> None:
+        self.dropped += records
+        if not self._complained:
+            self._complained = True
+            logger.warning("tracehound could not record spans; counting further losses silently", exc_info=True)
+
+    # the background thread that announces long spans
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=_announce_later, args=(weakref.ref(self),), daemon=True)
+            self._thread.name = "tracehound-starts"
+            self._thread.start()
+
+    def _tick(self) -> None:
+        """Called once per delay while there may be something to announce."""
+        if self._unannounced or self._ended:
+            self._write(tuple(self._unannounced.values()))
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._lock_owner = 0
+        self._wake = threading.Event()
+        self._thread = None
+        self._inherited = frozenset(self._open) | self._inherited
+        self._open.clear()
+        self._unannounced.clear()
+        self._ended.clear()
+        self._resources.clear()
+        self.contents.forget()
+        self.contents.take_unwritten()
+        self.wrote = False
+        self.dropped = 0
+
+
+def _announce_later(reference: weakref.ref[RecordingProcessor]) -> None:
+    """Body of the background thread; holds the processor only while it works, so that it can be collected."""
+    pause = threading.Event()
+    while True:
+        processor = reference()
+        if processor is None or processor._closed:  # pyright: ignore[reportPrivateUsage]
+            return
+        wake, delay_s = processor._wake, processor._start_delay_s  # pyright: ignore[reportPrivateUsage]
+        del processor
+        wake.wait()
+        pause.wait(delay_s)
+        processor = reference()
+        if processor is None or processor._closed:  # pyright: ignore[reportPrivateUsage]
+            return
+        wake.clear()
+        processor._tick()  # pyright: ignore[reportPrivateUsage]
+        del processor

@@ -1,0 +1,41 @@
+"""What the recorder needs of whoever keeps the spans; `tracer.store.segment.SegmentWriter` is the one for files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ..model import RawSpan
+
+
+class SpanWriter(Protocol):
+    """Keeps spans. A call returns when what it was given survives the death of the process, or raises OSError."""
+
+    def write_spans(
+        self, spans: Sequence[RawSpan], *, starts: Sequence[RawSpan] = (), contents: Mapping[int, str] = ...
+    ) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class MemoryWriter:
+    """Keeps spans in lists; for tests."""
+
+    def __init__(self) -> None:
+        self.spans: list[RawSpan] = []
+        """ended spans, in order of their end"""
+        self.starts: list[RawSpan] = []
+        """start records, in order of writing"""
+        self.contents: dict[int, str] = {}
+        self.writes = 0
+
+    def write_spans(
+        self, spans: Sequence[RawSpan], *, starts: Sequence[RawSpan] = (), contents: Mapping[int, str] | None = None
+    ) -> None:
+        self.writes += 1
+        self.spans.extend(spans)
+        self.starts.extend(starts)
+        self.contents.update(contents or {})
+
+    def close(self) -> None:
+        """Nothing to seal."""
