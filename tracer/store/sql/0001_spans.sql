@@ -133,3 +133,8 @@ COMMENT ON TABLE counters IS 'Running totals of what went wrong: bad_frames, rej
 
 CREATE VIEW llm_calls AS SELECT * FROM spans WHERE kind = 'llm' AND duplicate_of IS NULL;
 COMMENT ON VIEW llm_calls IS 'The LLM calls to count and to bill: duplicates left out.';
+
+CREATE TABLE run_traces (trace_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, first_ns BIGINT NOT NULL, last_ns BIGINT NOT NULL);
+COMMENT ON TABLE run_traces IS 'One row per trace: the run it belongs to and where in time its rows lie, so that a trace is read without a scan of spans.';
+COMMENT ON COLUMN run_traces.first_ns IS 'Smallest start_ns of its spans and time_ns of its events.';
+COMMENT ON COLUMN run_traces.last_ns IS 'Largest start_ns of its spans and time_ns of its events.';

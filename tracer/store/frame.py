@@ -1,0 +1,280 @@
+"""Frames: how records lie in a segment file, and how they are found again in one that is torn or damaged.
+
+    magic "THF1" | kind u8 | codec u8 | length u32 | crc32 u32 | payload        (little endian)
+
+The checksum covers kind, codec and stored payload. Standard library only: the traced program imports this.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+import struct
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, cast
+
+from ..model import RawEvent, RawLink, RawSpan
+
+MAGIC = b"THF1"
+HEADER = struct.Struct("<4sBBII")
+MAX_PAYLOAD = 1 << 30
+"""a length above this is damage, not data"""
+COMPRESS_FROM = 16 * 1024
+"""bytes from which zlib-1 is worth its time; small frames are written on the caller's thread"""
+_PLAIN, _ZLIB = 0, 1
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
+
+
+class FrameKind(IntEnum):
+    """What a payload holds."""
+
+    RECORDS = 1
+    """our own records, UTF-8 JSON"""
+    OTLP_TRACES = 2
+    """ExportTraceServiceRequest, protobuf, as it came"""
+    OTLP_LOGS = 3
+    """ExportLogsServiceRequest, protobuf, as it came"""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One whole frame and where it lies in its file."""
+
+    kind: int
+    payload: bytes
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadFrame:
+    """Bytes that are no frame: damaged, or torn at the end of a file whose writer is gone."""
+
+    data: bytes
+    start: int
+    end: int
+    reason: str
+    torn: bool = False
+    """the end of a write that never returned: nothing acknowledged is in it"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Records:
+    """The content of a frame of kind RECORDS."""
+
+    starts: list[RawSpan] = field(default_factory=list[RawSpan])
+    spans: list[RawSpan] = field(default_factory=list[RawSpan])
+    contents: dict[int, str] = field(default_factory=dict[int, str])
+    pid: int = 0
+    dropped: int = 0
+    """spans the writer could not write before this frame"""
+
+
+def encode_frame(kind: FrameKind, payload: bytes, *, compress: bool = True) -> bytes:
+    """The bytes of one frame; a large payload is deflated when that is allowed."""
+    codec = _PLAIN
+    if compress and len(payload) >= COMPRESS_FROM:
+        codec, payload = _ZLIB, zlib.compress(payload, 1)
+    if len(payload) > MAX_PAYLOAD:
+        raise OSError(f"a frame of {len(payload)} bytes is larger than the {MAX_PAYLOAD} bytes a segment takes")
+    return HEADER.pack(MAGIC, kind, codec, len(payload), _checksum(kind, codec, payload)) + payload
+
+
+def scan_frames(data: bytes, *, base: int = 0, sealed: bool) -> Iterator[Frame | BadFrame]:
+    """Yield what lies in `data`, the bytes of a segment from offset `base` (a frame border) to its present end.
+
+    While the writer lives (`sealed` False) an incomplete or damaged last frame is left alone, since it may be in the
+    middle of being written; damage is only called so when a whole frame follows it. In a sealed file every byte that
+    is no frame is reported as a `BadFrame`.
+    """
+    at = 0
+    while at < len(data):
+        frame = _frame_at(data, at, base)
+        if isinstance(frame, Frame):
+            yield frame
+            at = frame.end - base
+            continue
+        following = _next_frame(data, at + 1)
+        if following is None and not sealed:
+            return
+        end = len(data) if following is None else following
+        torn = following is None and frame.startswith("incomplete")
+        yield BadFrame(data[at:end], base + at, base + end, frame, torn)
+        at = end
+
+
+def _frame_at(data: bytes, at: int, base: int) -> Frame | str:
+    """The frame that starts at `at`, or why there is none."""
+    if len(data) - at < HEADER.size:
+        return "incomplete header"
+    magic, kind, codec, length, checksum = HEADER.unpack_from(data, at)
+    if magic != MAGIC:
+        return "no frame starts here"
+    if length > MAX_PAYLOAD or codec not in (_PLAIN, _ZLIB):
+        return "impossible header"
+    start, end = at + HEADER.size, at + HEADER.size + length
+    if end > len(data):
+        return "incomplete payload"
+    payload = data[start:end]
+    if _checksum(kind, codec, payload) != checksum:
+        return "checksum does not match"
+    if codec == _ZLIB:
+        try:
+            payload = zlib.decompress(payload)
+        except zlib.error as error:
+            return f"cannot inflate: {error}"
+    return Frame(kind, payload, base + at, base + end)
+
+
+def _next_frame(data: bytes, at: int) -> int | None:
+    """Where the next whole frame starts, at `at` or later."""
+    while (at := data.find(MAGIC, at)) >= 0:
+        if isinstance(_frame_at(data, at, 0), Frame):
+            return at
+        at += 1
+    return None
+
+
+def _checksum(kind: int, codec: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(bytes((kind, codec))))
+
+
+def encode_records(
+    spans: Sequence[RawSpan],
+    *,
+    starts: Sequence[RawSpan] = (),
+    contents: Mapping[int, str] | None = None,
+    pid: int = 0,
+    dropped: int = 0,
+) -> bytes:
+    """The payload of one frame of our own records. Resource and scope are written once where spans share them."""
+    first = spans[0] if spans else starts[0] if starts else None
+    resource: Mapping[str, Any] = first.resource if first else {}
+    scope = first.scope if first else ""
+    record: dict[str, Any] = {"pid": pid}
+    if resource:
+        record["resource"] = resource
+    if scope:
+        record["scope"] = scope
+    if dropped:
+        record["dropped"] = dropped
+    if contents:
+        record["contents"] = contents
+    if starts:
+        record["starts"] = [_span_to_json(span, resource, scope) for span in starts]
+    if spans:
+        record["spans"] = [_span_to_json(span, resource, scope) for span in spans]
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=_foreign)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode_records(payload: bytes) -> Records:
+    """The inverse of `encode_records`. Lone surrogates, which no database takes, come back as U+FFFD.
+
+    Raises:
+        ValueError: the payload is not a record of ours.
+    """
+    if _SURROGATE.search(payload):
+        payload = (
+            payload.decode("utf-8", "surrogatepass")
+            .encode("utf-16", "surrogatepass")
+            .decode("utf-16", "replace")
+            .encode()
+        )
+    try:
+        hook = _bytes_back if b'"$bytes"' in payload else None
+        record: dict[str, Any] = json.loads(payload, object_hook=hook)
+        resource, scope = record.get("resource", {}), record.get("scope", "")
+        return Records(
+            starts=[_span_from_json(span, resource, scope) for span in record.get("starts", ())],
+            spans=[_span_from_json(span, resource, scope) for span in record.get("spans", ())],
+            contents={int(key): str(body) for key, body in record.get("contents", {}).items()},
+            pid=int(record.get("pid", 0)),
+            dropped=int(record.get("dropped", 0)),
+        )
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"not a record of tracehound: {error}") from error
+
+
+def _span_to_json(span: RawSpan, resource: Mapping[str, Any], scope: str) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "name": span.name,
+        "start_ns": span.start_ns,
+    }
+    if span.parent_span_id is not None:
+        body["parent_span_id"] = span.parent_span_id
+    if span.end_ns is not None:
+        body["end_ns"] = span.end_ns
+    if span.status != "unset":
+        body["status"] = span.status
+    if span.status_message:
+        body["status_message"] = span.status_message
+    if span.attributes:
+        body["attributes"] = span.attributes
+    if span.events:
+        body["events"] = [_event_to_json(event) for event in span.events]
+    if span.links:
+        body["links"] = [
+            {"trace_id": link.trace_id, "span_id": link.span_id, "attributes": link.attributes} for link in span.links
+        ]
+    # `is` first: spans of one provider share the object, and comparing dicts costs more than writing some.
+    if span.resource is not resource and span.resource != resource:
+        body["resource"] = span.resource
+    if span.scope != scope:
+        body["scope"] = span.scope
+    if span.dropped_attributes:
+        body["dropped_attributes"] = span.dropped_attributes
+    if span.content:
+        body["content"] = span.content
+    return body
+
+
+def _event_to_json(event: RawEvent) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": event.name, "time_ns": event.time_ns}
+    if event.attributes:
+        body["attributes"] = event.attributes
+    if event.trace_id:
+        body["trace_id"] = event.trace_id
+    if event.span_id:
+        body["span_id"] = event.span_id
+    if event.body is not None:
+        body["body"] = event.body
+    return body
+
+
+def _span_from_json(body: dict[str, Any], resource: dict[str, Any], scope: str) -> RawSpan:
+    body.setdefault("end_ns", None)
+    body.setdefault("resource", resource)
+    body.setdefault("scope", scope)
+    if "events" in body:
+        body["events"] = [RawEvent(**event) for event in body["events"]]
+    if "links" in body:
+        body["links"] = [RawLink(**link) for link in body["links"]]
+    return RawSpan(**body)
+
+
+def _foreign(value: Any) -> Any:
+    """What JSON cannot say: bytes survive, other objects become their text."""
+    if isinstance(value, bytes | bytearray):
+        return {"$bytes": b64encode(value).decode()}
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[Any, Any]", value))
+    if isinstance(value, Sequence | Set):
+        return list(cast("Iterable[Any]", value))
+    return repr(value)
+
+
+def _bytes_back(body: dict[str, Any]) -> dict[str, Any] | bytes:
+    if len(body) == 1 and isinstance(text := body.get("$bytes"), str):
+        try:
+            return b64decode(text, validate=True)
+        except binascii.Error:
+            return body  # somebody's own key of that name
+    return body

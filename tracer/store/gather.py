@@ -1,0 +1,147 @@
+"""First half of a fold, without the lease: read what is pending, decode it, normalise it span by span."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanLink
+from tracer.normalise import Batch, normalise
+from tracer.normalise.otlp import decode_logs, decode_traces
+from tracer.store.frame import BadFrame, Frame, FrameKind, decode_records
+from tracer.store.spool import Segment, quarantine, read_segment
+
+SpanKey = tuple[str, str]
+"""(trace_id, span_id)"""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What one transaction will bring in."""
+
+    taken: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """segment name -> (offset read from, offset read to)"""
+    spans: list[Span] = field(default_factory=list[Span])
+    events: list[SpanEvent] = field(default_factory=list[SpanEvent])
+    links: list[SpanLink] = field(default_factory=list[SpanLink])
+    contents: dict[int, str] = field(default_factory=dict[int, str])
+    writers: dict[SpanKey, str] = field(default_factory=dict[SpanKey, str])
+    """who wrote a running span"""
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    """what to add to table `counters`"""
+
+    def count(self, name: str, number: int = 1) -> None:
+        if number:
+            self.counts[name] = self.counts.get(name, 0) + number
+
+
+@dataclass(slots=True)
+class _Raw:
+    """Decoded and not yet normalised; the last end of a span wins, a start only counts while there is no end."""
+
+    ended: dict[SpanKey, RawSpan] = field(default_factory=dict[SpanKey, RawSpan])
+    running: dict[SpanKey, RawSpan] = field(default_factory=dict[SpanKey, RawSpan])
+    logs: list[RawEvent] = field(default_factory=list[RawEvent])
+
+
+def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int], *, limit: int) -> Gathered:
+    """Read about `limit` spans from `segments`, a fair share from each, and normalise them.
+
+    Whole frames only, so a frame that is larger than the limit is taken whole. Nothing that cannot be read stops the
+    rest: bytes go to `quarantine/`, and `counts` says how many.
+    """
+    gathered, raw = Gathered(), _Raw()
+    pending = [segment for segment in segments if offsets.get(segment.name, 0) < segment.size]
+    share = max(limit // max(len(pending), 1), 1)
+    total = 0
+    for segment in pending:
+        if total >= limit:
+            break
+        total += _read(spool, segment, offsets.get(segment.name, 0), min(share, limit - total), gathered, raw)
+    for key in raw.ended.keys() & raw.running.keys():
+        del raw.running[key]
+    for key in gathered.writers.keys() - raw.running.keys():
+        del gathered.writers[key]
+    _normalise(spool, gathered, [*raw.ended.values(), *raw.running.values()], raw.logs)
+    return gathered
+
+
+def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gathered, raw: _Raw) -> int:
+    """Take frames of one segment until it has given `limit` spans; how many it gave."""
+    taken, at = 0, offset
+    for frame in read_segment(segment, offset):
+        at = frame.end
+        if isinstance(frame, BadFrame):
+            if not frame.torn:
+                quarantine(spool, segment.name, frame.start, frame.data, frame.reason)
+                gathered.count("bad_frames")
+        else:
+            try:
+                taken += _decode(frame, segment.writer, gathered, raw)
+            except Exception as error:  # noqa: BLE001  (whatever a decoder trips over is kept, counted and stepped over)
+                reason = f"cannot decode frame of kind {frame.kind}: {type(error).__name__}: {error}"
+                quarantine(spool, segment.name, frame.start, frame.payload, reason)
+                gathered.count("bad_frames")
+        if taken >= limit:
+            break
+    if at > offset:
+        gathered.taken[segment.name] = (offset, at)
+    return taken
+
+
+def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
+    """Add what one frame holds; how many spans and log records that is."""
+    if frame.kind == FrameKind.RECORDS:
+        records = decode_records(frame.payload)
+        gathered.contents.update(records.contents)
+        gathered.count("dropped_spans", records.dropped)
+        spans = [*records.starts, *records.spans]
+    elif frame.kind == FrameKind.OTLP_TRACES:
+        spans = decode_traces(frame.payload)
+    elif frame.kind == FrameKind.OTLP_LOGS:
+        logs = decode_logs(frame.payload)
+        raw.logs += logs
+        return len(logs)
+    else:
+        raise ValueError(f"unknown kind {frame.kind}; was it written by a newer tracehound?")
+    for span in spans:
+        key = (span.trace_id, span.span_id)
+        if span.end_ns is None:
+            raw.running[key] = span
+            gathered.writers[key] = writer
+        else:
+            gathered.count("duplicate_spans", key in raw.ended)
+            raw.ended[key] = span
+    return len(spans)
+
+
+def _normalise(spool: Path, gathered: Gathered, spans: list[RawSpan], logs: list[RawEvent]) -> None:
+    try:
+        batch = normalise(spans, logs)
+    except Exception:  # noqa: BLE001  (found out one by one below, where the culprit is kept and counted)
+        batch = None
+    if batch is not None:
+        _add(gathered, batch)
+        return
+    for span in spans:
+        _try(spool, gathered, lambda span=span: normalise([span]), f"{span.trace_id}-{span.span_id}", span)
+    for number, log in enumerate(logs):
+        _try(spool, gathered, lambda log=log: normalise([], [log]), f"log-{log.trace_id}-{log.time_ns}-{number}", log)
+
+
+def _try(spool: Path, gathered: Gathered, work: Callable[[], Batch], name: str, record: RawSpan | RawEvent) -> None:
+    try:
+        _add(gathered, work())
+    except Exception as error:  # noqa: BLE001  (one record that cannot be read must not cost the others)
+        body = json.dumps(asdict(record), default=repr).encode("utf-8", "replace")
+        quarantine(spool, "".join(c if c.isalnum() or c == "-" else "_" for c in name), 0, body, repr(error))
+        gathered.count("rejected_spans")
+
+
+def _add(gathered: Gathered, batch: Batch) -> None:
+    gathered.spans += batch.spans
+    gathered.events += batch.events
+    gathered.links += batch.links
+    gathered.contents.update(batch.contents)

@@ -1,0 +1,206 @@
+"""The lease: who may have the database file open, and for how long.
+
+A DuckDB file admits one process, and closing any descriptor of it drops its POSIX lock. So processes take turns on a
+lock file (`traces.spool/.lease`), open the database, do something short, close it and let go. Threads of one process
+share the open database, each with a cursor of its own; when it has been open for a while, newcomers wait until it was
+closed once, so that a busy process does not shut others out.
+
+DuckDB and polars are imported with this module, never under a lease: that would keep everybody waiting for a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import re
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from tracer.errors import StoreError, StoreLocked
+from tracer.store import schema
+from tracer.store.segment import spool_path
+
+WAIT_S = 30.0
+"""how long to wait for other tracehound processes, which let go quickly"""
+FOREIGN_WAIT_S = 2.0
+"""how long to wait for a program that does not know of the lease, such as the DuckDB shell"""
+JOIN_S = 0.25
+"""a lease this old takes no more threads in"""
+
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?) ?\(PID (?P<pid>\d+)\)")
+
+
+class Lease:
+    """The way into one database file; one object per file and process (`Lease.of`)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spool = spool_path(path)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._changed = threading.Condition()
+        self._local = threading.local()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._lock_fd = -1
+        self._users = 0
+        self._since = 0.0
+
+    @staticmethod
+    def of(path: str | os.PathLike[str]) -> Lease:
+        """The lease of this process for the database at `path`."""
+        real = Path(os.path.realpath(path))
+        with _registry_lock:
+            return _REGISTRY.setdefault(real, Lease(real))
+
+    @contextmanager
+    def hold(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """A cursor on the open database, for a short time: copy out what you need and compute after letting go.
+
+        Uncommitted work is rolled back at the end. A thread may take it again while it holds it.
+
+        Raises:
+            StoreLocked: another program keeps the file open (named in the message), or a lease is not given back.
+            SchemaTooNew: a newer tracehound wrote the file.
+            StoreError: the file is no store, or cannot be opened.
+        """
+        cursor = self._enter()
+        try:
+            yield cursor
+        finally:
+            try:
+                cursor.close()
+            finally:
+                self._leave()
+
+    def _enter(self) -> duckdb.DuckDBPyConnection:
+        with self._changed:
+            if not getattr(self._local, "depth", 0):
+                deadline = time.monotonic() + WAIT_S
+                while self._users and time.monotonic() - self._since > JOIN_S:
+                    if not self._changed.wait(deadline - time.monotonic()):
+                        raise StoreLocked(f"Another thread has kept {str(self.path)!r} open for {WAIT_S:.0f} s.")
+            if self._connection is None:
+                self._open()
+            assert self._connection is not None
+            cursor = self._connection.cursor()
+            self._users += 1
+            self._local.depth = getattr(self._local, "depth", 0) + 1
+            return cursor
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._local.depth -= 1
+            self._users -= 1
+            if self._users == 0:
+                self._close()
+                self._changed.notify_all()
+
+    def _open(self) -> None:
+        self._lock_fd = lock_file(self.spool, ".lease", WAIT_S)
+        try:
+            schema.prepare(self.path)
+            self._connection = _connect(self.path)
+            self._since = time.monotonic()
+            schema.check(self._connection, self.path)
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        lock_fd, self._lock_fd = self._lock_fd, -1
+        try:
+            if connection is not None:
+                connection.close()
+        finally:
+            os.close(lock_fd)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's lease without closing its database, which would write to it."""
+        if self._connection is not None:
+            # Never destroyed: its destructor would checkpoint the parent's file.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+        if self._lock_fd >= 0:
+            with suppress(OSError):
+                os.close(self._lock_fd)
+        self._reset()
+
+
+def lock_file(spool: Path, name: str, wait_s: float) -> int:
+    """Lock `spool/name` exclusively; closing the returned descriptor unlocks it, as does the death of the process.
+
+    Raises:
+        StoreLocked: not to be had within `wait_s` seconds.
+        StoreError: the directory cannot be written.
+    """
+    try:
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(spool / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot use {str(spool)!r}: {error.strerror}.", hint="the store needs a directory it may write to."
+        ) from error
+    deadline, pause = time.monotonic() + wait_s, 0.001
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                holder = os.pread(fd, 64, 0).decode("ascii", "replace").strip()
+                os.close(fd)
+                raise StoreLocked(
+                    f"The store at {str(spool.with_suffix('.duckdb'))!r} has been in use by process {holder or '?'} for {wait_s:.0f} s.",
+                    hint="recording goes on meanwhile and loses nothing; stop that process or try again.",
+                ) from None
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.02)
+        else:
+            os.pwrite(fd, f"{os.getpid():<63}\n".encode(), 0)
+            return fd
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the database, waiting a little for a program that does not know of the lease."""
+    deadline = time.monotonic() + FOREIGN_WAIT_S
+    while True:
+        try:
+            return duckdb.connect(str(path), config=schema.CONFIG)
+        except duckdb.IOException as error:
+            holder = _HOLDER.search(str(error))
+            if holder is None:
+                raise StoreError(
+                    f"Cannot open {str(path)!r}: {str(error).splitlines()[0]}", hint="is it a tracehound store?"
+                ) from error
+            if time.monotonic() > deadline:
+                raise StoreLocked(
+                    f"{str(path)!r} is held open by {holder['program'] or 'another program'} (process {holder['pid']}).",
+                    hint="close it there; recording goes on meanwhile and nothing is lost.",
+                ) from error
+        except duckdb.ConnectionException as error:
+            raise StoreLocked(
+                f"{str(path)!r} is already open in this process (process {os.getpid()}), with other settings.",
+                hint="close that DuckDB connection; tracehound opens the file by itself.",
+            ) from error
+        time.sleep(0.02)
+
+
+_REGISTRY: dict[Path, Lease] = {}
+_registry_lock = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    for lease in _REGISTRY.values():
+        lease.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,172 @@
+"""Middle of a fold, without the lease: put what is new together with what is stored of the same runs.
+
+Pure: from the new rows and the stored rows of every touched run to the rows to remove and to write. Agents, duplicates
+and outcomes are properties of whole runs, so they are worked out again over all rows, and only rows that came out
+different are rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any, TypeVar
+
+from tracer.model import Span, SpanEvent, SpanLink, SpanStatus
+from tracer.normalise import resolve, summarise
+from tracer.store.gather import Gathered, SpanKey
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class TraceExtent:
+    """One row of table `run_traces`."""
+
+    trace_id: str
+    run_id: str
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(slots=True)
+class Stored:
+    """What the database holds of the runs that are touched: all of their rows."""
+
+    spans: list[Span] = field(default_factory=list[Span])
+    running: list[Span] = field(default_factory=list[Span])
+    writers: dict[SpanKey, str] = field(default_factory=dict[SpanKey, str])
+    events: list[SpanEvent] = field(default_factory=list[SpanEvent])
+    links: list[SpanLink] = field(default_factory=list[SpanLink])
+    extents: dict[str, TraceExtent] = field(default_factory=dict[str, TraceExtent])
+    """trace_id -> where it lies"""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What to remove and to write, in one transaction."""
+
+    removed: list[Span] = field(default_factory=list[Span])
+    """rows of `spans` to delete, as they are stored"""
+    removed_running: list[Span] = field(default_factory=list[Span])
+    spans: list[Span] = field(default_factory=list[Span])
+    running: list[Span] = field(default_factory=list[Span])
+    writers: list[str] = field(default_factory=list[str])
+    """one per row of `running`"""
+    events: list[SpanEvent] = field(default_factory=list[SpanEvent])
+    links: list[SpanLink] = field(default_factory=list[SpanLink])
+    run_ids: set[str] = field(default_factory=set[str])
+    """runs whose row of `traces` is replaced, or goes because its spans belong to another run now"""
+    summaries: list[Any] = field(default_factory=list[Any])
+    """TraceSummary, one per run that has spans"""
+    extents: list[TraceExtent] = field(default_factory=list[TraceExtent])
+    duplicates: int = 0
+
+
+def merge(new: Gathered, stored: Stored) -> Changes:
+    """Combine `new` rows with the `stored` rows of the same runs.
+
+    Of one span an ended row wins over an interrupted one, that over a running one, and a later delivery over an
+    earlier one. Events and links that are already stored are not stored again.
+    """
+    changes = Changes()
+    ended = {key_of(span): span for span in stored.spans}
+    running = {key_of(span): span for span in stored.running}
+    current = {**running, **ended}
+    for span in new.spans:
+        key = key_of(span)
+        before = current.get(key)
+        if before is not None and _rank(span) < _rank(before):
+            continue
+        if before is not None and _rank(span) == _rank(before) == _ENDED:
+            changes.duplicates += 1
+        current[key] = span
+    changes.events = _unseen(new.events, stored.events)
+    changes.links = _unseen(new.links, stored.links)
+    events, links = [*stored.events, *changes.events], [*stored.links, *changes.links]
+    resolved = {key_of(span): span for span in resolve(list(current.values()), events, links)}
+
+    for key, span in resolved.items():
+        in_spans, in_running = ended.get(key), running.get(key)
+        if span.status == SpanStatus.RUNNING:
+            if span == in_running:
+                continue
+            changes.running.append(span)
+            changes.writers.append(new.writers.get(key) or stored.writers.get(key, ""))
+        elif span != in_spans:
+            changes.spans.append(span)
+        elif in_running is None:
+            continue
+        if in_spans is not None and in_spans != span:
+            changes.removed.append(in_spans)
+        if in_running is not None:
+            changes.removed_running.append(in_running)
+    changes.removed += [span for key, span in ended.items() if key not in resolved]
+    changes.removed_running += [span for key, span in running.items() if key not in resolved]
+
+    runs = _by(resolved.values(), lambda span: span.run_id)
+    changes.run_ids = {*runs, *(span.run_id for span in stored.spans), *(span.run_id for span in stored.running)}
+    changes.summaries = [summarise(spans) for spans in runs.values()]
+    changes.extents = _extents(resolved.values(), events, stored.extents)
+    return changes
+
+
+def interrupted(running: Iterable[Span]) -> Gathered:
+    """The spans of a process that died, as rows that say so."""
+    return Gathered(spans=[replace(span, status=SpanStatus.INTERRUPTED) for span in running])
+
+
+def key_of(row: Span | SpanEvent | SpanLink) -> SpanKey:
+    """What makes a span one and the same."""
+    return row.trace_id, row.span_id
+
+
+_RUNNING, _INTERRUPTED, _ENDED = range(3)
+
+
+def _rank(span: Span) -> int:
+    if span.status == SpanStatus.RUNNING:
+        return _RUNNING
+    return _INTERRUPTED if span.status == SpanStatus.INTERRUPTED else _ENDED
+
+
+def _unseen(new: list[T], stored: list[T]) -> list[T]:
+    """Those of `new` that neither `stored` nor an earlier one of `new` equals."""
+    if not new:
+        return []
+    seen: set[Hashable] = {repr(astuple(row)) for row in stored}  # type: ignore[call-overload]
+    fresh: list[T] = []
+    for row in new:
+        mark = repr(astuple(row))  # type: ignore[call-overload]
+        if mark not in seen:
+            seen.add(mark)
+            fresh.append(row)
+    return fresh
+
+
+def _by(rows: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    groups: dict[str, list[T]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _extents(
+    spans: Iterable[Span], events: Iterable[SpanEvent], stored: Mapping[str, TraceExtent]
+) -> list[TraceExtent]:
+    """The rows of `run_traces` of all touched traces. Only grows: a row that moved in time must still be found."""
+    found = {trace_id: replace(extent) for trace_id, extent in stored.items()}
+    for span in spans:
+        extent = _widen(found, span.trace_id, span.start_ns)
+        extent.run_id = span.run_id
+    for event in events:
+        _widen(found, event.trace_id, event.time_ns)
+    return list(found.values())
+
+
+def _widen(found: dict[str, TraceExtent], trace_id: str, time_ns: int) -> TraceExtent:
+    extent = found.get(trace_id)
+    if extent is None:
+        extent = found[trace_id] = TraceExtent(trace_id, trace_id, time_ns, time_ns)
+    else:
+        extent.first_ns, extent.last_ns = min(extent.first_ns, time_ns), max(extent.last_ns, time_ns)
+    return extent

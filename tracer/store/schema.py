@@ -1,0 +1,115 @@
+"""The database's layout: numbered SQL steps, a fresh file made whole before it is seen, older files brought up."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from tracer.errors import SchemaTooNew, StoreError
+
+_STEP = re.compile(r"(\d{4})_\w+\.sql")
+
+# For every connection: queries can reach neither files, network nor Python variables, and cannot change that.
+# (All connections of a process to one file must have the same settings.)
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "lock_configuration": "true",
+}
+
+
+@cache
+def schema_steps() -> tuple[tuple[int, str], ...]:
+    """The layout's steps, (number, SQL text), in order of number."""
+    folder = resources.files("tracer.store") / "sql"
+    steps = [
+        (int(match[1]), item.read_text("utf-8")) for item in folder.iterdir() if (match := _STEP.fullmatch(item.name))
+    ]
+    return tuple(sorted(steps))
+
+
+def layout() -> int:
+    """Number of the newest step this program knows."""
+    return schema_steps()[-1][0]
+
+
+@cache
+def table_schema(table: str) -> dict[str, Any]:
+    """Column name -> polars type of a table, as the SQL steps define it."""
+    with duckdb.connect(":memory:", config=CONFIG) as con:
+        for _, sql in schema_steps():
+            con.execute(sql)
+        return dict(pl.DataFrame(con.sql(f'SELECT * FROM "{table}" LIMIT 0')).schema)
+
+
+def prepare(path: Path) -> None:
+    """Create the database file where there is none. The caller holds the lease's lock.
+
+    A file that is being created when its process is killed can be unreadable, so it is made under a hidden name,
+    checkpointed, closed, and renamed when it is whole.
+    """
+    if path.exists() and path.stat().st_size > 0:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.new*"):
+        leftover.unlink(missing_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with duckdb.connect(str(fresh), config=CONFIG) as con:
+        _apply(con, since=0)
+        con.execute("CHECKPOINT").fetchall()
+    os.rename(fresh, path)
+
+
+def check(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring an older layout up to date.
+
+    Raises:
+        SchemaTooNew: a newer tracehound wrote the file; it is left as it is.
+        StoreError: a DuckDB database, but none of ours.
+    """
+    try:
+        found = con.execute("SELECT value FROM meta WHERE key = 'layout'").fetchall()
+    except duckdb.CatalogException as error:
+        raise StoreError(
+            f"{str(path)!r} is a DuckDB database, but not a tracehound store.", hint="give another path with --store."
+        ) from error
+    present = int(found[0][0]) if found else 0
+    if present > layout():
+        raise SchemaTooNew(
+            f"{str(path)!r} has layout {present}; this tracehound knows layouts up to {layout()}.",
+            hint="update tracehound: uv tool upgrade tracehound, or python3 -m pip install -U tracehound",
+        )
+    if present < layout():
+        _apply(con, since=present)
+
+
+def _apply(con: duckdb.DuckDBPyConnection, *, since: int) -> None:
+    """Run the steps after number `since` in one transaction and record the layout."""
+    con.execute("BEGIN")
+    try:
+        for number, sql in schema_steps():
+            if number > since:
+                con.execute(sql)
+        con.execute("DELETE FROM meta WHERE key = 'layout'")
+        con.execute("INSERT INTO meta VALUES ('layout', $layout)", {"layout": str(layout())})
+        if since == 0:
+            con.execute("INSERT INTO meta VALUES ('created_by', $name)", {"name": f"tracehound {_version()}"})
+        con.execute("COMMIT")
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+
+
+def _version() -> str:
+    try:
+        return version("tracehound")
+    except PackageNotFoundError:
+        return "(not installed)"
