@@ -1,0 +1,103 @@
+"""The bridge to the browser: three Streamlit components (v2) around our own JavaScript.
+
+    document_view   blocks composed by dashboard.documents, drawn with textContent
+    figure_view     an SVG or HTML fragment of dashboard.figures; clicks on marked elements come back
+    viewer          waterfall and flame graph (figures/viewer.js)
+
+Each returns nothing: what a person picks is written to the URL by `on_pick`, and every view reads its state from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.components.v2 import component
+
+from dashboard.figures.palette import FIGURE_CSS
+
+_WEB = Path(__file__).with_name("web")
+
+Pick = Mapping[str, str]
+"""What was clicked: `span` and / or `finding`"""
+
+
+@cache
+def _source(name: str) -> str:
+    return (_WEB / name).read_text(encoding="utf-8")
+
+
+def _renderer(name: str, css: str, js: str) -> Any:
+    """Register a component once per server process; Streamlit warns when a name is registered twice."""
+    return component(f"tracehound_{name}", css=css, js=js)
+
+
+@cache
+def _document_renderer() -> Any:
+    return _renderer("document", FIGURE_CSS + _source("document.css"), _source("document.js"))
+
+
+@cache
+def _figure_renderer() -> Any:
+    return _renderer("figure", FIGURE_CSS + _source("figure.css"), _source("figure.js"))
+
+
+def document_view(
+    blocks: Sequence[Mapping[str, Any]],
+    *,
+    key: str,
+    on_pick: Callable[[Pick], None] | None = None,
+    label: str = "",
+    subject: str = "",
+    panel: bool = False,
+) -> None:
+    """Draw `blocks` (see `dashboard.documents.blocks`).
+
+    Args:
+        label: what a screen reader says for the whole.
+        subject: what the document is about; scrolling is kept while it stays the same.
+        panel: a frame of the window's height that scrolls inside.
+    """
+    _document_renderer()(
+        key=key,
+        data={"blocks": list(blocks), "label": label, "subject": subject, "panel": panel},
+        on_pick_change=_relay(key, on_pick),
+    )
+
+
+def figure_view(
+    markup: str,
+    *,
+    key: str,
+    css: str = "",
+    on_pick: Callable[[Pick], None] | None = None,
+    selected: str | None = None,
+    label: str = "",
+    natural_width: bool = False,
+) -> None:
+    """Mount a figure. `markup` must come from `dashboard.figures`, where every text is escaped.
+
+    Args:
+        css: the figure's own style rules.
+        selected: span id whose elements are highlighted.
+        natural_width: scroll sideways inside the frame instead of shrinking the drawing.
+    """
+    _figure_renderer()(
+        key=key,
+        data={"markup": markup, "css": css, "selected": selected, "label": label, "natural": natural_width},
+        on_pick_change=_relay(key, on_pick),
+    )
+
+
+def _relay(key: str, on_pick: Callable[[Pick], None] | None) -> Callable[[], None]:
+    """A component calls back without arguments; what was picked stands in the session's state under its key."""
+
+    def relay() -> None:
+        picked = st.session_state[key].pick
+        if picked and on_pick is not None:
+            on_pick({name: str(value) for name, value in picked.items() if name in ("span", "finding")})
+
+    return relay

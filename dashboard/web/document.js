@@ -1,0 +1,253 @@
+// Draws a document of blocks that Python composed (dashboard/documents) and reports what was picked.
+//
+// Every text goes through textContent: prompts, answers and names can never become markup here.
+// Block shapes are described in dashboard/documents/blocks.py.
+
+const FOLD_CHARS = 900;
+
+function el(tag, cls, text) {
+  const node = document.createElement(tag);
+  if (cls) node.className = cls;
+  if (text !== undefined && text !== null) node.textContent = String(text);
+  return node;
+}
+
+function pickable(node, target, ctx) {
+  if (!target) return node;
+  node.classList.add("pickable");
+  node.setAttribute("role", "button");
+  node.tabIndex = 0;
+  if (target.span) node.dataset.span = target.span;
+  if (target.finding) node.dataset.finding = target.finding;
+  const go = (event) => {
+    if (event.type === "keydown" && event.key !== "Enter" && event.key !== " ") return;
+    if (String(getSelection && getSelection()) && event.type === "click") return; // the person is selecting text
+    event.preventDefault();
+    event.stopPropagation();
+    ctx.pick(target);
+  };
+  node.addEventListener("click", go);
+  node.addEventListener("keydown", go);
+  return node;
+}
+
+function copyButton(text, label) {
+  const button = el("button", "copy", "⧉");
+  button.type = "button";
+  button.title = label || "Copy";
+  button.setAttribute("aria-label", button.title);
+  button.addEventListener("click", (event) => {
+    event.stopPropagation();
+    const done = () => {
+      button.textContent = "✓";
+      setTimeout(() => (button.textContent = "⧉"), 1200);
+    };
+    if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, () => (button.textContent = "✕"));
+  });
+  return button;
+}
+
+function foldable(text, cls, limit) {
+  const body = el("div", "text " + (cls || ""));
+  const max = limit || FOLD_CHARS;
+  if (text.length <= max * 1.25) {
+    body.textContent = text;
+    return body;
+  }
+  const shown = el("span", "", text.slice(0, max));
+  const more = el("button", "more", `… ${(text.length - max).toLocaleString("en-US")} more characters`);
+  more.type = "button";
+  more.addEventListener("click", (event) => {
+    event.stopPropagation();
+    shown.textContent = text;
+    more.remove();
+  });
+  body.append(shown, more);
+  return body;
+}
+
+function chip(item, ctx) {
+  const node = el("span", `chip tone-${item.tone || "neutral"}${item.on ? " on" : ""}`);
+  if (item.glyph) node.append(el("span", "glyph", item.glyph));
+  node.append(el("span", "", item.text));
+  if (item.title) node.title = item.title;
+  if (item.on) node.setAttribute("aria-pressed", "true");
+  return pickable(node, item.pick, ctx);
+}
+
+const BLOCKS = {
+  heading(block, ctx) {
+    const head = el("div", `heading level${block.level || 1}`);
+    if (block.glyph) {
+      const glyph = el("span", "glyph", block.glyph);
+      glyph.style.color = `var(--th-k-${block.kind || "other"})`;
+      head.append(glyph);
+    }
+    head.append(el("span", "heading-text", block.text));
+    if (block.note) head.append(el("span", "muted", block.note));
+    for (const item of block.chips || []) head.append(chip(item, ctx));
+    if (block.copy) head.append(copyButton(block.copy, block.copy_label));
+    return head;
+  },
+  chips(block, ctx) {
+    const row = el("div", "chips");
+    for (const item of block.items) row.append(chip(item, ctx));
+    return row;
+  },
+  facts(block, ctx) {
+    const list = el("dl", "facts");
+    for (const row of block.rows) {
+      list.append(el("dt", "", row.label));
+      const value = el("dd", `${row.mono ? "mono " : ""}${row.tone ? "tone-" + row.tone : ""}`);
+      const text = el("span", "", row.value);
+      value.append(pickable(text, row.pick, ctx));
+      if (row.hint) value.append(el("span", "muted", row.hint));
+      if (row.copy) value.append(copyButton(row.copy));
+      if (row.title) value.title = row.title;
+      list.append(value);
+    }
+    return list;
+  },
+  message(block, ctx) {
+    const card = el("div", `message role-${block.role_class || "other"}${block.selected ? " selected" : ""}`);
+    const head = el("div", "message-head");
+    if (block.time) head.append(el("span", "time", block.time));
+    head.append(el("span", "role", block.role));
+    if (block.to) head.append(el("span", "muted", "→"), el("span", "role", block.to));
+    if (block.note) head.append(el("span", "muted", block.note));
+    for (const item of block.chips || []) head.append(chip(item, ctx));
+    if (block.copy) head.append(copyButton(block.copy, "Copy text"));
+    card.append(head);
+    if (block.text) card.append(foldable(block.text, "", block.fold));
+    for (const call of block.calls || []) {
+      const tool = el("div", "toolcall");
+      const line = el("div", "toolcall-head");
+      line.append(el("span", "glyph", "⚒"), el("span", "mono", call.name));
+      if (call.note) line.append(el("span", "muted", call.note));
+      tool.append(line);
+      if (call.arguments) tool.append(foldable(call.arguments, "mono code", 400));
+      if (call.result) tool.append(el("div", "muted small", "returned"), foldable(call.result, "mono code", 400));
+      card.append(pickable(tool, call.pick, ctx));
+    }
+    return pickable(card, block.pick, ctx);
+  },
+  code(block) {
+    const box = el("div", "codebox");
+    const head = el("div", "code-head");
+    head.append(el("span", "muted", block.label || ""), copyButton(block.text));
+    box.append(head, foldable(block.text, `mono code${block.tone ? " tone-" + block.tone : ""}`, block.fold));
+    return box;
+  },
+  diff(block) {
+    const box = el("div", "diff mono");
+    box.setAttribute("role", "figure");
+    for (const [mark, text] of block.rows) {
+      const cls = { "+": "added", "-": "removed", "@": "hunk" }[mark] || "";
+      const line = el("div", "diff-line " + cls);
+      line.append(el("span", "mark", mark === "@" ? "⋯" : mark), el("span", "", text));
+      box.append(line);
+    }
+    return box;
+  },
+  table(block, ctx) {
+    const wrap = el("div", "table-wrap");
+    const table = el("table");
+    const head = el("tr");
+    for (const column of block.columns) head.append(el("th", column.align || "", column.label));
+    const thead = el("thead");
+    thead.append(head);
+    const body = el("tbody");
+    for (const row of block.rows) {
+      const tr = el("tr", row.selected ? "selected" : "");
+      row.cells.forEach((cell, i) => {
+        const column = block.columns[i];
+        const td = el("td", `${column.align || ""}${column.mono ? " mono" : ""}`);
+        if (cell && typeof cell === "object") {
+          td.append(el("span", `tone-${cell.tone || "none"}`, cell.text));
+          if (cell.title) td.title = cell.title;
+        } else td.textContent = cell === null || cell === undefined ? "—" : cell;
+        tr.append(td);
+      });
+      body.append(pickable(tr, row.pick, ctx));
+    }
+    table.append(thead, body);
+    wrap.append(table);
+    return wrap;
+  },
+  section(block, ctx) {
+    const box = el("details", "section");
+    const name = ctx.path + "/" + block.label;
+    box.open = ctx.open.has(name) ? ctx.open.get(name) : Boolean(block.open);
+    box.addEventListener("toggle", () => ctx.open.set(name, box.open));
+    const summary = el("summary");
+    summary.append(el("span", "", block.label));
+    if (block.note) summary.append(el("span", "muted", block.note));
+    const inner = el("div", "section-body");
+    box.append(summary, inner);
+    const fill = () => {
+      if (!inner.childNodes.length) drawBlocks(inner, block.blocks, { ...ctx, path: name });
+    };
+    if (box.open) fill();
+    box.addEventListener("toggle", () => box.open && fill());
+    return box;
+  },
+  card(block, ctx) {
+    const card = el("div", `card edge-${block.tone || "neutral"}${block.selected ? " selected" : ""}`);
+    drawBlocks(card, block.blocks, ctx);
+    return pickable(card, block.pick, ctx);
+  },
+  prose(block) {
+    return foldable(block.text, `prose${block.tone ? " tone-" + block.tone : ""}`, block.fold);
+  },
+  note(block) {
+    return el("div", `note${block.tone ? " tone-" + block.tone : ""}`, block.text);
+  },
+  divider(block) {
+    const line = el("div", "divider");
+    if (block.text) line.append(el("span", "muted", block.text));
+    return line;
+  },
+};
+
+function drawBlocks(parent, blocks, ctx) {
+  for (const block of blocks) {
+    const draw = BLOCKS[block.block];
+    if (draw) parent.append(draw(block, ctx));
+  }
+}
+
+function isDark(node) {
+  const colour = getComputedStyle(node).getPropertyValue("--st-background-color").trim();
+  const match = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})/i.exec(colour);
+  if (!match) return false;
+  const [r, g, b] = match.slice(1, 4).map((part) => parseInt(part, 16));
+  return 0.299 * r + 0.587 * g + 0.114 * b < 128;
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  let root = parentElement.querySelector(".document");
+  const state = (parentElement.__tracehound = parentElement.__tracehound || { open: new Map(), drawn: null });
+  if (!root) {
+    root = el("div", "th document");
+    parentElement.append(root);
+  }
+  root.dataset.theme = isDark(parentElement.host || parentElement) ? "dark" : "light";
+  root.classList.toggle("panel", Boolean(data.panel));
+  root.setAttribute("aria-label", data.label || "");
+  state.pick = (target) => setTriggerValue("pick", { ...target, at: Date.now() });
+  const stamp = JSON.stringify(data.blocks);
+  if (state.drawn !== stamp) {
+    const sameSubject = state.subject === data.subject;
+    const top = root.scrollTop;
+    root.replaceChildren();
+    drawBlocks(root, data.blocks, { pick: (target) => state.pick(target), open: state.open, path: "" });
+    root.scrollTop = sameSubject ? top : 0;
+    state.drawn = stamp;
+    state.subject = data.subject;
+    const chosen = root.querySelector(".selected");
+    if (chosen && !data.panel && data.reveal) chosen.scrollIntoView({ block: "nearest" });
+  }
+  root.dataset.subject = data.subject || "";
+  root.dataset.ready = "true";
+}
