@@ -1,0 +1,226 @@
+"""One run as columns for `viewer.js`: everything to draw and search, no prompt or payload text.
+
+`payload` gives:
+    trace_id, started (UTC text), t0_ns (text), duration_ns, css (the palette), kinds [{id, glyph, word}], agents, agent_slots, statuses,
+    labels and names (what a span is called here, and what its producer called it), findings [{id, kind, severity, title, tag, spans}],
+    errors {span id: text}, columns {id, parent, depth, lane, start, dur, kind, agent, status, label, name, cost, tokens, flags, mark}
+where columns are lists in depth-first order, times are ns from t0, and kind, agent, status, label, name, mark are indices
+(-1: none). Cost and tokens are a span's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from analyzers.finding import SEVERITIES, Finding
+from analyzers.frames import Frames
+from dashboard.figures import palette, units
+from dashboard.figures.findings import finding_tag
+from dashboard.figures.lanes import assign_lanes
+from dashboard.figures.markup import readable
+from dashboard.figures.tree import Tree, build_tree
+from tracer.model import SpanKind
+
+VIEWER_JS: Final = Path(__file__).with_name("viewer.js")
+
+STATUSES: Final = ("ok", "error", "running", "interrupted")
+
+# Bits of the column `flags`.
+DUPLICATE: Final = 1  # repeats another span; counted nowhere
+UNPRICED: Final = 2  # an LLM call whose price is unknown
+UNPRICED_BELOW: Final = 4  # such a call in the subtree: the total is a lower bound
+ORPHAN: Final = 8  # its parent never arrived
+AGENT_INFERRED: Final = 16  # the agent was derived, not recorded
+
+_NAME_LIMIT: Final = 160
+
+
+@dataclass(frozen=True)
+class TraceView:
+    """The tree of one run with everything the viewer draws; lists follow `tree`'s order. Costs are USD, times ns."""
+
+    tree: Tree
+    lane: list[int]
+    label: list[str]
+    own_cost: list[float]
+    total_cost: list[float]
+    own_tokens: list[int]
+    total_tokens: list[int]
+    flags: list[int]
+    mark: list[int]
+    """index of the worst finding a span belongs to, -1 for none"""
+    findings: Sequence[Finding]
+
+
+def build_view(frames: Frames, findings: Sequence[Finding] = ()) -> TraceView:
+    """Lay out one run. Findings of other runs are left out; their order is kept."""
+    tree = build_tree(frames)
+    frame = tree.frame
+    counted = frame["duplicate_of"].is_null()
+    own_cost = [float(c or 0) if keep else 0.0 for c, keep in zip(tree.column("cost_usd"), counted, strict=True)]
+    tokens = frame.select(
+        pl.when(pl.col("duplicate_of").is_null())
+        .then(pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0))
+        .otherwise(0)
+    ).to_series()
+    own_tokens: list[int] = tokens.to_list()
+    priced_kind = pl.col("kind").is_in([SpanKind.LLM, SpanKind.EMBEDDING])
+    flags: list[int] = frame.select(
+        pl.when(pl.col("duplicate_of").is_not_null()).then(DUPLICATE).otherwise(0)
+        + pl.when(priced_kind & pl.col("cost_usd").is_null() & pl.col("duplicate_of").is_null())
+        .then(UNPRICED)
+        .otherwise(0)
+        + pl.when(pl.col("agent_inferred")).then(AGENT_INFERRED).otherwise(0)
+    )[:, 0].to_list()
+    total_cost, total_tokens = list(own_cost), list(own_tokens)
+    for i in range(len(tree) - 1, -1, -1):
+        if tree.orphan[i]:
+            flags[i] |= ORPHAN
+        if (parent := tree.parent[i]) >= 0:
+            total_cost[parent] += total_cost[i]
+            total_tokens[parent] += total_tokens[i]
+            if flags[i] & (UNPRICED | UNPRICED_BELOW):
+                flags[parent] |= UNPRICED_BELOW
+    here = [finding for finding in findings if any(span in tree.index for span in finding.spans)]
+    mark = [-1] * len(tree)
+    # Worst severity last, so that it wins; among equals the first of the list.
+    ranked = sorted(range(len(here)), key=lambda k: (SEVERITIES.index(here[k].severity), k), reverse=True)
+    for k in ranked:
+        for span in here[k].spans:
+            if (i := tree.index.get(span)) is not None:
+                mark[i] = k
+    return TraceView(
+        tree=tree,
+        lane=assign_lanes(tree.parent, tree.start, tree.stop),
+        label=labels(frame),
+        own_cost=own_cost,
+        total_cost=total_cost,
+        own_tokens=own_tokens,
+        total_tokens=total_tokens,
+        flags=flags,
+        mark=mark,
+        findings=here,
+    )
+
+
+def labels(frame: pl.DataFrame) -> list[str]:
+    """What a span is called in a figure, in the field's words: the agent, the model and purpose, the tool, the key and version."""
+
+    def text(column: str, fallback: str = "") -> pl.Expr:
+        return pl.col(column).cast(pl.String).fill_null(fallback)
+
+    def tail(prefix: str, column: str) -> pl.Expr:
+        return pl.when(pl.col(column).is_not_null()).then(pl.lit(prefix) + text(column)).otherwise(pl.lit(""))
+
+    kind = pl.col("kind")
+    name = pl.col("name")
+    spoken = (
+        pl.when((kind == SpanKind.AGENT) & pl.col("agent").is_not_null())
+        .then(pl.col("agent"))
+        .when((kind == SpanKind.LLM) & pl.col("model").is_not_null())
+        .then(pl.col("model") + tail(" · ", "purpose") + tail(" · attempt ", "attempt"))
+        .when(kind.is_in([SpanKind.TOOL, SpanKind.RETRIEVER]) & pl.col("tool_name").is_not_null())
+        .then(pl.col("tool_name") + tail(" · attempt ", "attempt"))
+        .when((kind == SpanKind.HANDOFF) & pl.col("target_agent").is_not_null())
+        .then(text("agent", "?") + pl.lit(" hands off to ") + text("target_agent"))
+        .when((kind == SpanKind.MESSAGE) & pl.col("target_agent").is_not_null())
+        .then(text("agent", "?") + pl.lit(" → ") + text("target_agent"))
+        .when((kind == SpanKind.ESCALATION) & pl.col("target_agent").is_not_null())
+        .then(text("agent", "run") + pl.lit(" escalates to ") + text("target_agent"))
+        .when((kind == SpanKind.STATE_READ) & pl.col("state_key").is_not_null())
+        .then(pl.lit("reads ") + text("state_key") + tail(" v", "version_read"))
+        .when((kind == SpanKind.STATE_WRITE) & pl.col("state_key").is_not_null())
+        .then(pl.lit("writes ") + text("state_key") + tail(" v", "version_written"))
+        .when((kind == SpanKind.WAIT) & (pl.col("wait_for").list.len() > 0))
+        .then(pl.lit("waits for ") + pl.col("wait_for").list.join(", "))
+        .when((kind == SpanKind.DECISION) & pl.col("choice").is_not_null())
+        .then(text("scope_key", "decides") + pl.lit(" = ") + text("choice"))
+        .when((kind == SpanKind.GUARD_TRIP) & pl.col("guard").is_not_null())
+        .then(text("guard") + pl.lit(" guard trips"))
+        .otherwise(name)
+    )
+    return frame.select(spoken.fill_null(name).str.slice(0, _NAME_LIMIT)).to_series().to_list()
+
+
+def payload(view: TraceView) -> dict[str, Any]:
+    """The JSON-able columns that `mountTrace` takes. Sums over subtrees and self times are left to the viewer: they follow from these."""
+    tree = view.tree
+    kinds, kind = _coded(tree.column("kind"))
+    agents, agent = _coded(tree.column("agent"))
+    label_names, label = _coded(view.label)
+    names, name = _coded([text[:_NAME_LIMIT] for text in tree.column("name")])
+    errors = tree.frame.filter(pl.col("status") == "error").select("span_id", "error_type", "error_message").rows()
+    slots = palette.agent_slots(agents)
+    trace_ids = tree.column("trace_id")
+    return {
+        "version": 1,
+        "trace_id": trace_ids[0] if trace_ids else "",
+        "started": units.moment(tree.t0) if len(tree) else "",
+        "t0_ns": str(tree.t0),
+        "duration_ns": tree.horizon - tree.t0,
+        "css": palette.FIGURE_CSS,
+        "kinds": [{"id": k, "glyph": palette.look(k).glyph, "word": palette.look(k).word} for k in kinds],
+        "agents": [readable(a) for a in agents],
+        "agent_slots": [slots.get(a, -1) for a in agents],
+        "statuses": list(STATUSES),
+        "names": [readable(text) for text in names],
+        "labels": [readable(text) for text in label_names],
+        "findings": [
+            {
+                "id": finding.id,
+                "kind": finding.kind,
+                "severity": finding.severity,
+                "title": readable(finding.title),
+                "tag": finding_tag(finding),
+                "spans": [tree.index[span] for span in finding.spans if span in tree.index],
+            }
+            for finding in view.findings
+        ],
+        "errors": {
+            span: readable(": ".join(part for part in (kind_of, (message or "")[:300]) if part))
+            for span, kind_of, message in errors
+        },
+        "columns": {
+            "id": tree.ids,
+            "parent": tree.parent,
+            "depth": tree.depth,
+            "lane": view.lane,
+            "start": [start - tree.t0 for start in tree.start],
+            "dur": [stop - start for start, stop in zip(tree.start, tree.stop, strict=True)],
+            "kind": kind,
+            "agent": agent,
+            "status": [STATUSES.index(s) if s in STATUSES else 0 for s in tree.column("status")],
+            "label": label,
+            "name": name,
+            "cost": [round(cost, 9) for cost in view.own_cost],
+            "tokens": view.own_tokens,
+            "flags": view.flags,
+            "mark": view.mark,
+        },
+    }
+
+
+def packed(data: dict[str, Any]) -> str:
+    """A payload as gzip in base64, for a page that carries it: base64 cannot close a script element."""
+    body = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return base64.b64encode(gzip.compress(body, 6, mtime=0)).decode()
+
+
+def viewer_source() -> str:
+    """The text of `viewer.js`, an ES module exporting `mountTrace`."""
+    return VIEWER_JS.read_text(encoding="utf-8")
+
+
+def _coded(values: list[Any]) -> tuple[list[str], list[int]]:
+    """Dictionary-code a column: distinct texts in order of appearance ("" for None), and one index per row."""
+    codes: dict[str, int] = {}
+    rows = [codes.setdefault(value or "", len(codes)) for value in values]
+    return list(codes), rows

@@ -1,0 +1,67 @@
+"""Numbers as people read them, the same in every figure. `viewer.js` follows these rules too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+
+def duration(ns: float) -> str:
+    """`840 µs`, `12 ms`, `3.42 s`, `2m 05s`, `3h 12m`, `2d 4h`."""
+    if ns < 0:
+        return "−" + duration(-ns)
+    if ns < 1_000:
+        return f"{ns:.0f} ns" if ns else "0 s"
+    if ns < 1_000_000:
+        return f"{ns / 1e3:.0f} µs"
+    if ns < 999_500_000:
+        return f"{ns / 1e6:.0f} ms"
+    seconds = ns / 1e9
+    if seconds < 59.995:
+        return f"{seconds:.2f} s"
+    whole = round(seconds)
+    if whole < 3_600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 172_800:
+        return f"{whole // 3_600}h {whole % 3_600 // 60:02d}m"
+    return f"{whole // 86_400}d {whole % 86_400 // 3_600}h"
+
+
+def money(usd: Decimal | float | None) -> str:
+    """Four digits under a dollar, two above; an unknown price is said, never shown as zero."""
+    if usd is None:
+        return "price unknown"
+    if usd == 0:
+        return "$0"
+    if abs(usd) < Decimal("0.00005"):
+        return "<$0.0001"
+    return f"${usd:,.4f}" if abs(usd) < 1 else f"${usd:,.2f}"
+
+
+def count(value: float | None) -> str:
+    """Thousands apart; a missing number is a dash."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def plural(value: int, noun: str, many: str | None = None) -> str:
+    """`1 loop`, `3 loops`, `2 retries` (with `many="retries"`)."""
+    return f"{value:,} {noun if value == 1 else many or noun + 's'}"
+
+
+def moment(ns: int) -> str:
+    """UTC time with microseconds: `2026-11-22 18:35:40.123456 UTC`."""
+    whole, rest = divmod(ns, 1_000_000_000)
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=whole)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{rest // 1000:06d} UTC"
+
+
+def share(part: float, whole: float) -> str:
+    """Percentage with one digit, `–` where there is no whole."""
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def size(count_bytes: int) -> str:
+    """`812 B`, `4.1 kB`, `5.0 MB`."""
+    if count_bytes < 1_000:
+        return f"{count_bytes} B"
+    return f"{count_bytes / 1e3:.1f} kB" if count_bytes < 1_000_000 else f"{count_bytes / 1e6:.1f} MB"

@@ -1,0 +1,505 @@
+/* Trace viewer: waterfall with tree table, flame graph and minimap of one run. No dependencies; an ES module that may also be inlined.
+ *
+ *   mountTrace(element, payload, {mode, weight, selected, height, onSelect, onState}) -> {update, select, layout, destroy}
+ *
+ * payload   what `dashboard.figures.trace_view.payload` returns: spans as columns in depth-first order, times in ns from the start of the run
+ * mode      "waterfall" | "flame"           weight   "time" | "cost" | "tokens" (width of the flame graph)
+ * selected  span id                         onSelect(spanId) and onState({mode, weight, range}) report what the reader does
+ * update(payload, options)  new data (a live run) or options; selection, collapsed rows, zoom and scroll stay
+ * layout()  rectangles of all spans in the present view, in CSS pixels: {mode, weight, width, rects: [{id, depth, lane, x, y, w, h}]}
+ *
+ * Solid colour is a span's own work, pale colour is covered by its children. Text enters the page through textContent and canvas only.
+ */
+const ROW = 22, FLAME_ROW = 20, RULER = 22, MINI = 46, OVERSCAN = 8, FONT = '11px Inter, system-ui, sans-serif';
+const DUPLICATE = 1, UNPRICED = 2, UNPRICED_BELOW = 4, ORPHAN = 8, INFERRED = 16;
+const NAMES_AGENT = new Set(['agent', 'message', 'handoff', 'escalation']);   /* their label names the agent already */
+const OK = 0, ERROR = 1, RUNNING = 2, INTERRUPTED = 3;
+const KEYS = [
+  ['j k or ↓ ↑', 'next, previous span'], ['← →', 'fold, unfold; to the parent, to the first child'], ['w s', 'zoom in, out'], ['a d', 'move left, right'],
+  ['f', 'fit the selected span'], ['0', 'whole run'], ['/', 'find; Enter or n for the next match'], ['e', 'next error'],
+  ['l', 'next loop or other finding'], ['v', 'waterfall or flame graph'], ['?', 'this sheet'],
+];
+const CSS = `
+.tv{position:relative;display:flex;flex-direction:column;box-sizing:border-box;overflow:hidden;background:var(--th-bg);border:1px solid var(--th-line);border-radius:6px}
+.tv *{box-sizing:border-box}.tv [hidden]{display:none!important}.tv canvas{display:block}.tv :focus-visible{outline:2px solid var(--th-accent);outline-offset:-2px}
+.tv-bar{display:flex;flex-wrap:wrap;gap:6px 8px;align-items:center;padding:6px 8px;background:var(--th-bg2);border-bottom:1px solid var(--th-line)}
+.tv-bar>span{white-space:nowrap}.tv-seg{display:inline-flex}.tv button,.tv input{font:inherit;color:var(--th-fg);background:var(--th-bg);border:1px solid var(--th-line);border-radius:4px;padding:2px 8px;height:24px}
+.tv button{cursor:pointer}.tv-seg button{border-radius:0;margin-left:-1px}.tv-seg button:first-child{border-radius:4px 0 0 4px;margin:0}.tv-seg button:last-child{border-radius:0 4px 4px 0}
+.tv button[aria-pressed=true]{background:color-mix(in srgb,var(--th-accent) 18%,var(--th-bg));border-color:var(--th-accent);position:relative;font-weight:600}
+.tv button:disabled{opacity:.45;cursor:default}.tv input{width:170px}.tv-sp{flex:1}.tv-mut{color:var(--th-muted)}.tv-num{font-variant-numeric:tabular-nums}
+.tv-head{display:flex;height:${RULER}px;flex:none;border-bottom:1px solid var(--th-line);background:var(--th-bg2);color:var(--th-muted);line-height:${RULER}px}
+.tv-head>div:first-child{padding-left:10px}.tv-scroll{flex:0 1 auto;min-height:96px;overflow:hidden auto;position:relative}.tv-rows{position:relative}
+.tv-r{position:absolute;left:0;right:0;height:${ROW}px;line-height:${ROW}px;display:flex;cursor:pointer}.tv-r:hover{background:color-mix(in srgb,var(--th-accent) 8%,transparent)}
+.tv-r[aria-selected=true]{background:color-mix(in srgb,var(--th-accent) 18%,transparent)}.tv-dim{opacity:.38}
+.tv-nm{flex:none;position:relative;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;border-right:1px solid var(--th-line);padding-right:6px}
+.tv-in{position:absolute;left:8px;top:0;bottom:0;background:repeating-linear-gradient(90deg,transparent 0 6px,var(--th-line) 6px 7px,transparent 7px 14px)}
+.tv-tw{display:inline-block;width:14px;color:var(--th-muted);text-align:center}.tv-gl{display:inline-block;width:16px;text-align:center}.tv-b{font-weight:600}
+.tv-tag{display:inline-block;font-size:10px;line-height:14px;padding:0 4px;margin-left:5px;border-radius:3px;border:1px solid currentColor}.tv-critical{color:var(--th-error);border-style:dashed}.tv-warning{color:var(--th-warning);border-style:dashed}.tv-info{color:var(--th-muted);border-style:dashed}
+.tv-c{flex:none;width:72px;padding-right:8px;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.tv-tl{flex:1;position:relative;min-width:60px;margin-right:8px;overflow:hidden}
+.tv-bar1{position:absolute;top:5px;height:12px;min-width:2px;border-radius:2px}.tv-bar1.tv-f{outline:1.5px dashed;outline-offset:1px}
+.tv-bar1.tv-run{background-image:repeating-linear-gradient(45deg,transparent 0 4px,var(--th-bg) 4px 6px)!important}
+.tv-tip{position:absolute;z-index:5;pointer-events:none;display:none;max-width:380px;padding:7px 10px;border-radius:5px;font-size:11.5px;line-height:1.45;background:var(--th-bg);color:var(--th-fg);border:1px solid color-mix(in srgb,var(--th-fg) 32%,var(--th-bg));box-shadow:0 3px 14px #0004;overflow-wrap:anywhere}
+.tv-tip dl,.tv-help dl{display:grid;grid-template-columns:auto 1fr;gap:1px 12px;margin:4px 0 0}.tv-tip dt,.tv-help dd{color:var(--th-muted)}.tv-tip dd,.tv-help dd{margin:0}.tv-tip dd{font-variant-numeric:tabular-nums}
+.tv-help{position:absolute;z-index:6;right:12px;top:42px;padding:10px 14px;background:var(--th-bg);border:1px solid color-mix(in srgb,var(--th-fg) 32%,var(--th-bg));border-radius:6px;box-shadow:0 4px 18px #0005}.tv-help[hidden]{display:none}
+.tv-help dt{font-weight:600;white-space:nowrap}.tv-note{padding:3px 10px;border-top:1px solid var(--th-line);background:var(--th-bg2);color:var(--th-muted);min-height:23px;display:flex;gap:1px 14px;flex-wrap:wrap}.tv-key i{display:inline-block;width:14px;height:9px;border-radius:2px;margin-right:4px;vertical-align:-1px}
+.tv-empty{padding:36px;text-align:center;color:var(--th-muted)}
+@media print{.tv-bar,.tv-help,.tv-tip{display:none!important}.tv-scroll{overflow:hidden}}`;
+
+const group = (n) => n.toLocaleString('en-US', {maximumFractionDigits: 0});
+const two = (n) => String(n).padStart(2, '0');
+export function fmtTime(ns) {
+  if (ns < 1e3) return ns ? `${Math.round(ns)} ns` : '0 s';
+  if (ns < 1e6) return `${(ns / 1e3).toFixed(0)} µs`;
+  if (ns < 9.995e8) return `${(ns / 1e6).toFixed(0)} ms`;
+  const s = ns / 1e9;
+  if (s < 59.995) return `${s.toFixed(2)} s`;
+  const w = Math.round(s);
+  if (w < 3600) return `${Math.floor(w / 60)}m ${two(w % 60)}s`;
+  return w < 172800 ? `${Math.floor(w / 3600)}h ${two(Math.floor(w % 3600 / 60))}m` : `${Math.floor(w / 86400)}d ${Math.floor(w % 86400 / 3600)}h`;
+}
+export function fmtCost(usd) {
+  if (!usd) return '$0';
+  if (usd < 5e-5) return '<$0.0001';
+  return usd < 1 ? `$${usd.toFixed(4)}` : `$${usd.toLocaleString('en-US', {minimumFractionDigits: 2, maximumFractionDigits: 2})}`;
+}
+function tickText(v, step, weight) {
+  if (weight === 'tokens') return group(v);
+  if (weight === 'cost') return v ? '$' + v.toFixed(Math.max(0, Math.min(6, 1 - Math.floor(Math.log10(step))))) : '$0';
+  if (step >= 6e10 || v >= 6e10) return fmtTime(v);
+  const unit = step >= 1e8 ? [1e9, 's'] : step >= 1e5 ? [1e6, 'ms'] : step >= 100 ? [1e3, 'µs'] : [1, 'ns'];
+  return `${+(v / unit[0]).toPrecision(12)} ${unit[1]}`;
+}
+function el(tag, cls, text) {
+  const node = document.createElement(tag);
+  if (cls) node.className = cls;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+/* first position in the ascending array `a` whose key is > v */
+function upper(a, v, key = (x) => x) {
+  let lo = 0, hi = a.length;
+  while (lo < hi) { const m = (lo + hi) >> 1; if (key(a[m]) <= v) lo = m + 1; else hi = m; }
+  return lo;
+}
+
+/* ---- model: typed columns, subtree ranges, search texts ---- */
+function model(P) {
+  const C = P.columns, n = C.id.length, f64 = (a) => Float64Array.from(a), i32 = (a) => Int32Array.from(a);
+  const M = {P, n, id: C.id, parent: i32(C.parent), depth: i32(C.depth), lane: i32(C.lane), start: f64(C.start), dur: f64(C.dur), kind: i32(C.kind), agent: i32(C.agent),
+    status: i32(C.status), label: i32(C.label), name: i32(C.name), cost: f64(C.cost), total_cost: f64(C.cost), tokens: f64(C.tokens), total_tokens: f64(C.tokens), flags: i32(C.flags), mark: i32(C.mark)};
+  M.end = new Float64Array(n); M.next = new Int32Array(n).fill(n); M.index = new Map(); M.text = (i) => P.labels[M.label[i]];
+  const open = [];
+  for (let i = 0; i < n; i++) {
+    M.end[i] = M.start[i] + M.dur[i];
+    M.index.set(M.id[i], i);
+    while (open.length && M.depth[open[open.length - 1]] >= M.depth[i]) M.next[open.pop()] = i;
+    open.push(i);
+  }
+  for (let i = n - 1; i >= 0; i--) {
+    const p = M.parent[i]; if (p < 0) continue;
+    M.total_cost[p] += M.total_cost[i]; M.total_tokens[p] += M.total_tokens[i];
+    if (M.flags[i] & (UNPRICED | UNPRICED_BELOW)) M.flags[p] |= UNPRICED_BELOW;
+  }
+  M.leaf = (i) => M.next[i] === i + 1;
+  M.errors = []; M.marked = [];
+  for (let i = 0; i < n; i++) { if (M.status[i] === ERROR) M.errors.push(i); if (M.mark[i] >= 0) M.marked.push(i); }
+  M.found = P.findings.map((f) => new Set(f.spans));
+  M.layouts = {};
+  return M;
+}
+/* x0, x1 in units of the weight, row, and per row the spans in order of x0 */
+function layoutFor(M, weight) {
+  if (M.layouts[weight]) return M.layouts[weight];
+  const n = M.n, L = {x0: new Float64Array(n), x1: new Float64Array(n), row: new Int32Array(n), rows: [], total: 0, drawn: 0};
+  if (weight === 'time') {
+    L.x0 = M.start; L.x1 = M.end; L.row = M.lane; L.total = Math.max(M.P.duration_ns, 1);
+  } else {
+    /* left-heavy: heaviest child first, the span's own share at the right; concurrency cannot overlap because shares add up */
+    const value = weight === 'cost' ? M.total_cost : M.total_tokens, cursor = new Float64Array(n);
+    const kids = new Map();
+    for (let i = 0; i < n; i++) { const p = M.parent[i]; if (!kids.has(p)) kids.set(p, []); kids.get(p).push(i); }
+    for (const list of kids.values()) list.sort((a, b) => value[b] - value[a] || a - b);
+    const place = (list, x) => { for (const i of list) { L.x0[i] = x; L.x1[i] = x + value[i]; x += value[i]; } return x; };
+    L.total = place(kids.get(-1) || [], 0) || 1;
+    for (let i = 0; i < n; i++) { if (kids.has(i)) place(kids.get(i), L.x0[i]); L.row[i] = M.depth[i]; }
+  }
+  for (let i = 0; i < n; i++) {
+    if (weight !== 'time' && !(L.x1[i] > L.x0[i])) continue;
+    (L.rows[L.row[i]] = L.rows[L.row[i]] || []).push(i); L.drawn++;
+  }
+  for (let r = 0; r < L.rows.length; r++) (L.rows[r] = L.rows[r] || []).sort((a, b) => L.x0[a] - L.x0[b] || a - b);
+  return (M.layouts[weight] = L);
+}
+/* parts of span i that no child covers, in layout units, neighbours closer than `eps` merged */
+function ownParts(M, L, i, weight, eps) {
+  if (M.leaf(i)) return [[L.x0[i], L.x1[i]]];
+  if (weight !== 'time') { let x = L.x0[i]; for (let c = i + 1; c < M.next[i]; c = M.next[c]) x = Math.max(x, L.x1[c]); return x < L.x1[i] - eps / 4 ? [[x, L.x1[i]]] : []; }
+  const out = []; let at = L.x0[i];
+  for (let c = i + 1; c < M.next[i]; c = M.next[c]) {
+    if (L.x0[c] > at + eps) out.push([at, Math.min(L.x0[c], L.x1[i])]);
+    if (L.x1[c] > at) at = L.x1[c];
+    if (at >= L.x1[i]) return out;
+  }
+  if (L.x1[i] > at) out.push([at, L.x1[i]]);
+  return out;
+}
+
+export function mountTrace(element, payload, options = {}) {
+  const opt = {mode: 'waterfall', weight: 'time', selected: null, height: 560, ...options};
+  const sheet = new CSSStyleSheet(); sheet.replaceSync((payload.css || '') + CSS);
+  const rootNode = element.getRootNode(), sheetRoot = rootNode.adoptedStyleSheets ? rootNode : document;
+  sheetRoot.adoptedStyleSheets = [...sheetRoot.adoptedStyleSheets, sheet];
+  let M = model(payload), vis = [], sel = -1, hits = null, query = '', frame = 0, drag = null, brush = null, colours = null, colourKey = '', widths = new Map(), anchor = 0;
+  const folded = new Set(), view = {time: null, cost: null, tokens: null};   /* zoom range per weight; null = all */
+
+  /* ---- page elements ---- */
+  const host = el('div', 'th tv'); host.style.maxHeight = `${opt.height}px`;
+  const bar = el('div', 'tv-bar'), seg = el('span', 'tv-seg'), wseg = el('span', 'tv-seg'), input = el('input'), hint = el('span', 'tv-mut tv-num'), info = el('span', 'tv-mut tv-num');
+  const mini = el('canvas'), head = el('div', 'tv-head'), scroll = el('div', 'tv-scroll'), note = el('div', 'tv-note'), tip = el('div', 'tv-tip'), help = el('div', 'tv-help'), live = el('div', 'hidden'), probe = el('span', 'hidden');
+  const rowsBox = el('div', 'tv-rows'), flame = el('canvas'), ruler = el('canvas'), empty = el('div', 'tv-empty', 'No spans yet. They appear here as soon as the first one is recorded.');
+  const button = (parent, text, title, act) => { const b = el('button', '', text); b.type = 'button'; b.title = title; b.onclick = act; parent.append(b); return b; };
+  const modeButtons = {waterfall: button(seg, 'Waterfall', 'Tree table with bars over time (v)', () => setMode('waterfall')), flame: button(seg, 'Flame', 'Flame graph (v)', () => setMode('flame'))};
+  const weightButtons = Object.fromEntries(['time', 'cost', 'tokens'].map((w) => [w, button(wseg, w[0].toUpperCase() + w.slice(1), `Flame graph: width is ${w}`, () => { opt.weight = w; setMode('flame'); })]));
+  seg.setAttribute('role', 'group'); seg.setAttribute('aria-label', 'View'); wseg.setAttribute('role', 'group'); wseg.setAttribute('aria-label', 'Width of the flame graph');
+  input.type = 'search'; input.placeholder = 'Find span  ( / )'; input.setAttribute('aria-label', 'Find span by name, agent, kind or id');
+  live.setAttribute('aria-live', 'polite'); mini.setAttribute('role', 'img'); mini.setAttribute('aria-label', 'Overview of the whole run; drag to zoom'); mini.style.cursor = 'crosshair';
+  bar.append(seg, wseg, input, hint, el('span', 'tv-sp'), info);
+  const errorButton = button(bar, '', 'Next error (e)', () => jump(M.errors)), findButton = button(bar, '', 'Next loop or other finding (l)', () => jump(M.marked));
+  button(bar, 'Reset', 'Whole run (0)', () => setRange(null)); const helpButton = button(bar, '?', 'Keyboard (?)', () => toggleHelp());
+  help.hidden = true; help.setAttribute('role', 'dialog'); help.setAttribute('aria-label', 'Keyboard'); const keys = el('dl'); for (const [k, t] of KEYS) keys.append(el('dt', '', k), el('dd', '', t)); help.append(el('b', '', 'Keyboard'), keys);
+  scroll.tabIndex = 0; flame.setAttribute('role', 'img');
+  host.append(bar, mini, head, scroll, note, tip, help, live, probe); element.append(host);
+
+  /* ---- colours: read from the CSS variables, again whenever the theme changes ---- */
+  function readColours() {
+    const own = getComputedStyle(host), key = own.color + own.backgroundColor;
+    if (key === colourKey) return colours;
+    colourKey = key;
+    const value = (css) => { probe.style.color = css; return getComputedStyle(probe).color; };
+    const kinds = M.P.kinds.map((k) => ({solid: value(`var(--th-k-${k.id}, var(--th-k-other))`), pale: value(`color-mix(in srgb, var(--th-k-${k.id}, var(--th-k-other)) 36%, var(--th-bg))`), on: value(`var(--th-on-${k.id}, var(--th-on-other))`)}));
+    const error = value('var(--th-error)');
+    colours = {fg: value('var(--th-fg)'), bg: value('var(--th-bg)'), muted: value('var(--th-muted)'), line: value('var(--th-line)'), accent: value('var(--th-accent)'), kinds,
+      error: {solid: error, pale: value('color-mix(in srgb, var(--th-error) 36%, var(--th-bg))'), on: value('var(--th-on-workflow)')}, critical: error, warning: value('var(--th-warning)'), info: value('var(--th-muted)')};
+    return colours;
+  }
+  const paint = (i) => M.status[i] === ERROR ? colours.error : colours.kinds[M.kind[i]];
+  const severity = (i) => M.P.findings[M.mark[i]].severity;
+  const glyph = (i) => M.status[i] === ERROR ? '✕' : M.status[i] === RUNNING ? '◌' : M.P.kinds[M.kind[i]].glyph;
+
+  /* ---- geometry ---- */
+  const width = () => host.clientWidth;
+  const weight = () => opt.mode === 'flame' ? opt.weight : 'time';
+  const range = (w = weight()) => view[w] || [0, layoutFor(M, w).total];
+  function setRange(r, w = weight()) {
+    const T = layoutFor(M, w).total;
+    if (r) {
+      const span = Math.min(T, Math.max(T * 1e-7, w === 'time' ? 100 : 0, r[1] - r[0])), a = Math.max(0, Math.min(T - span, r[0]));
+      view[w] = span >= T ? null : [a, a + span];
+    } else view[w] = null;
+    if (opt.onState) opt.onState({mode: opt.mode, weight: opt.weight, range: view[w]});
+    request();
+  }
+  const zoom = (factor, at = 0.5) => { const [a, b] = range(), c = a + (b - a) * at, span = (b - a) * factor; setRange([c - span * at, c + span * (1 - at)]); };
+  const pan = (part) => { const [a, b] = range(), d = (b - a) * part; setRange([a + d, b + d]); };
+  const nameWidth = () => Math.max(180, Math.min(440, width() * 0.36)), columns = () => width() < 620 ? 1 : 3;
+  const track = () => { const x = nameWidth() + 72 * columns(); return {x, w: Math.max(60, width() - 2 - x - 8 - (scroll.offsetWidth - scroll.clientWidth))}; };
+  function context(canvas, w, h) {
+    const d = Math.max(1, window.devicePixelRatio || 1);
+    if (canvas.width !== Math.round(w * d) || canvas.height !== Math.round(h * d)) { canvas.width = Math.round(w * d); canvas.height = Math.round(h * d); canvas.style.width = `${w}px`; canvas.style.height = `${h}px`; }
+    const g = canvas.getContext('2d'); g.setTransform(d, 0, 0, d, 0, 0); g.clearRect(0, 0, w, h); g.font = FONT; g.textBaseline = 'middle';
+    return g;
+  }
+  function textWidth(g, text) { let w = widths.get(text); if (w === undefined) { w = g.measureText(text).width; if (widths.size > 20000) widths.clear(); widths.set(text, w); } return w; }
+  function fitText(g, text, room) {
+    if (room < 12) return '';
+    const full = textWidth(g, text);
+    return full <= room ? text : text.slice(0, Math.max(1, Math.floor(text.length * (room - 8) / full))) + '…';
+  }
+
+  /* ---- drawing ---- */
+  function request() { if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); }); }
+  function draw() {
+    if (!host.isConnected || !width()) return;
+    const t = performance.now(); readColours();
+    const drawn = !M.n ? 0 : opt.mode === 'flame' ? drawFlame() : drawWaterfall();
+    drawMini(); drawHint();
+    host.dataset.drawMs = (performance.now() - t).toFixed(1); host.dataset.drawn = drawn; host.dataset.mode = opt.mode; host.dataset.weight = opt.weight; host.dataset.selected = sel >= 0 ? M.id[sel] : '';
+  }
+  function drawRuler(g, x, w) {
+    const [a, b] = range(), raw = (b - a) / Math.max(2, w / 96), scale = 10 ** Math.floor(Math.log10(raw));
+    let step = [1, 2, 5, 10].map((m) => m * scale).find((s) => s >= raw);
+    if (weight() === 'time' && raw > 1e10) step = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800].map((s) => s * 1e9).find((s) => s >= raw) || step;
+    const ticks = [];
+    for (let k = Math.ceil(a / step); k * step <= b; k++) { const px = x + (k * step - a) / (b - a) * w; ticks.push(px); if (g) { g.fillStyle = colours.line; g.fillRect(px, 0, 1, RULER); g.fillStyle = colours.muted; if (px < x + w - 30) g.fillText(tickText(k * step, step, weight()), px + 4, RULER / 2); } }
+    return ticks;
+  }
+  let miniCache = null, miniKey = '';
+  function drawMini() {
+    const w = width() - 2, g = context(mini, w, MINI), W = weight(), L = layoutFor(M, W), key = [W, w, colourKey, M.n, L.total, M.P.version, M.stamp].join();
+    if (!M.n) return;
+    if (key !== miniKey) {
+      miniKey = key; miniCache = miniCache || el('canvas'); const c = context(miniCache, w, MINI), rh = Math.min(8, (MINI - 6) / L.rows.length);
+      L.rows.forEach((row, r) => { let last = -1; for (const i of row) { let x = L.x0[i] / L.total * w; const e = Math.max(x + 1, L.x1[i] / L.total * w); if (e <= last + 0.5) continue; x = Math.max(x, last); c.fillStyle = M.leaf(i) || M.status[i] === ERROR ? paint(i).solid : paint(i).pale; c.fillRect(x, 3 + r * rh, Math.max(0.8, e - x), Math.max(0.8, rh - 0.5)); last = e; } });
+      for (const i of M.marked) { const x = L.x0[i] / L.total * w; c.fillStyle = colours[severity(i)]; c.fillRect(x, MINI - 3, Math.max(1.5, (L.x1[i] - L.x0[i]) / L.total * w), 2.5); }
+    }
+    g.drawImage(miniCache, 0, 0, w, MINI);
+    const [a, b] = range(), xa = a / L.total * w, xb = b / L.total * w;
+    g.globalAlpha = 0.66; g.fillStyle = colours.bg; g.fillRect(0, 0, xa, MINI); g.fillRect(xb, 0, w - xb, MINI); g.globalAlpha = 1;
+    if (view[W]) { g.strokeStyle = colours.accent; g.lineWidth = 1.5; g.strokeRect(xa + 0.75, 0.75, Math.max(2, xb - xa - 1.5), MINI - 1.5); }
+    g.fillStyle = colours.line; g.fillRect(0, MINI - 1, w, 1);
+  }
+  function hatch(g, x, y, w, h) {
+    g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.strokeStyle = colours.bg; g.lineWidth = 1.6; g.globalAlpha *= 0.8; g.beginPath();
+    for (let k = x - h - ((x - h) % 6); k < x + w; k += 6) { g.moveTo(k, y + h); g.lineTo(k + h, y); } g.stroke(); g.restore();
+  }
+  function drawFlame() {
+    const W = opt.weight, L = layoutFor(M, W), w = scroll.clientWidth, [a, b] = range(), k = w / (b - a), eps = 0.5 / k, tagged = new Set();
+    drawRuler(context(ruler, w, RULER), 0, w);
+    const total = Math.max(1, L.rows.length) * FLAME_ROW + 8, top = scroll.scrollTop, h = Math.max(FLAME_ROW, scroll.clientHeight);
+    rowsBox.style.height = `${total}px`; flame.style.transform = `translateY(${top}px)`;
+    const g = context(flame, w, h); let n = 0;
+    g.fillStyle = colours.line; for (const x of drawRuler(null, 0, w)) g.fillRect(x, 0, 1, h);
+    const from = Math.max(0, Math.floor(top / FLAME_ROW)), to = Math.min(L.rows.length, Math.ceil((top + h) / FLAME_ROW));
+    for (let r = from; r < to; r++) {
+      const row = L.rows[r], y = r * FLAME_ROW - top + 3, bh = FLAME_ROW - 3; let last = -1, mark = null;
+      const outline = () => { if (mark) outlineFinding(g, mark, y, bh, w, tagged); mark = null; };
+      /* intervals of one row do not overlap, so ends ascend with starts */
+      for (let j = upper(row, a, (i) => L.x1[i]); j < row.length; j++) {
+        const i = row[j]; if (L.x0[i] > b) break;
+        let x = (L.x0[i] - a) * k, e = (L.x1[i] - a) * k;
+        if (e - x < 1) { if (e < last + 0.75) continue; e = x + 1; }
+        x = Math.max(x, last, -3); e = Math.min(e, w + 3); last = e; n++;
+        const bw = Math.max(0.7, e - x - (e - x > 3 ? 1 : 0)), c = paint(i), parts = bw > 4 ? ownParts(M, L, i, W, eps) : null;
+        g.globalAlpha = hits && !hits.set.has(i) ? 0.25 : 1;
+        g.fillStyle = !parts || M.leaf(i) ? c.solid : c.pale; g.fillRect(x, y, bw, bh);
+        if (parts && !M.leaf(i)) { g.fillStyle = c.solid; for (const [p, q] of parts) { const px = Math.max(x, (p - a) * k), pw = Math.min(x + bw, (q - a) * k) - px; if (pw > 0.4) g.fillRect(px, y, pw, bh); } }
+        let clear = x;
+        if (bw > 30) {
+          const left = Math.max(x, 0), text = fitText(g, `${glyph(i)} ${M.text(i)}`, Math.min(x + bw, w) - left - 8);
+          if (text) clear = left + textWidth(g, text) + 10;
+          g.fillStyle = M.leaf(i) ? c.on : colours.fg; g.fillText(text, left + 4, y + bh / 2 + 0.5);
+          if (!M.leaf(i) && parts.length && text) { g.save(); g.beginPath(); for (const [p, q] of parts) g.rect((p - a) * k, y, (q - p) * k, bh); g.clip(); g.fillStyle = c.on; g.fillText(text, left + 4, y + bh / 2 + 0.5); g.restore(); }
+        }
+        if (M.status[i] === RUNNING && clear < x + bw) hatch(g, clear, y, x + bw - clear, bh);
+        /* neighbours of one finding share an outline, so that 47 narrow bars stay readable */
+        if (mark && (mark.k !== M.mark[i] || (bw > 40 && mark.x1 < x - 3))) outline();
+        if (M.mark[i] >= 0) { if (mark && x - mark.x1 < 16) mark.x1 = x + bw; else { outline(); mark = {k: M.mark[i], x0: x, x1: x + bw}; } }
+        if (i === sel) { g.strokeStyle = colours.fg; g.lineWidth = 2; g.strokeRect(x, y - 1, bw, bh + 2); }
+      }
+      outline();
+    }
+    g.globalAlpha = 1;
+    return n;
+  }
+  function outlineFinding(g, {k, x0, x1}, y, h, w, tagged) {
+    const finding = M.P.findings[k], a = Math.max(x0, -4), b = Math.min(x1, w + 4); if (b - a < 1.5) return;
+    g.globalAlpha = 1; g.strokeStyle = colours[finding.severity]; g.lineWidth = 1.8; g.setLineDash([4, 3]); g.strokeRect(a + 0.5, y - 0.5, b - a - 1, h + 1); g.setLineDash([]);
+    const tw = textWidth(g, finding.tag) + 10; if (tagged.has(k) || b - a < tw + 4) return;
+    tagged.add(k); const x = Math.min(b, w) - tw - 2; if (x < Math.max(a, 0)) return;
+    g.fillStyle = colours.bg; g.fillRect(x, y + 1, tw, h - 2); g.strokeRect(x + 0.5, y + 1.5, tw - 1, h - 3); g.fillStyle = colours[finding.severity]; g.fillText(finding.tag, x + 5, y + h / 2 + 0.5);
+  }
+  function makeRow() {
+    const r = el('div', 'tv-r'), nm = el('div', 'tv-nm'), tl = el('div', 'tv-tl'), parts = {r, nm, indent: el('i', 'tv-in'), twist: el('span', 'tv-tw'), glyph: el('span', 'tv-gl'), label: el('span'), agent: el('span', 'tv-mut'), error: el('span', 'tv-tag tv-critical'), tag: el('span', 'tv-tag'), fold: el('span', 'tv-tag tv-mut'), flag: el('span', 'tv-tag tv-mut'), time: el('div', 'tv-c'), tokens: el('div', 'tv-c tv-mut'), cost: el('div', 'tv-c tv-mut'), bar: el('i', 'tv-bar1')};
+    r.setAttribute('role', 'row'); for (const cell of [nm, parts.time, parts.tokens, parts.cost, tl]) cell.setAttribute('role', 'gridcell');
+    nm.append(parts.indent, parts.twist, parts.glyph, parts.label, parts.agent, parts.error, parts.tag, parts.fold, parts.flag); tl.append(parts.bar); r.append(nm, parts.time, parts.tokens, parts.cost, tl); rowsBox.append(r);
+    return parts;
+  }
+  let pool = [], header = null;
+  const costText = (i) => M.total_cost[i] ? (M.flags[i] & (UNPRICED | UNPRICED_BELOW) ? '≥ ' : '') + fmtCost(M.total_cost[i]) : M.flags[i] & (UNPRICED | UNPRICED_BELOW) ? 'unknown' : '';
+  function put(node, text) { if (node.textContent !== text) node.textContent = text; }
+  function show(node, text) { node.hidden = !text; if (text) put(node, text); }
+  function drawWaterfall() {
+    const nw = nameWidth(), cols = columns(), {x: tx, w: tw} = track(), [a, b] = range(), k = tw / (b - a), L = layoutFor(M, 'time');
+    header[0].style.width = `${nw}px`; header[2].hidden = header[3].hidden = cols < 3; drawRuler(context(ruler, tw, RULER), 0, tw); head.style.paddingLeft = 0;
+    rowsBox.style.height = `${vis.length * ROW}px`;
+    const first = Math.max(0, Math.floor(scroll.scrollTop / ROW) - OVERSCAN), last = Math.min(vis.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + OVERSCAN);
+    while (pool.length < last - first) pool.push(makeRow());
+    scroll.setAttribute('aria-rowcount', vis.length); anchor = first;
+    pool.forEach((p, slot) => {
+      const row = first + slot; p.r.hidden = row >= last; p.r.style.display = row >= last ? 'none' : ''; if (row >= last) { p.r.removeAttribute('id'); return; }
+      const i = vis[row], c = paint(i), kind = M.P.kinds[M.kind[i]].id, lead = M.depth[i] < 1 || kind === 'agent' || kind === 'workflow', agent = M.P.agents[M.agent[i]];
+      p.r.style.top = `${row * ROW}px`; p.r.dataset.i = i; p.r.dataset.span = M.id[i]; p.r.id = `tv-${M.uid}-${i}`;
+      p.r.classList.toggle('tv-dim', Boolean(hits && !hits.set.has(i)));
+      p.r.setAttribute('aria-level', M.depth[i] + 1); p.r.setAttribute('aria-rowindex', row + 1); p.r.setAttribute('aria-selected', i === sel);
+      if (M.leaf(i)) p.r.removeAttribute('aria-expanded'); else p.r.setAttribute('aria-expanded', !folded.has(M.id[i]));
+      const indent = Math.min(M.depth[i], 24) * 14; p.nm.style.width = `${nw}px`; p.nm.style.paddingLeft = `${8 + indent}px`; p.indent.style.width = `${indent}px`;
+      put(p.twist, M.leaf(i) ? '' : folded.has(M.id[i]) ? '▸' : '▾'); put(p.glyph, M.P.kinds[M.kind[i]].glyph); p.glyph.style.color = c.solid; put(p.label, M.text(i)); p.label.className = lead ? 'tv-b' : '';
+      put(p.agent, agent && !NAMES_AGENT.has(kind) ? ` ${agent}` : '');
+      show(p.error, M.status[i] === ERROR ? '✕ error' : M.status[i] === INTERRUPTED ? '⊗ interrupted' : M.status[i] === RUNNING ? '◌ running' : '');
+      if (M.mark[i] >= 0) { show(p.tag, M.P.findings[M.mark[i]].tag); p.tag.className = `tv-tag tv-${severity(i)}`; } else show(p.tag, '');
+      show(p.fold, folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : ''); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
+      put(p.time, fmtTime(M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
+      put(p.tokens, M.total_tokens[i] ? group(M.total_tokens[i]) : ''); put(p.cost, costText(i));
+      const x0 = (M.start[i] - a) * k, x1 = (M.end[i] - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : '';
+      if (off) return;
+      const left = Math.max(x0, -4), bw = Math.max(2, Math.min(x1, tw + 4) - left); p.bar.style.left = `${left}px`; p.bar.style.width = `${bw}px`;
+      p.bar.style.background = M.leaf(i) || bw < 6 ? c.solid : gradient(i, L, c, left, bw, a, k);
+      p.bar.classList.toggle('tv-run', M.status[i] === RUNNING); p.bar.classList.toggle('tv-f', M.mark[i] >= 0); p.bar.style.outlineColor = M.mark[i] >= 0 ? colours[severity(i)] : '';
+    });
+    if (sel >= 0) scroll.setAttribute('aria-activedescendant', `tv-${M.uid}-${sel}`); else scroll.removeAttribute('aria-activedescendant');
+    return last - first;
+  }
+  function gradient(i, L, c, left, bw, a, k) {
+    const parts = ownParts(M, L, i, 'time', 0.7 / k); if (parts.length > 60) return c.pale;
+    const stops = []; for (const [p, q] of parts) { const x = Math.max(0, (p - a) * k - left), e = Math.min(bw, (q - a) * k - left); if (e > x) stops.push(`${c.pale} ${x}px`, `${c.solid} ${x}px`, `${c.solid} ${e}px`, `${c.pale} ${e}px`); }
+    return stops.length ? `linear-gradient(90deg, ${[`${c.pale} 0`, ...stops].join(', ')})` : c.pale;
+  }
+  function drawHint() {
+    if (!hits) { put(hint, ''); return; }
+    let text = hits.list.length === 1 ? '1 match' : `${group(hits.list.length)} matches`;
+    if (opt.mode === 'waterfall' && vis.length) {
+      const top = vis[Math.min(vis.length - 1, Math.floor(scroll.scrollTop / ROW))], bottom = vis[Math.min(vis.length - 1, Math.floor((scroll.scrollTop + scroll.clientHeight - 1) / ROW))];
+      const above = upper(hits.list, top - 1), below = hits.list.length - upper(hits.list, M.next[bottom] === bottom + 1 || !folded.has(M.id[bottom]) ? bottom : M.next[bottom] - 1);
+      if (above) text += ` · ${group(above)} above ↑`; if (below) text += ` · ${group(below)} below ↓`;
+    }
+    put(hint, text);
+  }
+
+  /* ---- structure that changes with mode or data ---- */
+  function rebuild() { vis = []; for (let i = 0; i < M.n;) { vis.push(i); i = folded.has(M.id[i]) ? M.next[i] : i + 1; } }
+  function setMode(mode, quiet) {
+    opt.mode = mode; showTip(-1); head.replaceChildren(); scroll.replaceChildren(M.n ? rowsBox : empty); rowsBox.replaceChildren(); rowsBox.style.height = ''; pool = []; scroll.scrollTop = 0;
+    for (const [m, b] of Object.entries(modeButtons)) b.setAttribute('aria-pressed', m === mode);
+    for (const [w, b] of Object.entries(weightButtons)) b.setAttribute('aria-pressed', mode === 'flame' && w === opt.weight);
+    ruler.style.flex = 'none';
+    if (mode === 'flame') {
+      head.append(ruler); rowsBox.append(flame); scroll.setAttribute('role', 'group'); scroll.removeAttribute('aria-activedescendant'); scroll.removeAttribute('aria-rowcount');
+      flame.setAttribute('aria-label', `Flame graph by ${opt.weight}, ${group(M.n)} spans. The waterfall shows the same spans as a table.`); flame.style.position = 'absolute';
+    } else {
+      header = ['Span', 'Duration', 'Tokens', 'Cost'].map((t, k) => { const c = el('div', k ? 'tv-c' : '', t); c.style.flex = 'none'; head.append(c); return c; }); head.append(ruler);
+      scroll.setAttribute('role', 'treegrid'); scroll.setAttribute('aria-label', `Spans of run ${M.P.trace_id}`);
+    }
+    drawNote();
+    if (!quiet && opt.onState) opt.onState({mode: opt.mode, weight: opt.weight, range: view[weight()]});
+    draw(); if (sel >= 0) reveal(sel);
+  }
+  function drawNote() {
+    const key = (css, text) => { const s = el('span', 'tv-key'), i = el('i'); i.style.background = css; s.append(i, document.createTextNode(text)); return s; };
+    const items = M.P.kinds.map((k) => { const s = key(`var(--th-k-${k.id}, var(--th-k-other))`, `${k.glyph} ${k.word}`); return s; });
+    if (opt.mode === 'flame') {
+      items.push(key('linear-gradient(90deg, color-mix(in srgb, var(--th-fg) 30%, var(--th-bg)) 50%, var(--th-fg) 50%)', 'pale: in children, solid: own'));
+      if (opt.weight !== 'time') { const L = layoutFor(M, opt.weight), left = M.n - L.drawn; items.push(el('span', '', `heaviest first${left ? `; ${group(left)} of ${group(M.n)} spans carry no ${opt.weight} and are not drawn` : ''}${opt.weight === 'cost' && M.flags.some((f) => f & UNPRICED) ? '; calls with an unknown price are missing' : ''}`)); }
+    }
+    note.replaceChildren(...items);
+  }
+  function drawCounts() {
+    put(info, `${group(M.n)} spans · ${fmtTime(M.P.duration_ns)}`);
+    put(errorButton, `✕ ${group(M.errors.length)}`); errorButton.disabled = !M.errors.length; errorButton.setAttribute('aria-label', `${M.errors.length} errors, go to the next`);
+    put(findButton, `⟳ ${group(M.P.findings.length)}`); findButton.disabled = !M.marked.length; findButton.setAttribute('aria-label', `${M.P.findings.length} findings, go to the next span of one`);
+  }
+
+  /* ---- what the reader does ---- */
+  function select(i, quiet) {
+    sel = i; if (i >= 0) live.textContent = `${M.text(i)}, ${M.P.kinds[M.kind[i]].word}, ${fmtTime(M.dur[i])}${M.status[i] === ERROR ? ', error' : ''}`;
+    request(); if (!quiet && i >= 0 && opt.onSelect) opt.onSelect(M.id[i]);
+  }
+  function reveal(i) {
+    let opened = false; for (let p = M.parent[i]; p >= 0; p = M.parent[p]) opened = folded.delete(M.id[p]) || opened; if (opened) rebuild();
+    const L = layoutFor(M, weight()), [a, b] = range(), y = opt.mode === 'waterfall' ? (upper(vis, i) - 1) * ROW : L.row[i] * FLAME_ROW, h = opt.mode === 'waterfall' ? ROW : FLAME_ROW;
+    if (y < scroll.scrollTop || y + h > scroll.scrollTop + scroll.clientHeight) { if (opt.mode === 'waterfall') rowsBox.style.height = `${vis.length * ROW}px`; scroll.scrollTop = Math.max(0, y - scroll.clientHeight / 2); }
+    if (L.x0[i] > b || L.x1[i] < a) { const c = (L.x0[i] + L.x1[i]) / 2; setRange([c - (b - a) / 2, c + (b - a) / 2]); }
+    request();
+  }
+  function go(i) { if (i === undefined || i < 0) return; select(i); reveal(i); }
+  function jump(list) { if (list.length) go(list[upper(list, sel)] ?? list[0]); }
+  function fit() { if (sel < 0) return; const L = layoutFor(M, weight()), pad = (L.x1[sel] - L.x0[sel]) * 0.05; setRange([L.x0[sel] - pad, L.x1[sel] + pad]); }
+  function toggle(i) { if (M.leaf(i)) return; folded.has(M.id[i]) ? folded.delete(M.id[i]) : folded.add(M.id[i]); rebuild(); request(); }
+  function toggleHelp(on = help.hidden) { help.hidden = !on; helpButton.setAttribute('aria-expanded', on); }
+  function search(text) {
+    query = text.trim().toLowerCase(); hits = null;
+    if (query) {
+      const yes = (list) => list.map((t) => t.toLowerCase().includes(query)), labels = yes(M.P.labels), names = yes(M.P.names), agents = yes(M.P.agents), kinds = yes(M.P.kinds.map((k) => `${k.id} ${k.word}`)), states = yes(M.P.statuses), byId = /^[0-9a-f]{6,16}$/.test(query), list = [];
+      for (let i = 0; i < M.n; i++) if (labels[M.label[i]] || names[M.name[i]] || agents[M.agent[i]] || kinds[M.kind[i]] || (M.status[i] !== OK && states[M.status[i]]) || (byId && M.id[i].startsWith(query))) list.push(i);
+      hits = {list, set: new Set(list)};
+    }
+    request();
+  }
+  function pick(x, y) {
+    const L = layoutFor(M, weight()), row = L.rows[Math.floor((y + scroll.scrollTop) / FLAME_ROW)], [a, b] = range(), w = scroll.clientWidth, at = a + x / w * (b - a), slack = 2 / w * (b - a);
+    if (!row) return -1;
+    const i = row[Math.max(0, upper(row, at + slack / 2, (j) => L.x0[j]) - 1)];
+    return i !== undefined && L.x0[i] <= at + slack && at <= L.x1[i] + slack ? i : -1;
+  }
+  function showTip(i, event) {
+    if (i < 0 || !event) { tip.style.display = 'none'; return; }
+    const list = el('dl'), add = (k, v) => { if (v) list.append(el('dt', '', k), el('dd', '', v)); }, f = M.flags[i], T = M.P.duration_ns || 1;
+    add('kind', M.P.kinds[M.kind[i]].word); add('agent', M.P.agents[M.agent[i]] + (f & INFERRED && M.P.agents[M.agent[i]] ? ' (derived)' : '')); add('status', M.P.statuses[M.status[i]]);
+    add('starts', `+${fmtTime(M.start[i])}`); add('duration', `${fmtTime(M.dur[i])} = ${(M.dur[i] / 1e6).toLocaleString('en-US', {maximumFractionDigits: 3})} ms, ${(M.dur[i] / T * 100).toFixed(1)} % of the run`); if (!M.leaf(i)) add('own time', fmtTime(ownParts(M, layoutFor(M, 'time'), i, 'time', 0).reduce((sum, [p, q]) => sum + q - p, 0)));
+    add('tokens', M.total_tokens[i] ? group(M.total_tokens[i]) + (M.leaf(i) ? '' : ` with children, ${group(M.tokens[i])} own`) : ''); add('cost', costText(i) && costText(i) + (M.leaf(i) || f & UNPRICED ? '' : ` with children, ${fmtCost(M.cost[i])} own`));
+    if (f & DUPLICATE) add('note', 'repeats another span, counted nowhere'); if (f & ORPHAN) add('note', 'its parent span never arrived'); add('error', M.P.errors[M.id[i]]);
+    M.P.findings.forEach((finding, k) => { if (M.found[k].has(i)) add(finding.severity, finding.title); });
+    const original = M.P.names[M.name[i]]; tip.replaceChildren(el('b', '', M.text(i)), ...(original === M.text(i) ? [] : [el('div', 'tv-mut', original)]), list); tip.style.display = 'block';
+    const box = host.getBoundingClientRect(), x = event.clientX - box.left + 14, y = event.clientY - box.top + 16;
+    tip.style.left = `${Math.max(4, Math.min(x, width() - tip.offsetWidth - 6))}px`; tip.style.top = `${y + tip.offsetHeight > host.clientHeight ? Math.max(4, y - tip.offsetHeight - 26) : y}px`;
+  }
+  const flameAt = (e) => { const box = flame.getBoundingClientRect(); return pick(e.clientX - box.left, e.clientY - box.top); };
+  const rowAt = (e) => { const r = e.target.closest && e.target.closest('.tv-r'); return r ? Number(r.dataset.i) : -1; };
+  scroll.addEventListener('scroll', request, {passive: true});
+  scroll.addEventListener('pointermove', (e) => {
+    if (drag) { if (Math.abs(e.clientX - drag.x) > 3) { drag.moved = true; showTip(-1); const d = (e.clientX - drag.x) / scroll.clientWidth * (drag.r[1] - drag.r[0]); setRange([drag.r[0] - d, drag.r[1] - d]); } return; }
+    const i = opt.mode === 'flame' ? flameAt(e) : rowAt(e); flame.style.cursor = i >= 0 ? 'pointer' : view[weight()] ? 'grab' : 'default'; showTip(i, e);
+  });
+  scroll.addEventListener('pointerleave', () => showTip(-1));
+  scroll.addEventListener('pointerdown', (e) => { if (opt.mode === 'flame' && e.button === 0 && e.target === flame) drag = {x: e.clientX, r: range(), moved: false}; });
+  scroll.addEventListener('click', (e) => { const i = opt.mode === 'flame' ? (drag && drag.moved ? -1 : flameAt(e)) : rowAt(e); drag = null; if (i < 0) return; if (e.target.className === 'tv-tw' && !M.leaf(i)) toggle(i); else select(i); });
+  scroll.addEventListener('dblclick', (e) => { const i = opt.mode === 'flame' ? flameAt(e) : rowAt(e); if (i >= 0) { select(i, true); fit(); } });
+  scroll.addEventListener('wheel', (e) => {
+    const side = e.shiftKey ? e.deltaY || e.deltaX : e.deltaX; if (!(e.ctrlKey || e.metaKey) && !side) return;
+    e.preventDefault(); const box = scroll.getBoundingClientRect(), t = opt.mode === 'flame' ? {x: 0, w: scroll.clientWidth} : track();
+    if (e.ctrlKey || e.metaKey) zoom(Math.exp(e.deltaY * 0.002), Math.max(0, Math.min(1, (e.clientX - box.left - t.x) / t.w))); else pan(side / t.w);
+  }, {passive: false});
+  mini.addEventListener('pointerdown', (e) => { const box = mini.getBoundingClientRect(); brush = {box, from: (e.clientX - box.left) / box.width}; e.preventDefault(); });
+  mini.addEventListener('dblclick', () => setRange(null));
+  const moved = (e) => { if (!brush) return; const to = (e.clientX - brush.box.left) / brush.box.width, T = layoutFor(M, weight()).total; if (Math.abs(to - brush.from) * brush.box.width > 3) setRange([Math.min(to, brush.from) * T, Math.max(to, brush.from) * T]); };
+  const released = () => { brush = null; if (drag && !drag.moved) return; setTimeout(() => { drag = null; }); };
+  window.addEventListener('pointermove', moved); window.addEventListener('pointerup', released);
+  input.oninput = () => search(input.value);
+  host.addEventListener('keydown', (e) => {
+    const key = e.key;
+    if (e.target === input) {
+      if (key === 'Escape') { input.value = ''; search(''); scroll.focus(); } else if (key === 'Enter' && hits) jump(hits.list); else if (key !== 'Tab') { e.stopPropagation(); return; } else return;
+      e.preventDefault(); e.stopPropagation(); return;
+    }
+    if (e.ctrlKey || e.metaKey || e.altKey || (e.target.tagName === 'BUTTON' && (key === 'Enter' || key === ' '))) return;
+    const at = sel < 0 ? -1 : upper(vis, sel) - 1;
+    const act = {j: () => go(vis[Math.min(vis.length - 1, at + 1)]), k: () => go(vis[Math.max(0, at - 1)]), Home: () => go(vis[0]), End: () => go(vis[vis.length - 1]),
+      ArrowLeft: () => { if (sel < 0) return; if (!M.leaf(sel) && !folded.has(M.id[sel]) && opt.mode === 'waterfall') toggle(sel); else go(M.parent[sel]); },
+      ArrowRight: () => { if (sel < 0 || M.leaf(sel)) return; if (folded.has(M.id[sel])) toggle(sel); else go(sel + 1); },
+      w: () => zoom(0.7), s: () => zoom(1 / 0.7), a: () => pan(-0.2), d: () => pan(0.2), f: fit, 0: () => setRange(null), '/': () => input.focus(), n: () => hits && jump(hits.list), e: () => jump(M.errors), l: () => jump(M.marked),
+      v: () => setMode(opt.mode === 'flame' ? 'waterfall' : 'flame'), '?': () => toggleHelp(), Escape: () => toggleHelp(false), ' ': () => sel >= 0 && toggle(sel)};
+    act.ArrowDown = act.j; act.ArrowUp = act.k;
+    const does = Object.hasOwn(act, key) ? act[key] : null; if (does) { does(); e.preventDefault(); e.stopPropagation(); }
+  });
+
+  /* ---- paper, size, theme ---- */
+  const beforePrint = () => { host.style.width = '690px'; draw(); }, afterPrint = () => { host.style.width = ''; request(); };
+  window.addEventListener('beforeprint', beforePrint); window.addEventListener('afterprint', afterPrint);
+  const scheme = window.matchMedia('(prefers-color-scheme: dark)'); scheme.addEventListener('change', request);
+  const resized = new ResizeObserver(request); resized.observe(host);
+
+  function layout() {
+    const W = weight(), L = layoutFor(M, W), [a, b] = range(W), t = opt.mode === 'flame' ? {x: 0, w: scroll.clientWidth} : track(), k = t.w / (b - a), rects = [];
+    for (let i = 0; i < M.n; i++) {
+      if (opt.mode === 'flame' && W !== 'time' && !(L.x1[i] > L.x0[i])) continue;
+      const row = opt.mode === 'flame' ? L.row[i] : upper(vis, i) - 1; if (opt.mode === 'waterfall' && vis[row] !== i) continue;
+      rects.push({id: M.id[i], depth: M.depth[i], lane: row, x: t.x + (L.x0[i] - a) * k, y: row * (opt.mode === 'flame' ? FLAME_ROW : ROW), w: (L.x1[i] - L.x0[i]) * k, h: opt.mode === 'flame' ? FLAME_ROW : ROW});
+    }
+    return {mode: opt.mode, weight: W, width: t.w, rects};
+  }
+  function update(next, more = {}) {
+    const keep = sel >= 0 ? M.id[sel] : null, modeChanges = more.mode && more.mode !== opt.mode || more.weight && more.weight !== opt.weight; Object.assign(opt, more);
+    if (next && next !== M.P) { const uid = M.uid, stamp = M.stamp + 1; M = model(next); M.uid = uid; M.stamp = stamp; colourKey = ''; rebuild(); sel = keep === null ? -1 : M.index.get(keep) ?? -1; if (query) search(query); drawCounts(); drawNote(); if (!scroll.contains(M.n ? rowsBox : empty)) setMode(opt.mode, true); }
+    if (more.height) host.style.maxHeight = `${more.height}px`;
+    if (modeChanges) setMode(opt.mode, true);
+    if ('selected' in more) api.select(more.selected); else request();
+  }
+  function destroy() {
+    cancelAnimationFrame(frame); resized.disconnect(); scheme.removeEventListener('change', request); window.removeEventListener('beforeprint', beforePrint); window.removeEventListener('afterprint', afterPrint); window.removeEventListener('pointermove', moved); window.removeEventListener('pointerup', released);
+    sheetRoot.adoptedStyleSheets = sheetRoot.adoptedStyleSheets.filter((s) => s !== sheet); host.remove();
+  }
+  const api = {host, layout, update, destroy, select: (id) => { const i = id ? M.index.get(id) ?? -1 : -1; if (i === sel && i >= 0) return; select(i, true); if (i >= 0) reveal(i); }};
+  M.uid = Math.random().toString(36).slice(2, 8); M.stamp = 0; rebuild(); drawCounts(); setMode(opt.mode, true);
+  if (opt.selected) api.select(opt.selected);
+  draw(); host.dataset.ready = '1'; host.traceView = api;
+  return api;
+}
