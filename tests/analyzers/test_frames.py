@@ -33,7 +33,7 @@ def test_llm_calls_leaves_out_duplicates() -> None:
     """A call seen by two instrumentors is billed once."""
     drawn = frames(run("w", agent("a", 0, 5, llm(1, 2, id="one"), llm(1, 2, id="two", duplicate_of="one"))))
 
-    assert ["one"] == drawn.llm_calls["span_id"].to_list()
+    assert drawn.llm_calls["span_id"].to_list() == ["one"]
 
 
 def test_only_keeps_one_run_and_its_events() -> None:
@@ -44,7 +44,7 @@ def test_only_keeps_one_run_and_its_events() -> None:
     cut = frames(one, two).only(two.run_id)
 
     assert {two.run_id} == set(cut.spans["run_id"])
-    assert 1 == cut.events.height
+    assert cut.events.height == 1
     assert [two.run_id] == cut.run_ids
 
 
@@ -52,7 +52,7 @@ def test_empty_frames_have_all_columns() -> None:
     """No rows is a legal input with the full schema."""
     empty = Frames.of([])
 
-    assert SPAN_SCHEMA == empty.spans.schema
+    assert empty.spans.schema == SPAN_SCHEMA
     assert empty.llm_calls.is_empty()
-    assert [] == empty.run_ids
+    assert empty.run_ids == []
     assert isinstance(empty.events, pl.DataFrame)

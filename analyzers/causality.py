@@ -1,0 +1,163 @@
+"""Who could have known what: the happens-before relation of one run, from recorded order rather than clocks alone.
+
+    parent     |==========================================|
+    planner      |=====x=====|            x ~> y: planner ended before writer began under the same parent
+    writer                      |====y====|
+    critic       |========z=========|     x and z: concurrent, neither could have read the other
+
+Every span is two events, its start and its end. Edges:
+    parent start -> child start, child end -> parent end (the parent waits for what it started, where the times say so)
+    end -> start of the next span of the same parent, or of the same agent (program order)
+    message or handoff -> the next span of the agent it goes to; linked span -> span (span links); write of a version -> read of it
+A later start in another process counts as ordered only beyond the clock error `skew_ns`.
+Build O(n log n); a question is one search over the edges, answered for a handful of pairs per run.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+import polars as pl
+
+from tracer.model import SpanKind
+
+SKEW_NS = 50_000_000
+"""clock error allowed between two processes"""
+FAR_NS = 2**62
+
+Row = dict[str, Any]
+
+
+class HappensBefore:
+    """The relation of one run. `spans`: rows of that run (any order); `links`: rows of table `links`, more may be given."""
+
+    def __init__(self, spans: pl.DataFrame, links: pl.DataFrame | None = None, *, skew_ns: int = SKEW_NS) -> None:
+        columns = ["trace_id", "span_id", "parent_span_id", "kind", "agent", "agent_id", "target_agent", "start_ns", "end_ns", "pid",
+                   "state_key", "version_read", "version_written"]  # fmt: skip
+        rows = spans.select(columns).sort("start_ns", "span_id").to_dicts()
+        self._skew_ns = skew_ns
+        self._node: dict[str, int] = {row["span_id"]: number for number, row in enumerate(rows)}
+        self._edges: dict[int, list[int]] = defaultdict(list)
+        self._next = 2 * len(rows)
+        self._reached: dict[int, set[int]] = {}
+        self._nest(rows)
+        self._sequence(
+            rows, lambda row: ("parent", row["trace_id"], row["parent_span_id"]) if row["parent_span_id"] else None
+        )
+        self._sequence(rows, lambda row: ("agent", row["agent_id"] or row["agent"]) if row["agent"] else None)
+        self._deliver(rows)
+        self._read_versions(rows)
+        for span_id, linked in () if links is None else links.select("span_id", "linked_span_id").iter_rows():
+            if span_id in self._node and linked in self._node:
+                self._edges[self._end(linked)].append(self._start(span_id))
+
+    def before(self, one: str, other: str) -> bool:
+        """True where what `one` came to could be known when `other` came to its result (its end)."""
+        if one == other:
+            return False
+        origin = self._end(one)
+        if origin not in self._reached:
+            self._reached[origin] = self._search(origin)
+        return self._end(other) in self._reached[origin]
+
+    def concurrent(self, one: str, other: str) -> bool:
+        """True where neither could have known the other's result."""
+        return not self.before(one, other) and not self.before(other, one)
+
+    def _start(self, span_id: str) -> int:
+        return 2 * self._node[span_id]
+
+    def _end(self, span_id: str) -> int:
+        return 2 * self._node[span_id] + 1
+
+    def _search(self, origin: int) -> set[int]:
+        seen = {origin}
+        pending = [origin]
+        while pending:
+            for follower in self._edges.get(pending.pop(), ()):
+                if follower not in seen:
+                    seen.add(follower)
+                    pending.append(follower)
+        return seen
+
+    def _nest(self, rows: Sequence[Row]) -> None:
+        spans = {row["span_id"]: row for row in rows}
+        for row in rows:
+            own = row["span_id"]
+            self._edges[self._start(own)].append(self._end(own))
+            parent = spans.get(row["parent_span_id"])
+            if parent is None or parent["span_id"] == own:
+                continue
+            self._edges[self._start(parent["span_id"])].append(self._start(own))
+            if row["end_ns"] is not None and row["end_ns"] <= _end_ns(parent):
+                self._edges[self._end(own)].append(self._end(parent["span_id"]))
+
+    def _sequence(self, rows: Sequence[Row], lane_of: Callable[[Row], Hashable | None]) -> None:
+        """End -> later start within a lane. One join node per end keeps the number of edges linear:
+        ends are sorted, join k is reached from ends 1..k, and a start follows the last join before it."""
+        lanes: dict[Hashable, list[Row]] = defaultdict(list)
+        for row in rows:
+            lane = lane_of(row)
+            if lane is not None:
+                lanes[lane].append(row)
+        for members in lanes.values():
+            if len(members) < 2:
+                continue
+            processes = {row["pid"] for row in members}
+            margin = self._skew_ns if len(processes) > 1 else 0
+            ended = sorted(
+                (row for row in members if row["end_ns"] is not None), key=lambda row: (row["end_ns"], row["span_id"])
+            )
+            joins: list[int] = []
+            for row in ended:
+                join, self._next = self._next, self._next + 1
+                if joins:
+                    self._edges[joins[-1]].append(join)
+                self._edges[self._end(row["span_id"])].append(join)
+                joins.append(join)
+            stamps = [row["end_ns"] for row in ended]
+            for row in members:
+                place = bisect_right(stamps, row["start_ns"] - margin)
+                # A span of no length ends when it starts; it must not follow itself, nor its equals in time.
+                while place and stamps[place - 1] >= row["start_ns"] and row["end_ns"] == row["start_ns"]:
+                    place -= 1
+                if place:
+                    self._edges[joins[place - 1]].append(self._start(row["span_id"]))
+
+    def _deliver(self, rows: Sequence[Row]) -> None:
+        """A message or handoff reaches the next span that its receiver starts."""
+        starts: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for row in rows:
+            if row["agent"] and row["kind"] != SpanKind.MESSAGE:
+                starts[row["agent"]].append((row["start_ns"], row["span_id"]))
+        for row in rows:
+            if (
+                row["kind"] not in (SpanKind.MESSAGE, SpanKind.HANDOFF)
+                or not row["target_agent"]
+                or row["end_ns"] is None
+            ):
+                continue
+            waiting = starts.get(row["target_agent"], [])
+            place = bisect_right(waiting, (row["end_ns"], ""))
+            if place < len(waiting) and waiting[place][1] != row["span_id"]:
+                self._edges[self._end(row["span_id"])].append(self._start(waiting[place][1]))
+
+    def _read_versions(self, rows: Iterable[Row]) -> None:
+        held = list(rows)
+        made = {
+            (row["state_key"], row["version_written"]): row["span_id"]
+            for row in held
+            if row["kind"] == SpanKind.STATE_WRITE and row["version_written"] is not None
+        }
+        for row in held:
+            if row["kind"] == SpanKind.STATE_READ and row["version_read"] is not None:
+                writer = made.get((row["state_key"], row["version_read"]))
+                if writer is not None and writer != row["span_id"]:
+                    self._edges[self._start(writer)].append(self._end(row["span_id"]))
+
+
+def _end_ns(row: Row) -> int:
+    return FAR_NS if row["end_ns"] is None else row["end_ns"]
