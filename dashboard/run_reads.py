@@ -64,22 +64,20 @@ def search(
         # The window lets DuckDB skip row groups: spans lie in order of arrival.
         " WHERE agent IS NOT NULL AND start_ns BETWEEN ? AND ? AND run_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY run_id"
     )
+    names = None
     with store.lease() as connection:
-        counted = connection.execute(f"SELECT count(*) FROM traces AS t WHERE {sql}", bound).fetchone()
-        rows = connection.execute(page, [*bound, limit, offset]).pl()
-        names = None
+        total = int(_frame(connection, f"SELECT count(*) FROM traces AS t WHERE {sql}", bound).item())
+        rows = _frame(connection, page, [*bound, limit, offset])
         if rows.height:
-            first = rows["start_ns"].min()
-            last = connection.execute(
-                "SELECT max(COALESCE(end_ns, 9223372036854775807)) FROM traces WHERE run_id IN (SELECT unnest(?::VARCHAR[]))",
-                [rows["run_id"].to_list()],
-            ).fetchone()
-            names = connection.execute(agents, [first, last[0] if last else first, rows["run_id"].to_list()]).pl()
+            ids: list[str] = rows["run_id"].to_list()
+            # A run without an end is still going: it may have agents up to now.
+            last = rows.select(pl.col("end_ns").fill_null(2**63 - 1).max()).item()
+            names = _frame(connection, agents, [rows["start_ns"].min(), last, ids])
     if names is None:
         rows = rows.with_columns(agent_names=pl.lit(None, pl.List(pl.String)))
     else:
         rows = rows.join(names, on="run_id", how="left", maintain_order="left")
-    return RunPage(rows, int(counted[0]) if counted else 0)
+    return RunPage(rows, total)
 
 
 def matching_ids(store: Leasing, query: TraceQuery, *, now_ns: int, newest: int) -> list[str]:
@@ -160,17 +158,21 @@ def overview(store: Leasing, *, since_ns: int | None = None, top: int = 6) -> Ov
     """The numbers of the Overview page, from `since_ns` on (None: from the first run)."""
     since = since_ns or 0
     with store.lease() as connection:
-        totals_row = connection.execute(
+        totals_row = _frame(
+            connection,
             f"SELECT {_MEASURES}, min(start_ns) AS first_ns, max(start_ns) AS last_ns FROM traces WHERE start_ns >= ?",
             [since],
-        ).pl()
+        )
         totals = Totals(**totals_row.row(0, named=True))
         width_s = bucket_width_s(totals.first_ns or 0, totals.last_ns or 0)
         bucket = f"start_ns // {width_s * SECOND_NS} * {width_s * SECOND_NS}"
-        trend = connection.execute(
-            f"SELECT {bucket} AS start_ns, {_MEASURES} FROM traces WHERE start_ns >= ? GROUP BY 1 ORDER BY 1", [since]
-        ).pl()
-        spend = connection.execute(
+        trend = _frame(
+            connection,
+            f"SELECT {bucket} AS start_ns, {_MEASURES} FROM traces WHERE start_ns >= ? GROUP BY 1 ORDER BY 1",
+            [since],
+        )
+        spend = _frame(
+            connection,
             f"""
             WITH ranked AS (
                 SELECT COALESCE(workflow, 'unnamed') AS workflow, sum(cost_usd) AS total FROM traces
@@ -183,13 +185,20 @@ def overview(store: Leasing, *, since_ns: int | None = None, top: int = 6) -> Ov
             FROM traces AS t WHERE start_ns >= ? AND cost_usd IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
             """,
             [since, top, since],
-        ).pl()
-        outcomes = connection.execute(
-            "SELECT outcome, count(*) AS runs FROM traces WHERE start_ns >= ? GROUP BY 1 ORDER BY 2 DESC, 1", [since]
-        ).pl()
+        )
+        outcomes = _frame(
+            connection,
+            "SELECT outcome, count(*) AS runs FROM traces WHERE start_ns >= ? GROUP BY 1 ORDER BY 2 DESC, 1",
+            [since],
+        )
     return Overview(
         totals=totals, trend=_without_gaps(trend, width_s), spend=spend, outcomes=outcomes, bucket_s=width_s
     )
+
+
+def _frame(connection: duckdb.DuckDBPyConnection, sql: str, bound: Sequence[object]) -> pl.DataFrame:
+    """The whole answer, copied out: nothing of the database stays open behind it."""
+    return pl.DataFrame(connection.sql(sql, params=list(bound)))
 
 
 def bucket_width_s(first_ns: int, last_ns: int) -> int:

@@ -1,0 +1,78 @@
+"""The charts as data: what is plotted, and what must not be invented."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import polars as pl
+import pytest
+
+from dashboard import charts
+
+HOUR = 3_600 * 10**9
+TREND = pl.DataFrame(
+    {
+        "start_ns": [0, HOUR, 2 * HOUR],
+        "ended": [4, 0, 2],
+        "completed": [3, 0, 2],
+        "escalated": [1, 0, 0],
+        "p50_s": [2.0, None, 3.0],
+        "p95_s": [9.0, None, 8.0],
+    }
+)
+SPEND = pl.DataFrame({"start_ns": [0, 0, HOUR], "workflow": ["triage", "other", "triage"], "cost_usd": [1.5, 9.0, 0.5]})
+
+
+def test_spend_stacks_workflows_with_other_last() -> None:
+    """Every bar has every bucket; "other" is grey and last however large it is."""
+    figure = charts.spend_over_time(SPEND, "light")
+    assert [bar["name"] for bar in figure["data"]] == ["triage", "other"]
+    assert [bar["y"] for bar in figure["data"]] == [[1.5, 0.5], [9.0, 0.0]]
+
+
+def test_rates_have_gaps_where_nothing_ended() -> None:
+    """A bucket without ended runs has no rate: neither 0 % nor a line across."""
+    completed, escalated = charts.success_over_time(TREND, "dark")["data"]
+    assert completed["y"] == [0.75, None, 1.0]
+    assert escalated["y"] == [0.25, None, 0.0]
+    assert completed["connectgaps"] is False
+
+
+def test_latency_shows_both_percentiles() -> None:
+    """Median and 95th percentile, unknown where nothing ended."""
+    assert [line["y"] for line in charts.latency_over_time(TREND, "light")["data"]] == [
+        [9.0, None, 8.0],
+        [2.0, None, 3.0],
+    ]
+
+
+def test_outcomes_keep_their_colour_in_both_modes() -> None:
+    """The colour belongs to the outcome, not to its place in the chart."""
+    outcomes = pl.DataFrame({"outcome": ["failed", "completed"], "runs": [2, 40]})
+    light, dark = (charts.outcome_bars(outcomes, mode)["data"][0] for mode in ("light", "dark"))
+    assert light["y"] == ["failed", "completed"]
+    assert light["marker"]["color"] != dark["marker"]["color"]
+    assert light["marker"]["color"][0] == charts.OUTCOME_INKS["failed"].light
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        charts.spend_over_time(SPEND, "light"),
+        charts.spend_over_time(SPEND.clear(), "light"),
+        charts.latency_over_time(TREND, "dark"),
+        charts.success_over_time(TREND.clear(), "dark"),
+        charts.outcome_bars(pl.DataFrame({"outcome": [], "runs": []}, schema={"outcome": str, "runs": int}), "light"),
+    ],
+)
+def test_plotly_accepts_every_chart(figure: charts.Figure) -> None:
+    """The dicts are valid figures, empty frames included."""
+    assert go.Figure(figure).layout.height == charts.HEIGHT
+
+
+def test_names_cannot_become_markup() -> None:
+    """Plotly renders some HTML and evaluates hover templates; a workflow's name does neither."""
+    hostile = SPEND.with_columns(workflow=pl.lit("<b>%{y}</b><a href='javascript:x'>"))
+    [bar] = charts.spend_over_time(hostile, "light")["data"]
+    assert "<b>" not in bar["name"]
+    assert "<a" not in bar["hovertemplate"]
+    assert "%{y}" not in bar["hovertemplate"].split("<br>")[0]
