@@ -44,6 +44,15 @@ def with_frame(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str) ->
         con.unregister("incoming")
 
 
+def select_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str) -> pl.DataFrame:
+    """The answer to the query `sql`, in which `incoming` stands for `frame`; it does not keep the database open."""
+    con.register("incoming", _ArrowStream(frame))
+    try:
+        return pl.DataFrame(con.sql(sql))
+    finally:
+        con.unregister("incoming")
+
+
 class _ArrowStream:
     """A frame as nothing but an Arrow stream: registered as polars, DuckDB would need pyarrow to read it."""
 

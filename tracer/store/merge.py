@@ -133,10 +133,10 @@ def _unseen(new: list[T], stored: list[T]) -> list[T]:
     """Those of `new` that neither `stored` nor an earlier one of `new` equals."""
     if not new:
         return []
-    seen: set[Hashable] = {repr(astuple(row)) for row in stored}  # type: ignore[call-overload]
+    seen: set[Hashable] = {repr(astuple(row)) for row in stored}
     fresh: list[T] = []
     for row in new:
-        mark = repr(astuple(row))  # type: ignore[call-overload]
+        mark = repr(astuple(row))
         if mark not in seen:
             seen.add(mark)
             fresh.append(row)
@@ -159,7 +159,8 @@ def _extents(
         extent = _widen(found, span.trace_id, span.start_ns)
         extent.run_id = span.run_id
     for event in events:
-        _widen(found, event.trace_id, event.time_ns)
+        if event.trace_id:  # a log record may belong to no trace
+            _widen(found, event.trace_id, event.time_ns)
     return list(found.values())
 
 

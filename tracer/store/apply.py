@@ -1,0 +1,178 @@
+"""What a fold says to the database: read the stored rows of the touched runs, write the changes in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import duckdb
+import polars as pl
+
+from tracer.model import SPAN_FIELDS, Span, SpanEvent, SpanLink
+from tracer.store.columns import frame_of, insert, with_frame
+from tracer.store.gather import Gathered
+from tracer.store.merge import Changes, Stored, TraceExtent, key_of
+
+_SPAN_COLUMNS = ", ".join(f'"{name}"' for name in SPAN_FIELDS)
+_KEYS = {"trace_id": pl.String(), "span_id": pl.String()}
+
+
+def read_offsets(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Segment name -> how many of its bytes are in the database."""
+    return dict(con.execute("SELECT name, folded_bytes FROM segments").fetchall())
+
+
+def read_writers(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """The writers that have running spans."""
+    return {writer for (writer,) in con.execute("SELECT DISTINCT writer FROM running_spans").fetchall()}
+
+
+def read_running(con: duckdb.DuckDBPyConnection, writers: Iterable[str], limit: int) -> list[Span]:
+    """Running spans of `writers`, at most `limit`."""
+    rows = with_frame(
+        con,
+        pl.DataFrame({"writer": sorted(writers)}, schema={"writer": pl.String}),
+        f"SELECT {_SPAN_COLUMNS} FROM running_spans SEMI JOIN incoming USING (writer) LIMIT {limit}",
+    )
+    return [Span(**dict(zip(SPAN_FIELDS, row, strict=True))) for row in rows]
+
+
+def read_stored(con: duckdb.DuckDBPyConnection, new: Gathered) -> Stored:
+    """All rows of the runs that `new` touches: by trace, by the run its spans name, by link."""
+    ids = {span.trace_id for span in new.spans} | {span.run_id for span in new.spans}
+    ids |= {event.trace_id for event in new.events} | {link.linked_trace_id for link in new.links}
+    ids.discard("")
+    found = with_frame(
+        con,
+        pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String}),
+        """
+        WITH touched AS (
+            SELECT run_id FROM run_traces WHERE trace_id IN (SELECT id FROM incoming)
+            UNION SELECT id FROM incoming
+        )
+        SELECT trace_id, run_id, first_ns, last_ns FROM run_traces WHERE run_id IN (SELECT run_id FROM touched)
+        """,
+    )
+    stored = Stored(extents={row[0]: TraceExtent(*row) for row in found})
+    if not stored.extents:
+        return stored
+    traces = pl.DataFrame({"trace_id": list(stored.extents)})
+    first = min(extent.first_ns for extent in stored.extents.values())
+    last = max(extent.last_ns for extent in stored.extents.values())
+
+    def select(columns: str, table: str, window: str = "TRUE") -> list[tuple[object, ...]]:
+        return with_frame(
+            con, traces, f"SELECT {columns} FROM {table} SEMI JOIN incoming USING (trace_id) WHERE {window}"
+        )
+
+    for row in select(_SPAN_COLUMNS, "spans", f"start_ns BETWEEN {first} AND {last}"):
+        stored.spans.append(Span(**dict(zip(SPAN_FIELDS, row, strict=True))))  # pyright: ignore[reportArgumentType]
+    for *row, writer in select(f"{_SPAN_COLUMNS}, writer", "running_spans"):
+        span = Span(**dict(zip(SPAN_FIELDS, row, strict=True)))  # pyright: ignore[reportArgumentType]
+        stored.running.append(span)
+        stored.writers[key_of(span)] = str(writer)
+    names = [field.name for field in fields(SpanEvent)]
+    for row in select(", ".join(names), "events", f"time_ns BETWEEN {first} AND {last}"):
+        stored.events.append(SpanEvent(**dict(zip(names, row, strict=True))))  # pyright: ignore[reportArgumentType]
+    names = [field.name for field in fields(SpanLink)]
+    for row in select(", ".join(names), "links"):
+        stored.links.append(SpanLink(**dict(zip(names, row, strict=True))))  # pyright: ignore[reportArgumentType]
+    return stored
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Changes as frames, built before the lease is taken."""
+
+    frames: dict[str, pl.DataFrame]
+    """table -> rows to append"""
+    removed: pl.DataFrame
+    removed_window: tuple[int, int]
+    """smallest and largest start_ns of the rows to remove"""
+    removed_running: pl.DataFrame
+    run_ids: pl.DataFrame
+    trace_ids: pl.DataFrame
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    content_id: int
+    bytes: int
+    body: str
+
+
+def prepare(new: Gathered, changes: Changes) -> Prepared:
+    """Build the frames, which takes longer than writing them."""
+    contents = [_Content(key, len(body.encode("utf-8", "replace")), body) for key, body in new.contents.items()]
+    starts = [span.start_ns for span in changes.removed]
+    return Prepared(
+        frames={
+            "spans": frame_of("spans", changes.spans),
+            "running_spans": frame_of("running_spans", changes.running, writer=changes.writers),
+            "events": frame_of("events", changes.events),
+            "links": frame_of("links", changes.links),
+            "contents": frame_of("contents", contents),
+            "traces": frame_of("traces", changes.summaries),
+            "run_traces": frame_of("run_traces", changes.extents),
+        },
+        removed=_keys(changes.removed),
+        removed_window=(min(starts, default=0), max(starts, default=0)),
+        removed_running=_keys(changes.removed_running),
+        run_ids=pl.DataFrame({"run_id": sorted(changes.run_ids)}, schema={"run_id": pl.String}),
+        trace_ids=pl.DataFrame({"trace_id": [e.trace_id for e in changes.extents]}, schema={"trace_id": pl.String}),
+        counts={**new.counts, "duplicate_spans": new.counts.get("duplicate_spans", 0) + changes.duplicates},
+    )
+
+
+def write(con: duckdb.DuckDBPyConnection, prepared: Prepared, offsets: Mapping[str, int], gone: Sequence[str]) -> None:
+    """Everything one chunk changes, the new `offsets` included; the caller has begun the transaction and commits it.
+
+    `gone` names segments whose files no longer exist; their offsets are forgotten.
+    """
+    first, last = prepared.removed_window
+    _delete(con, "spans", prepared.removed, f"start_ns BETWEEN {first} AND {last}")
+    _delete(con, "running_spans", prepared.removed_running)
+    _delete(con, "traces", prepared.run_ids)
+    _delete(con, "run_traces", prepared.trace_ids)
+    for table, frame in prepared.frames.items():
+        if table == "contents":
+            if frame.height:
+                with_frame(
+                    con,
+                    frame,
+                    "INSERT INTO contents BY NAME SELECT * FROM incoming ANTI JOIN contents USING (content_id)",
+                )
+        else:
+            insert(con, table, frame)
+    names = [*offsets, *gone]
+    _delete(con, "segments", pl.DataFrame({"name": names}, schema={"name": pl.String}))
+    moved = pl.DataFrame(
+        {"name": list(offsets), "folded_bytes": list(offsets.values())},
+        schema={"name": pl.String, "folded_bytes": pl.Int64},
+    )
+    insert(con, "segments", moved)
+    for name, number in prepared.counts.items():
+        if number:
+            add_to_counter(con, name, number)
+
+
+def add_to_counter(con: duckdb.DuckDBPyConnection, name: str, number: int) -> None:
+    """Raise a running total of table `counters`."""
+    known = con.execute("SELECT 1 FROM counters WHERE name = $name", {"name": name}).fetchall()
+    values = {"name": name, "number": number}
+    if known:
+        con.execute("UPDATE counters SET value = value + $number WHERE name = $name", values).fetchall()
+    else:
+        con.execute("INSERT INTO counters VALUES ($name, $number)", values).fetchall()
+
+
+def _keys(spans: Sequence[Span]) -> pl.DataFrame:
+    return pl.DataFrame({"trace_id": [s.trace_id for s in spans], "span_id": [s.span_id for s in spans]}, schema=_KEYS)
+
+
+def _delete(con: duckdb.DuckDBPyConnection, table: str, keys: pl.DataFrame, window: str = "TRUE") -> None:
+    """Delete the rows of `table` whose columns equal a row of `keys`."""
+    if keys.height:
+        match = " AND ".join(f'"{table}"."{name}" = incoming."{name}"' for name in keys.columns)
+        with_frame(con, keys, f'DELETE FROM "{table}" USING incoming WHERE {window} AND {match}')

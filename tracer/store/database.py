@@ -1,0 +1,64 @@
+"""`Store`: one database file and the spool beside it, as a reading program sees them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from tracer.errors import BadInput
+from tracer.store import reads
+from tracer.store.fold import FoldResult, FoldState, fold
+from tracer.store.lease import Lease
+from tracer.store.segment import spool_path
+
+
+class Store:
+    """A store on this machine. Any number of objects, threads and processes may use one path at once."""
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
+        """Name the store; nothing is opened yet.
+
+        Raises:
+            BadInput: `create` is False and there is neither a database nor a spool.
+        """
+        self.path = Path(os.path.realpath(path))
+        self.spool_path = spool_path(self.path)
+        if not create and not self.path.exists() and not self.spool_path.is_dir():
+            raise BadInput(
+                f"There is no store at {str(path)!r}.",
+                hint="record something first (tracehound run, tracehound import, tracehound demo) or give --store PATH.",
+            )
+        self._lease = Lease.of(self.path)
+        self._fold_state = FoldState()
+
+    def fold(self, *, budget_spans: int | None = None) -> FoldResult:
+        """Make visible what was written before this call, or about `budget_spans` spans of it.
+
+        Raises:
+            StoreLocked, SchemaTooNew, StoreError: as `lease`. What was recorded stays in the spool and is not lost.
+        """
+        return fold(self._lease, self._fold_state, budget_spans=budget_spans)
+
+    @contextmanager
+    def lease(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """The database, for a short time, shared by the threads of this process.
+
+        Copy out what you need (`fetchall`, `reads.frame`) and compute after letting go. Uncommitted work is rolled back.
+
+        Raises:
+            StoreLocked: another program keeps the file open, or another process does not give the lease back.
+            SchemaTooNew: a newer tracehound wrote the file; it is left as it is.
+            StoreError: the file is no store, or its directory cannot be written.
+        """
+        with self._lease.hold() as con:
+            yield con
+
+    def frames(
+        self, run_ids: Sequence[str] | None = None, *, contents: bool = True, since_ns: int | None = None
+    ) -> reads.RunData:
+        """Whole runs; see `reads.load`."""
+        return reads.load(self, run_ids, contents=contents, since_ns=since_ns)
