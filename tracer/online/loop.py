@@ -17,7 +17,7 @@ Source: notes on re-occurrence anchors and novelty CUSUM; Page's CUSUM (1954); s
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +29,10 @@ EventKind = Literal["message", "handoff", "agent", "llm", "tool", "decision", "s
 Signal = Literal["no_progress", "reask", "same_error"]
 Level = Literal["warning", "critical"]
 
+LONG_TEXT = 40
+"""distinct tokens; above it a text is compared as a draft, below it as a template with slots"""
+SHORT_TEMPLATE = 9
+"""tokens; below it templates are compared position by position"""
 SPEECH: frozenset[str] = frozenset({"message", "handoff", "agent", "llm"})
 
 
@@ -42,7 +46,7 @@ class Event:
     agent: str
     kind: EventKind
     name: str = ""
-    """tool, receiver, purpose, state key or decision scope"""
+    """tool, receiver, purpose, state key or decision scope; for an agent invocation, who called it"""
     text: str = ""
     """what was said, answered or written"""
     args: str = ""
@@ -70,6 +74,8 @@ class LoopThresholds:
     """five in a row have .008 %; shipped breakers use 3 to 5"""
     credit: float = 1.25
     """evidence an iteration with progress takes back: a bit more than one without gives [M]"""
+    verbatim: float = 1.5
+    """evidence of an iteration that ends in the very words it began with: shipped breakers stop at 3 equal calls"""
     poll_weight: float = 0.2
     """evidence of an iteration that waits: instructed polling is the classic false alarm"""
     max_period: int = 64
@@ -93,6 +99,8 @@ class LoopThresholds:
     """a template counts as filled anew where at most this many tokens are fresh"""
     template_overlap: float = 0.6
     """share of tokens kept from the text before, to be the same template or the same artefact"""
+    draft_ratio: float = 0.03
+    """share of unheard words that make a text kept nearly word for word a better draft, and at least three"""
     max_lanes: int = 1_024
     max_symbols: int = 2_048
     """per lane"""
@@ -135,8 +143,8 @@ class Alarm:
     score: float
     novelty: float | None = None
     """share of new words in the last iteration"""
-    occurrences: tuple[int, ...] = ()
-    """indices in the lane, for `reask` and `same_error`"""
+    occurrences: Sequence[int] = ()
+    """indices in the lane, for `reask` and `same_error`; grows while the repetition goes on"""
 
 
 @dataclass(slots=True)
@@ -157,6 +165,7 @@ class LoopCore:
         lane.count += 1
         memory = lane.symbol(symbol, self.thresholds.max_symbols)
         said = read(event.text)
+        memory.compare(said.sequence, event.args)
         gain, asked = self._gain(lane, memory, event, symbol, said)
         lane.totals = lane.totals.plus(gain)
         alarms: list[Alarm] = []
@@ -165,8 +174,9 @@ class LoopCore:
         if event.kind in ("mark", "wait") or (event.kind == "message" and len(said.sequence) < 3 and not event.args):
             return alarms  # closing chatter ("TERMINATE", an empty turn) and waits carry no iteration of their own
         self._close(lane, memory, event, symbol, at, alarms)
-        if event.kind == "handoff" and event.name:
-            coarse = (event.agent, event.kind, "*")  # one agent handing off to anybody
+        if event.kind in ("handoff", "agent") and event.name:
+            # One agent handing off to, or calling, anybody: a supervisor that asks one worker after the other.
+            coarse = (event.agent if event.kind == "handoff" else event.name, event.kind, "*")
             self._close(lane, lane.symbol(coarse, self.thresholds.max_symbols), event, coarse, at, alarms)
         self._reask(lane, memory, event, symbol, asked, at, alarms)
         return alarms
@@ -211,7 +221,9 @@ class LoopCore:
             if lane.is_echo(said, symbol):
                 said = EMPTY  # the receiver's task repeats what the sender said: one statement, two spans
             else:
-                marks += self._new_filler(memory, said)
+                marks += self._new_filler(lane, memory, said)
+        elif event.kind in SPEECH and event.result_hash is not None:
+            marks += memory.results.add_new((event.result_hash,))
         hard = said.hard | given.hard
         words = (said.words | given.words) - self.common
         new_hard = lane.seen.add_new(hard)
@@ -256,30 +268,33 @@ class LoopCore:
         new_words = sum(token not in said.hard for token in fresh)
         return int(first or len(fresh) > new_words or new_words >= self.thresholds.word_ratio * max(len(said.words), 4))
 
-    def _new_filler(self, memory: SymbolMemory, said: Reading) -> int:
+    def _new_filler(self, lane: Lane, memory: SymbolMemory, said: Reading) -> int:
         """1 where the text is the one before with something new in it: a filled slot, a shorter list, a longer draft."""
         t = self.thresholds
         now, before = frozenset(said.sequence), memory.tokens
         added, gone, kept = len(now - before), len(before - now), len(now & before)
         fresh = memory.own.fresh(now)
         memory.own.add_new(now)
-        new_lines = memory.revise(said.sequence)
+        kept_runs, new_runs = memory.revise(said.sequence) if len(now) > LONG_TEXT else (0, 0)
         memory.tokens = now
-        previous, memory.sequence = memory.sequence, said.sequence[:40]
+        previous, memory.sequence = memory.sequence, said.sequence[:SHORT_TEMPLATE]
         if not before:
             return 0
         if len(now) > 8 and added <= 2 and gone > added and gone <= len(now):
             return 1  # a work list getting shorter
         if not fresh:
             return 0
-        if len(now) <= 40:
+        if len(now) <= LONG_TEXT:
             same_template = kept >= t.template_overlap * len(now | before)
-            if not same_template and len(said.sequence) == len(previous) <= 8:
+            if not same_template and len(said.sequence) == len(previous) < SHORT_TEMPLATE:
                 same = sum(a == b for a, b in zip(said.sequence, previous, strict=True))
                 same_template = same >= len(previous) - 2 and 2 * same >= len(previous)  # "review Anna", "review Ben"
             return int(same_template and len(fresh) <= t.slot_words)
-        shingles_kept, shingles_new = new_lines
-        return int(shingles_kept >= t.template_overlap * (shingles_kept + shingles_new) and len(fresh) >= 2)
+        # A draft: most of it stands word for word as before, and something fresh was worked in.
+        news = len(lane.seen.fresh(said.hard | (said.words - self.common)))
+        return int(
+            kept_runs >= t.template_overlap * (kept_runs + new_runs) and news >= max(3, t.draft_ratio * len(now))
+        )
 
     def _close(
         self, lane: Lane, memory: SymbolMemory, event: Event, symbol: Symbol, at: int, alarms: list[Alarm]
@@ -322,7 +337,8 @@ class LoopCore:
             if memory.score == 0.0:
                 memory.start, memory.start_id, memory.rounds = last, last_id, 1
             # Waiting for somebody else is what polls are for; without a word spoken they cost next to nothing.
-            memory.score += 1.0 if not d.waits else t.poll_weight if d.speech else 0.0
+            weight = t.verbatim if memory.verbatim else 1.0
+            memory.score += weight if not d.waits else t.poll_weight if d.speech else 0.0
         memory.rounds += 1
         reached = 2 if memory.score >= t.critical else 1 if memory.score >= t.warn else 0
         if reached > memory.level:
@@ -378,7 +394,7 @@ class LoopCore:
             memory.remember(Request(key, tokens, asked.hard, [at], [event.id], lane.totals))
             return
         if lane.totals.progress > found.totals.progress:  # something real happened in between: start again
-            found.at[:], found.ids[:] = [at], [event.id]
+            found.at, found.ids = [at], [event.id]
         else:
             found.at.append(at)
             found.ids.append(event.id)
@@ -430,7 +446,7 @@ class LoopCore:
                 event_id=event.id,
                 count=count,
                 score=float(count),
-                occurrences=tuple(request.at),
+                occurrences=request.at,
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,18 +22,16 @@ MAX_KEPT = 500
 """occurrences listed for one repeated request or error"""
 ECHO_WINDOW = 4
 """events back in which the same text under another symbol is an echo of one statement"""
-SHINGLE = 3
-"""tokens; three in a row survive an edit elsewhere, and a paraphrase rarely keeps them"""
 
 
 class Recent:
-    """A set of strings that forgets the oldest half of its members when it is full."""
+    """A set that forgets the oldest half of its members when it is full."""
 
     __slots__ = ("_limit", "_members")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._members: dict[str, None] = {}
+        self._members: dict[Any, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._members)
@@ -46,7 +44,7 @@ class Recent:
         members = self._members
         return {token for token in tokens if token not in members}
 
-    def add_new(self, tokens: Iterable[str]) -> int:
+    def add_new(self, tokens: Iterable[Hashable]) -> int:
         """Add `tokens`; how many were new."""
         members = self._members
         before = len(members)
@@ -135,6 +133,9 @@ class SymbolMemory:
     tokens: frozenset[str] = frozenset()
     """of its text before this one"""
     sequence: tuple[str, ...] = ()
+    spoken: tuple[object, ...] = ()
+    verbatim: bool = False
+    """its last two texts and arguments are the same but for volatile parts, and long enough to mean something"""
     requests: deque[Request] = field(default_factory=lambda: deque[Request](maxlen=MAX_REQUESTS))
     failure: Request | None = None
 
@@ -142,9 +143,18 @@ class SymbolMemory:
         """Forget the evidence: the symbol was away for too long."""
         self.score, self.level, self.rounds = 0.0, 0, 0
 
+    def compare(self, sequence: tuple[str, ...], args: str) -> None:
+        """Note whether this text and these arguments repeat the ones before."""
+        now = (sequence, args)
+        self.verbatim = now == self.spoken and (len(sequence) >= 5 or bool(args))
+        self.spoken = now
+
     def revise(self, sequence: tuple[str, ...]) -> tuple[int, int]:
-        """(kept, new): shingles of the text this symbol has written before, and those it has not."""
-        shingles = {" ".join(sequence[i : i + SHINGLE]) for i in range(len(sequence) - SHINGLE + 1)}
+        """(kept, new): runs of three tokens this symbol has written before, and those it has not.
+
+        Three in a row survive an edit elsewhere in the text; a paraphrase rarely keeps them.
+        """
+        shingles = set(zip(sequence, sequence[1:], sequence[2:], strict=False))
         new = self.shingles.add_new(shingles)
         return len(shingles) - new, new
 

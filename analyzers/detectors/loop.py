@@ -1,0 +1,294 @@
+"""Does a run go round in circles without getting further?
+
+Yes: the same step (agent, kind, name) comes round again and again and brings nothing new: no item, no changed result or
+state, no progress mark, hardly a word that was not said before; or one request is made four times; or one tool fails
+the same way three times whatever it is given.
+
+    Researcher  ?-->|    ?-->|    ?-->|          period 2, path Researcher > Analyst
+    Analyst         |?-->    |?-->    |?-->      47 rounds, 46 of them without news
+
+How: a vectorised count throws out the runs in which no step occurs often enough (most of a healthy store); the others
+are replayed, lane by lane, through the core that the live guard uses (`tracer/online/loop.py`), and alarms are widened
+in hindsight (`analyzers/loops.py`). Not loops: a map over different items, polling, a draft that grows, a work list that
+shrinks. Known misses: wandering (one goal, new pages each time), paraphrase where no text is recorded. Cost: O(spans)
+for the count, O(tokens) for what is left. Source: notes on re-occurrence anchors and novelty CUSUM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from statistics import median
+
+import polars as pl
+
+from analyzers.events import EVENT_KINDS, Recorded, recorded_events
+from analyzers.finding import Check, Finding, Severity, Skipped
+from analyzers.frames import Frames
+from analyzers.loops import Loop, find_in
+from tracer.model import SpanKind, SpanStatus
+from tracer.online.loop import LoopThresholds
+
+KIND = "loop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopFindingThresholds:
+    """The core's thresholds, and what makes a loop bad."""
+
+    core: LoopThresholds = field(default_factory=LoopThresholds)
+    min_occurrences: int = 4
+    """fewer occurrences of a step can raise no alarm: three repeats after the first (`core.warn`), or four requests"""
+    min_verbatim: int = 3
+    """but two repeats can, where they are verbatim (`core.verbatim`)"""
+    min_errors: int = 3
+    """`core.error_warn`"""
+    costly_share: float = 0.5
+    """a warning that wasted this share of the run's money is critical"""
+
+
+def find_loops(frames: Frames, thresholds: LoopFindingThresholds = LoopFindingThresholds()) -> list[Finding | Skipped]:
+    """One finding per loop, for every run in `frames`; runs without spans or steps that come round give none."""
+    suspects = suspicious_runs(frames.spans, thresholds)
+    if suspects.is_empty():
+        return []
+    findings: list[Finding | Skipped] = []
+    spans = frames.spans.filter(pl.col("run_id").is_in(suspects.implode()))
+    for (run_id,), rows in spans.group_by("run_id", maintain_order=True):
+        recorded = recorded_events(rows, frames.contents)
+        total = _money(r for r in recorded if r.is_call)[0]
+        findings += [
+            _finding(str(run_id), loop, recorded, total, thresholds) for loop in find_in(recorded, thresholds.core)
+        ]
+    return findings
+
+
+def suspicious_runs(spans: pl.DataFrame, thresholds: LoopFindingThresholds) -> pl.Series:
+    """Run ids in which some step occurs often enough to be looked at; one pass of counting, no Python per span."""
+    name = pl.coalesce("tool_name", "target_agent", "purpose", "scope_key", pl.lit(""))
+    steps = spans.lazy().filter(pl.col("duplicate_of").is_null() & pl.col("kind").is_in([str(k) for k in EVENT_KINDS]))
+    # An LLM's input grows from call to call; what it answers is what may be said again.
+    said = pl.when(pl.col("kind") == SpanKind.LLM).then(pl.col("output_refs")).otherwise(pl.col("input_refs"))
+    exact = (
+        steps.group_by("run_id", "agent", "kind", name.alias("step"))
+        .agg(
+            pl.len().alias("times"),
+            (pl.len() - said.hash().n_unique()).alias("again"),
+            (pl.col("status") == SpanStatus.ERROR).sum().alias("errors"),
+        )
+        .filter(
+            (pl.col("times") >= thresholds.min_occurrences)
+            | ((pl.col("times") >= thresholds.min_verbatim) & (pl.col("again") > 0))
+            | ((pl.col("errors") >= thresholds.min_errors) & (pl.col("kind") == SpanKind.TOOL))
+        )
+    )
+    # One agent handing off to, or calling, anybody.
+    coarse = (
+        steps.filter(pl.col("kind").is_in([str(SpanKind.HANDOFF), str(SpanKind.AGENT)]))
+        .group_by("run_id", "kind", pl.when(pl.col("kind") == SpanKind.HANDOFF).then("agent").alias("agent"))
+        .agg(pl.len().alias("times"))
+        .filter(pl.col("times") >= thresholds.min_occurrences)
+    )
+    found = pl.concat([exact.select("run_id"), coarse.select("run_id")]).unique().sort("run_id").collect()
+    return found["run_id"]
+
+
+def _finding(
+    run_id: str, loop: Loop, recorded: Sequence[Recorded], run_usd: Decimal | None, thresholds: LoopFindingThresholds
+) -> Finding:
+    wasted = _wasted_calls(loop, recorded)
+    usd, tokens, unpriced = _money(wasted)
+    iterations = len(loop.rounds)
+    start_ns, end_ns = loop.events[0].start_ns, max(r.end_ns for r in loop.events)
+    share = float(usd / run_usd) if usd is not None and run_usd else None
+    severity: Severity = (
+        "critical" if loop.critical or (share is not None and share >= thresholds.costly_share) else "warning"
+    )
+    path = " → ".join(loop.path) or loop.symbol[2] or loop.symbol[1]
+    what = _described(loop)
+    seconds = (end_ns - start_ns) / 1e9
+    cost = _cost_text(usd, tokens, unpriced)
+    return Finding(
+        kind=KIND,
+        severity=severity,
+        confidence=_confidence(loop),
+        title=f"{path}: {iterations} rounds, {what}" + (f", {cost} wasted" if cost else ""),
+        explanation=_explanation(loop, path, what, seconds, cost, iterations),
+        suggestion=_suggestion(loop),
+        trace_id=run_id,
+        spans=tuple(r.event.id for r in loop.events),
+        agents=loop.agents,
+        steps=tuple(r.step for r in loop.events if r.step is not None),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        wasted_usd=usd,
+        wasted_tokens=tokens,
+        checked=_checks(loop, thresholds),
+        data={
+            "iterations": iterations,
+            "period": loop.period,
+            "path": list(loop.path),
+            "first_span": loop.events[0].event.id,
+            "repeated_step": {"agent": loop.symbol[0], "kind": loop.symbol[1], "name": loop.symbol[2]},
+            "round_starts": [loop.events[low].event.id for low, _ in loop.rounds],
+            "novelty": list(loop.novelty),
+            "new_items": list(loop.new_items),
+            "signals": list(loop.signals),
+            "alarm_round": loop.alarm_round,
+            "branches": loop.lanes,
+            "wasted_spans": [r.event.id for r in wasted],
+            "wasted_share": share,
+            "unpriced_calls": unpriced,
+        },
+    )
+
+
+def _wasted_calls(loop: Loop, recorded: Sequence[Recorded]) -> list[Recorded]:
+    """The LLM calls of the loop's agents, in its lanes or below, from the second round on."""
+    if len(loop.rounds) < 2:
+        return []
+    since = loop.events[loop.rounds[1][0]].at_ns
+    after = loop.events[loop.rounds[1][0] - 1].at_ns
+    until = max(max(r.at_ns, r.end_ns) if r.is_call else r.at_ns for r in loop.events)
+    inside = {r.event.id for low, high in loop.rounds[1:] for r in loop.events[low:high]}
+    lanes = {r.event.lane for r in loop.events}
+    agents = set(loop.agents)
+    out: list[Recorded] = []
+    for one in recorded:
+        if not one.is_call:
+            continue
+        # A call that ends between the first round's last event and the second round's first one led to the second.
+        timely = after < one.at_ns <= until or one.at_ns == since
+        lane = one.event.lane
+        below = any(lane.startswith(f"{known}/") for known in lanes if known) or lane in lanes
+        if one.event.id in inside or (timely and below and one.event.agent in agents):
+            out.append(one)
+    first_round = {r.event.id for r in loop.events[loop.rounds[0][0] : loop.rounds[0][1]]}
+    return [one for one in out if one.event.id not in first_round]
+
+
+def _money(calls: Iterable[Recorded]) -> tuple[Decimal | None, int | None, int]:
+    """(USD, tokens, calls without a price); None where nothing is known."""
+    held = list(calls)
+    costs = [r.cost_usd for r in held if r.cost_usd is not None]
+    tokens = [r.tokens for r in held if r.tokens is not None]
+    return (
+        sum(costs, Decimal(0)) if costs else None,
+        sum(tokens) if tokens else None,
+        len(held) - len(costs),
+    )
+
+
+def _confidence(loop: Loop) -> float:
+    """How sure the rule is: a full no-progress count is surer than a repeated request; polling and marks lower it."""
+    sure = 0.9 if "no_progress" in loop.signals else 0.85 if "same_error" in loop.signals else 0.7
+    if len(loop.signals) > 1:
+        sure += 0.05
+    if loop.critical:
+        sure += 0.04
+    if loop.polled_rounds:
+        sure -= 0.2
+    if loop.marks:
+        sure -= 0.2
+    return round(max(0.3, min(0.99, sure)), 2)
+
+
+def _described(loop: Loop) -> str:
+    if "no_progress" in loop.signals:
+        return f"{loop.stale_rounds} of {len(loop.rounds) - 1} repeats without anything new"
+    if "same_error" in loop.signals:
+        return f"the same error {loop.errors} times"
+    return f"one request made {loop.repeats} times"
+
+
+def _cost_text(usd: Decimal | None, tokens: int | None, unpriced: int) -> str:
+    if usd is not None:
+        text = f"${usd:.2f}" if usd >= Decimal("0.01") else f"${usd:.6f}".rstrip("0").rstrip(".")
+        return text + (f" (and {unpriced} calls without a price)" if unpriced else "")
+    return f"{tokens:,} tokens" if tokens else ""
+
+
+def _explanation(loop: Loop, path: str, what: str, seconds: float, cost: str, iterations: int) -> str:
+    agent, kind, name = loop.symbol
+    step = f"{agent or 'the run'} {kind}" + (f" {name}" if name and name != "*" else "")
+    parts = [
+        f"The cycle {path} went round {iterations} times ({step} is what comes back), {what}.",
+        f"It lasted {seconds:.1f} s" + (f" and spent {cost} after its first round." if cost else "."),
+    ]
+    if loop.novelty:
+        parts.append(
+            f"A repeat said {median(loop.novelty):.0%} new words in the median and named {sum(loop.new_items)} new items in all."
+        )
+    if "reask" in loop.signals:
+        parts.append(f"One request was made {loop.repeats} times in nearly the same words.")
+    if "same_error" in loop.signals:
+        parts.append(f"A tool failed {loop.errors} times in the same way, whatever it was given.")
+    parts.append(f"A live guard would have raised the alarm in round {loop.alarm_round}.")
+    if loop.polled_rounds:
+        parts.append(f"{loop.polled_rounds} repeats waited on purpose, which makes polling possible.")
+    return " ".join(parts)
+
+
+def _suggestion(loop: Loop) -> str:
+    if loop.signals == ("same_error",):
+        return (
+            "Stop after the second equal failure and hand the error to something that can act on it: "
+            "another tool, a person, or a clear failure of the run."
+        )
+    limit = "Guard the run with a loop breaker (it stops at 5 rounds without progress)"
+    if len(set(loop.agents)) > 1:
+        return (
+            f"{limit}, and give {' and '.join(loop.agents[:3])} a way out: pass the missing input with the handoff, "
+            "let one of them decide with what is there, or escalate to a person."
+        )
+    return (
+        f"{limit}, and show the agent its own earlier calls and results so that it can choose another way or give up."
+    )
+
+
+def _checks(loop: Loop, thresholds: LoopFindingThresholds) -> tuple[Check, ...]:
+    t = thresholds.core
+    novelty = median(loop.novelty) if loop.novelty else None
+    return (
+        Check(
+            rule="repeats without progress",
+            value=loop.stale_rounds,
+            threshold=t.warn,
+            passed=loop.stale_rounds >= t.warn,
+        ),
+        Check(
+            rule="median share of new words in a repeat, below",
+            value=novelty,
+            threshold=t.word_ratio,
+            passed=novelty is not None and novelty < t.word_ratio,
+        ),
+        Check(
+            rule="repeats that named a new item, fewer than half",
+            value=sum(n > 0 for n in loop.new_items),
+            threshold=len(loop.new_items) / 2,
+            passed=sum(n > 0 for n in loop.new_items) < max(1.0, len(loop.new_items) / 2),
+        ),
+        Check(
+            rule="changed results, states, arguments or filled templates, fewer than half of the repeats",
+            value=len(loop.novelty) - loop.stale_rounds,
+            threshold=len(loop.novelty) / 2,
+            passed=len(loop.novelty) - loop.stale_rounds < max(1.0, len(loop.novelty) / 2),
+        ),
+        Check(rule="no explicit progress mark inside", value=loop.marks, threshold=0, passed=loop.marks == 0),
+        Check(
+            rule="not polling: repeats that waited on purpose",
+            value=loop.polled_rounds,
+            threshold=0,
+            passed=loop.polled_rounds == 0,
+        ),
+        Check(
+            rule="same request made", value=loop.repeats, threshold=t.reask_warn, passed=loop.repeats >= t.reask_warn
+        ),
+        Check(
+            rule="same error from one tool",
+            value=loop.errors,
+            threshold=t.error_warn,
+            passed=loop.errors >= t.error_warn,
+        ),
+    )

@@ -1,0 +1,100 @@
+"""Splits one run into lanes: causal branches whose spans happen one after the other.
+
+    workflow |-----------------------------------|
+      plan   |---|                                    lane ""      (nothing beside it)
+      fetch      |-------|                            lane "/fetch#0"
+      fetch       |------|                            lane "/fetch#1"   (parallel with the first)
+      rank       |----------|                         lane "/rank#0"
+      write                  |-----------|            lane ""      (after the join, back in the parent's lane)
+
+Siblings that overlap by more than half of the shorter one run side by side and get lanes of their own, named by what
+they are and not by their ids, so that the same branch in the next round continues its lane. A few agents that overlap
+because they live long and talk to each other (actors) share the parent's lane. O(n log n), no recursion.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+BRANCHING = frozenset({"agent", "workflow", "tool", "retriever", "llm", "other"})
+"""kinds that can run beside a sibling; a wait or a message belongs to whoever makes it"""
+TALKING = 3
+"""up to this many overlapping agents that exchange messages are one conversation"""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSpan:
+    """What the split needs to know of a span."""
+
+    span_id: str
+    parent: str | None
+    kind: str
+    who: str
+    """agent, or the span's name where there is none"""
+    start_ns: int
+    end_ns: int | None
+
+
+def assign_lanes(spans: Iterable[LaneSpan], talks: Mapping[str, set[str]]) -> dict[str, str]:
+    """span id -> lane. `talks`: agent -> agents it sent something to. Spans without a known parent are siblings."""
+    held = sorted(spans, key=lambda s: (s.start_ns, s.span_id))
+    known = {s.span_id for s in held}
+    children: dict[str | None, list[LaneSpan]] = defaultdict(list)
+    for span in held:
+        children[span.parent if span.parent in known and span.parent != span.span_id else None].append(span)
+    lanes: dict[str, str] = {}
+    queue: list[tuple[str | None, str]] = [(None, "")]
+    while queue:
+        parent, lane = queue.pop()
+        for child, own in _branches(children.get(parent, ()), lane, talks):
+            if child.span_id not in lanes:
+                lanes[child.span_id] = own
+                queue.append((child.span_id, own))
+    for span in held:  # members of a cycle of parents hang on no root
+        lanes.setdefault(span.span_id, "")
+    return lanes
+
+
+def _branches(siblings: Sequence[LaneSpan], lane: str, talks: Mapping[str, set[str]]) -> Iterable[tuple[LaneSpan, str]]:
+    for cluster in _clusters([s for s in siblings if s.kind in BRANCHING]):
+        if len(cluster) == 1 or _one_conversation(cluster, talks):
+            yield from ((span, lane) for span in cluster)
+            continue
+        ends: dict[str, list[float]] = defaultdict(list)  # per name: when each of its lanes is free again
+        for span in cluster:
+            free = ends[span.who]
+            slot = next((i for i, end in enumerate(free) if end <= span.start_ns), len(free))
+            end = float("inf") if span.end_ns is None else span.end_ns
+            if slot == len(free):
+                free.append(end)
+            else:
+                free[slot] = end
+            yield span, f"{lane}/{span.who}#{slot}"
+    yield from ((s, lane) for s in siblings if s.kind not in BRANCHING)
+
+
+def _clusters(siblings: Sequence[LaneSpan]) -> list[list[LaneSpan]]:
+    """Groups of siblings (in order of start) that run side by side."""
+    clusters: list[list[LaneSpan]] = []
+    longest_start, longest_end = 0.0, float("-inf")
+    for span in siblings:
+        end = float("inf") if span.end_ns is None else float(span.end_ns)
+        overlap = min(end, longest_end) - span.start_ns
+        shorter = min(end - span.start_ns, longest_end - longest_start)
+        if clusters and overlap > 0 and (overlap > 0.5 * shorter or shorter == float("inf")):
+            clusters[-1].append(span)
+        else:
+            clusters.append([span])
+            longest_end = float("-inf")
+        if end > longest_end:
+            longest_start, longest_end = float(span.start_ns), end
+    return clusters
+
+
+def _one_conversation(cluster: Sequence[LaneSpan], talks: Mapping[str, set[str]]) -> bool:
+    names = {span.who for span in cluster}
+    if not 2 <= len(names) <= TALKING or len(names) != len(cluster) or any(s.kind != "agent" for s in cluster):
+        return False
+    return all(talks.get(name, set()) & (names - {name}) for name in names)
