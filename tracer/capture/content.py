@@ -16,6 +16,7 @@ import dataclasses
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -155,17 +156,15 @@ class Contents:
             self._make_room(len(body))
             if key is not None:
                 self._by_value[key] = named
-        try:
+        with suppress(_NotPlain):  # what cannot be told from a changed one later is encoded each time
             self._by_object[id(fields)] = (fields, dict(fields) if key is not None else snapshot(fields), named)
-        except _NotPlain:
-            pass  # cannot be told from a changed one later, so it is encoded each time
         return named
 
     def _message_object(self, message: Any) -> int:
         """A message that is a text, a model object or a dataclass; only a frozen dataclass of texts is remembered."""
         fields = as_message(message)
         named = self._name(encode(fields))
-        parameters = getattr(type(message), "__dataclass_params__", None)
+        parameters = getattr(message, "__dataclass_params__", None)
         if parameters is not None and parameters.frozen and all(type(value) is str for value in fields.values()):
             self._make_room(sum(map(len, fields.values())))
             self._by_object[id(message)] = (message, message, named)

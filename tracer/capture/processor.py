@@ -23,7 +23,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource as OtelResource
@@ -31,6 +31,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from ..model import RawSpan
 from ..semconv import Resource
+from .active import CONTENT
 from .content import Contents
 from .privacy import Privacy
 from .raw import raw_span
@@ -90,6 +91,9 @@ class RecordingProcessor(SpanProcessor):
             return
         try:
             entry = _Open(span)
+            content = parent_context.get(CONTENT) if parent_context is not None else None
+            if isinstance(content, dict):
+                entry.content = cast("dict[str, list[int]]", content)
             span_id = span.get_span_context().span_id
             self._open[span_id] = self._unannounced[span_id] = entry
             if span.parent is None or self._start_delay_s <= 0:
@@ -135,6 +139,11 @@ class RecordingProcessor(SpanProcessor):
             self._lose(0)
 
     # what the recorder adds
+
+    @property
+    def names_contents(self) -> bool:
+        """False where contents are switched off, so that nobody encodes them in vain."""
+        return self._privacy.names_contents
 
     def has(self, span_id: int) -> bool:
         """True for a span that is open here."""

@@ -1,0 +1,71 @@
+"""Where spans go at the moment, and which clock tells their times. Imports no SDK, so that decorators stay light."""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import trace
+
+from ..clock import Clock
+
+if TYPE_CHECKING:
+    from .processor import RecordingProcessor
+
+logger = logging.getLogger("tracehound")
+
+SCOPE_NAME = "tracehound"
+"""instrumentation scope of every span that our own decorators make"""
+
+CONTENT: Final = "tracehound-content"
+"""Context key: slot -> content ids that a span begins with. Our own decorators set it for the one `start_span` call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where our own spans are made and, if we record here, the processor that keeps their contents."""
+
+    tracer: trace.Tracer
+    processor: RecordingProcessor | None = None
+    clock: Clock | None = None
+
+
+_targets: list[Target] = []
+_run_clock: ContextVar[Clock | None] = ContextVar("tracehound_clock", default=None)
+
+
+def target() -> Target:
+    """The newest target; before `init`, whatever global tracer provider the host has (none: spans go nowhere)."""
+    return _targets[-1] if _targets else Target(trace.get_tracer(SCOPE_NAME))
+
+
+def push(new: Target) -> None:
+    _targets.append(new)
+
+
+def remove(old: Target) -> None:
+    if old in _targets:
+        _targets.remove(old)
+
+
+def now_ns(where: Target) -> int | None:
+    """The time by the clock of the run around us, else of the target; None lets the SDK read the wall clock."""
+    clock = _run_clock.get() or where.clock
+    return clock.now_ns() if clock is not None else None
+
+
+run_clock = _run_clock
+"""Set it (and reset it) around a run whose time is not the wall clock's."""
+
+_complained: set[str] = set()
+
+
+def complain(what: str) -> None:
+    """Log, once per kind of trouble, an error of ours that the host must not feel. Call it while handling the error."""
+    if what not in _complained:
+        _complained.add(what)
+        logger.warning(
+            "tracehound: %s failed; the program goes on, this part of the trace is missing", what, exc_info=True
+        )

@@ -1,0 +1,263 @@
+"""Facts of coordination: decisions, handoffs, messages, waits, escalations, progress and guard trips.
+
+All but `wait` are marks (see `scope`): a statement records one, a block or a decorated function gives it a duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
+
+from opentelemetry.trace import SpanContext
+
+from ..model import SpanKind
+from ..semconv import Tracehound
+from .live import DecisionSpan, EscalationSpan, LiveSpan, WaitSpan, link_to
+from .scope import Mark, Scope, Spec, give, given
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def decision(scope: F, /) -> F: ...
+@overload
+def decision(
+    scope: str | None = None,
+    /,
+    *,
+    choice: str | None = None,
+    options: Sequence[str] = (),
+    reason: str | None = None,
+    inputs: Any = None,
+    mode: str | None = None,
+    acted_on: bool | None = None,
+    resolution: str | None = None,
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> Mark[DecisionSpan]: ...
+def decision(
+    scope: F | str | None = None,
+    /,
+    *,
+    choice: str | None = None,
+    options: Sequence[str] = (),
+    reason: str | None = None,
+    inputs: Any = None,
+    mode: str | None = None,
+    acted_on: bool | None = None,
+    resolution: str | None = None,
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> F | Mark[DecisionSpan]:
+    """A choice about `scope`; two choices with one scope in a run are rivals. `inputs` is what was looked at, such as
+    `{state key: version}`. A decorated function's result is the choice. `mode="vote"` where several choices are meant."""
+
+    def build(called: str | None) -> Spec:
+        return Spec(
+            SpanKind.DECISION,
+            f"decide {called or ''}".strip(),
+            {
+                Tracehound.SCOPE_KEY: called,
+                Tracehound.CHOICE: choice,
+                Tracehound.REASON: reason,
+                Tracehound.DECISION_MODE: mode,
+                Tracehound.ACTED_ON: acted_on,
+                Tracehound.RESOLUTION: resolution,
+            },
+            agent=agent,
+            start_ns=start_ns,
+            inputs=given(inputs),
+            outputs=tuple(options),
+        )
+
+    return give(scope, lambda called: Mark(DecisionSpan, build, called))
+
+
+@overload
+def handoff(to: F, /) -> F: ...
+@overload
+def handoff(
+    to: str,
+    /,
+    *,
+    reason: str | None = None,
+    payload: Any = None,
+    task_id: str | None = None,
+    sender: str | None = None,
+    start_ns: int | None = None,
+) -> Mark[LiveSpan]: ...
+def handoff(
+    to: F | str,
+    /,
+    *,
+    reason: str | None = None,
+    payload: Any = None,
+    task_id: str | None = None,
+    sender: str | None = None,
+    start_ns: int | None = None,
+) -> F | Mark[LiveSpan]:
+    """The work goes to agent `to`; `sender` is the agent around, unless given."""
+
+    def build(called: str | None) -> Spec:
+        return Spec(
+            SpanKind.HANDOFF,
+            f"handoff to {called}",
+            {Tracehound.TARGET_AGENT: called, Tracehound.REASON: reason, Tracehound.TASK_ID: task_id},
+            agent=sender,
+            start_ns=start_ns,
+            inputs=given(payload),
+        )
+
+    return give(to, lambda called: Mark(LiveSpan, build, called))
+
+
+def message(
+    content: Any,
+    /,
+    *,
+    to: str,
+    sender: str | None = None,
+    task_id: str | None = None,
+    user_visible: bool = False,
+    in_reply_to: LiveSpan | SpanContext | None = None,
+    start_ns: int | None = None,
+) -> Mark[LiveSpan]:
+    """A message to `to`, from the agent around unless `sender` is given. What consumes it can `span.link(sent, "receives")`."""
+    body = given(content)
+
+    def build(called: str | None) -> Spec:
+        return Spec(
+            SpanKind.MESSAGE,
+            f"message to {to}",
+            {Tracehound.TARGET_AGENT: to, Tracehound.TASK_ID: task_id, Tracehound.USER_VISIBLE: user_visible or None},
+            agent=sender,
+            start_ns=start_ns,
+            links=() if in_reply_to is None else (link_to(in_reply_to, "replies_to"),),
+            inputs=body,
+        )
+
+    return Mark(LiveSpan, build)
+
+
+def wait(
+    *for_: str,
+    reason: str = "peer",
+    mode: str = "all",
+    deadline_ns: int | None = None,
+    holds: Sequence[str] = (),
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> Scope[WaitSpan]:
+    """Waiting for agents or resources; `reason` is peer, human, rate_limit, lock or timer, `mode` all or any.
+
+    `deadline_ns` (ns since the epoch) is when it gives up; `holds` what it keeps from others meanwhile. The outcome is "met" unless
+    the block raises TimeoutError or is cancelled, or says otherwise.
+    """
+
+    def build(called: str | None) -> Spec:
+        return Spec(
+            SpanKind.WAIT,
+            f"wait for {', '.join(for_) or reason}",
+            {
+                Tracehound.WAIT_FOR: list(for_) or None,
+                Tracehound.WAIT_MODE: mode,
+                Tracehound.REASON: reason,
+                Tracehound.WAIT_DEADLINE_NS: deadline_ns,
+                Tracehound.WAIT_HOLDS: list(holds) or None,
+            },
+            agent=agent,
+            start_ns=start_ns,
+        )
+
+    return Scope(WaitSpan, build)
+
+
+@overload
+def escalate(to: F, /) -> F: ...
+@overload
+def escalate(
+    to: str,
+    /,
+    *,
+    reason: str | None = None,
+    question: Any = None,
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> Mark[EscalationSpan]: ...
+def escalate(
+    to: F | str,
+    /,
+    *,
+    reason: str | None = None,
+    question: Any = None,
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> F | Mark[EscalationSpan]:
+    """A person (or a higher instance) is asked or takes over. As a block it lasts until the answer: `span.answer(...)`."""
+
+    def build(called: str | None) -> Spec:
+        return Spec(
+            SpanKind.ESCALATION,
+            f"escalate to {called}",
+            {Tracehound.ESCALATION_TO: called, Tracehound.TARGET_AGENT: called, Tracehound.REASON: reason},
+            agent=agent,
+            start_ns=start_ns,
+            inputs=given(question),
+        )
+
+    return give(to, lambda called: Mark(EscalationSpan, build, called))
+
+
+def progress(
+    note: str | None = None,
+    /,
+    *,
+    task_id: str | None = None,
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> Mark[LiveSpan]:
+    """The work got further: what repeats from here on is not a loop."""
+
+    def build(called: str | None) -> Spec:
+        return Spec(
+            SpanKind.OTHER,
+            "progress",
+            {Tracehound.PROGRESS: True, Tracehound.REASON: note, Tracehound.TASK_ID: task_id},
+            agent=agent,
+            start_ns=start_ns,
+        )
+
+    return Mark(LiveSpan, build)
+
+
+def guard_trip(
+    guard: str,
+    /,
+    *,
+    level: str = "stop",
+    limit: float | None = None,
+    spent: float | None = None,
+    unit: str | None = None,
+    reason: str | None = None,
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> Mark[LiveSpan]:
+    """A guard warned (`level="warn"`) or stopped the work; `limit` and `spent` are in `unit` (usd, tokens, s ...)."""
+
+    def build(called: str | None) -> Spec:
+        return Spec(
+            SpanKind.GUARD_TRIP,
+            f"guard {guard}",
+            {
+                Tracehound.GUARD: guard,
+                Tracehound.GUARD_LEVEL: level,
+                Tracehound.GUARD_LIMIT: limit,
+                Tracehound.GUARD_SPENT: spent,
+                Tracehound.GUARD_UNIT: unit,
+                Tracehound.REASON: reason,
+            },
+            agent=agent,
+            start_ns=start_ns,
+        )
+
+    return Mark(LiveSpan, build)

@@ -1,0 +1,166 @@
+"""`tracer.init()`: a real OpenTelemetry TracerProvider that records into a store, or our processor in the one there is."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource as OtelResource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+
+from ..clock import Clock
+from ..semconv import Resource
+from ..store.segment import SegmentWriter
+from .active import SCOPE_NAME, Target, push, remove
+from .exit import start_folding
+from .privacy import CaptureContent, Privacy, Redact
+from .processor import START_DELAY_S, RecordingProcessor
+
+STORE_VARIABLE: Final = "TRACEHOUND_STORE"
+DEFAULT_STORE: Final = "traces.duckdb"
+MAX_ATTRIBUTES: Final = 10_000
+"""The SDK drops the oldest of more than 128 attributes, which a flattened chat history passes after 30 messages."""
+
+logger = logging.getLogger("tracehound")
+
+
+@dataclass(eq=False)
+class Recording:
+    """What `init` set up; `shutdown` ends it."""
+
+    store: Path
+    provider: TracerProvider
+    processor: RecordingProcessor
+    target: Target
+    joined: bool
+    """True where the host had a provider of its own, which is left running at the end"""
+    fold_at_exit: bool
+    pid: int = field(default_factory=os.getpid)
+
+    @property
+    def dropped(self) -> int:
+        """Records lost so far, because they could not be made or written."""
+        return self.processor.dropped
+
+    def flush(self) -> bool:
+        """Write everything that is known, starts of running spans included; False when something could not be written."""
+        return self.processor.force_flush()
+
+    def shutdown(self) -> None:
+        """Write what is left and seal it; later spans are not recorded."""
+        remove(self.target)
+        self.processor.shutdown()
+
+
+_lock = threading.Lock()
+_recording: Recording | None = None
+
+
+def init(
+    store: str | os.PathLike[str] | None = None,
+    *,
+    service: str | None = None,
+    service_version: str | None = None,
+    environment: str | None = None,
+    release: str | None = None,
+    capture_content: CaptureContent = True,
+    redact: Redact | None = None,
+    resource: Mapping[str, Any] | None = None,
+    fold_at_exit: bool = True,
+    start_delay_s: float = START_DELAY_S,
+    clock: Clock | None = None,
+) -> Recording:
+    """Record spans of this process into `store` (TRACEHOUND_STORE, else `./traces.duckdb`).
+
+    Where the program already has a TracerProvider of the SDK, our processor joins it (its sampler, limits and resource hold); else one is
+    set, with raised limits. Calling it again changes nothing, unless another store is named: then recording moves there.
+
+    Args:
+        service, service_version, environment, release, resource: who is recorded; the service is the program's name by default.
+        capture_content: True keeps texts; "hashed" only names them, so that equal ones stay recognisable; False not even that.
+        redact: patterns to mask, or a function text -> text, applied to every distinct text before anything is written.
+        fold_at_exit: start a short-lived process at a clean exit that moves the spans into the database.
+        start_delay_s: how long the start of a span may stay unwritten; see `processor`.
+        clock: replaces the wall clock for spans made by our own decorators.
+    """
+    global _recording
+    path = Path(store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE).absolute()
+    with _lock:
+        if _recording is not None and (store is None or _recording.store == path):
+            return _recording
+        if _recording is not None:
+            logger.info("tracehound: recording moves from %s to %s", _recording.store, path)
+            _recording.shutdown()
+        else:
+            atexit.register(_at_exit)
+        processor = RecordingProcessor(
+            SegmentWriter(path), privacy=Privacy(capture_content, redact), start_delay_s=start_delay_s
+        )
+        there = trace.get_tracer_provider()
+        joined = isinstance(there, TracerProvider)
+        if isinstance(there, TracerProvider):
+            provider = there
+        else:
+            described = {
+                Resource.SERVICE_NAME: service or os.environ.get("OTEL_SERVICE_NAME") or _program(),
+                Resource.SERVICE_VERSION: service_version,
+                Resource.ENVIRONMENT[0]: environment,
+                Resource.RELEASE: release,
+                **(resource or {}),
+            }
+            provider = TracerProvider(
+                resource=OtelResource.create({key: value for key, value in described.items() if value is not None}),
+                span_limits=SpanLimits(max_span_attributes=MAX_ATTRIBUTES, max_events=MAX_ATTRIBUTES, max_links=1_000),
+                shutdown_on_exit=False,
+            )
+            trace.set_tracer_provider(provider)
+        provider.add_span_processor(processor)
+        where = Target(provider.get_tracer(SCOPE_NAME), processor, clock)
+        push(where)
+        _recording = Recording(path, provider, processor, where, joined, fold_at_exit)
+        return _recording
+
+
+def recording() -> Recording | None:
+    """What `init` set up, while it lasts."""
+    return _recording
+
+
+def flush() -> bool:
+    """Write everything that is known now; True also when nothing is recorded."""
+    return _recording.flush() if _recording is not None else True
+
+
+def shutdown() -> None:
+    """Stop recording and seal what was written. `init` may be called again."""
+    global _recording
+    with _lock:
+        if _recording is not None:
+            _recording.shutdown()
+            _recording = None
+            atexit.unregister(_at_exit)
+
+
+def _at_exit() -> None:
+    ending = _recording
+    if ending is None:
+        return
+    wrote = ending.processor.wrote
+    shutdown()
+    if ending.fold_at_exit and (wrote or ending.processor.wrote) and ending.pid == os.getpid():
+        start_folding(ending.store)
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in ("", "-", "-c") else ""
+    if name == "__main__":
+        name = Path(sys.argv[0]).parent.name
+    return name or "python"
