@@ -1,0 +1,35 @@
+"""The messaging of autogen-core: `autogen create|send|publish|process|ack` spans, three quarters of a run.
+
+They stay kind `other` with convention `autogen`, so that views can fold them. What they are good for: the container
+they name (`researcher_<team uuid>`) is the agent on whose behalf everything below them ran.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tracer.model import RawSpan, SpanKind
+from tracer.normalise.reading import Adapter, Reading
+from tracer.normalise.values import as_text
+from tracer.semconv import AutoGen
+
+_INSTANCE = re.compile(r"_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}.*$")
+NOISE = re.compile(r"autogen (?:create|send|publish|process|ack|receive|intercept|subscribe)\b")
+
+
+def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
+    return raw.name.startswith("autogen ") and (AutoGen.OPERATION in raw.attributes or "autogen" in raw.scope)
+
+
+def kind(raw: RawSpan) -> str | None:
+    return SpanKind.OTHER if NOISE.match(raw.name) else None
+
+
+def read(reading: Reading) -> None:
+    if reading.attributes.get(AutoGen.OPERATION) == "process":
+        recipient = as_text(reading.attributes.get(AutoGen.RECIPIENT_TYPE))
+        if recipient:
+            reading.span.agent = _INSTANCE.sub("", recipient)
+
+
+ADAPTER = Adapter("autogen", recognises, kind, read)

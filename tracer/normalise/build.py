@@ -1,0 +1,252 @@
+"""Raw span -> row: which conventions speak, what kind of span it is, what it cost. One span at a time, no context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink, SpanStatus
+from tracer.normalise import autogen, openinference, openllmetry, otel_genai, pydantic_ai, tracehound
+from tracer.normalise.contents import Contents
+from tracer.normalise.mapping import fill
+from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, unwrapped
+from tracer.normalise.values import as_float, as_int, as_text
+from tracer.pricing import NO_PROVIDERS, Prices, Usage, default_prices
+from tracer.semconv import Common, GenAI, OpenInference, PydanticAI, Resource, Stored
+
+ADAPTERS: tuple[Adapter, ...] = (
+    tracehound.ADAPTER,
+    openinference.ADAPTER,
+    pydantic_ai.ADAPTER,
+    openllmetry.ADAPTER,
+    otel_genai.ADAPTER,
+    autogen.ADAPTER,
+)
+"""In order of authority: the first that knows the kind decides it, the first that has a field fills it."""
+
+CONTROL_FLOW = frozenset({"ParentCommand", "GraphInterrupt", "NodeInterrupt", "GraphBubbleUp", "Command", "Interrupt"})
+"""exceptions that frameworks raise to pass control or to wait for a person; not errors"""
+
+_RESOURCE_COLUMNS = frozenset(
+    {Resource.SERVICE_NAME, Resource.SERVICE_VERSION, *Resource.ENVIRONMENT, Resource.PROCESS_PID, Resource.RELEASE}
+)
+_TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Normalised rows and the texts they refer to."""
+
+    spans: list[Span] = field(default_factory=list[Span])
+    events: list[SpanEvent] = field(default_factory=list[SpanEvent])
+    links: list[SpanLink] = field(default_factory=list[SpanLink])
+    contents: dict[int, str] = field(default_factory=dict[int, str])
+    """content id -> body; contents our own recorder stored already are not repeated here"""
+
+
+@dataclass(slots=True)
+class _Origin:
+    """What one resource says, read once for all of its spans."""
+
+    resource: dict[str, Any]
+    service: str | None
+    service_version: str | None
+    environment: str | None
+    release: str | None
+    pid: int | None
+    rest: int | None
+
+
+def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: Prices | None = None) -> Batch:
+    """Rows for `raw` spans and for `logs` (log records that name a span), each read on its own.
+
+    Never raises on what a producer sent: a value of the wrong type leaves its column empty and stays among the attributes.
+    """
+    contents = Contents()
+    batch = Batch(contents=contents.bodies)
+    table = prices or default_prices()
+    origins: dict[int, _Origin] = {}
+    for item in raw:
+        origin = origins.get(id(item.resource))
+        if origin is None or origin.resource is not item.resource:
+            origin = origins[id(item.resource)] = _origin(item.resource, contents)
+        batch.spans.append(_span(item, origin, contents, table))
+        for event in item.events:
+            batch.events.append(otel_genai.event_row(event, contents, item.trace_id, item.span_id))
+        for link in item.links:
+            batch.links.append(
+                SpanLink(
+                    trace_id=item.trace_id,
+                    span_id=item.span_id,
+                    linked_trace_id=link.trace_id,
+                    linked_span_id=link.span_id,
+                    attributes=contents.encode(link.attributes),
+                )
+            )
+    for record in logs:
+        if record.trace_id and record.span_id:
+            batch.events.append(otel_genai.event_row(record, contents, record.trace_id, record.span_id))
+    return batch
+
+
+def _origin(resource: dict[str, Any], contents: Contents) -> _Origin:
+    rest = {key: value for key, value in resource.items() if key not in _RESOURCE_COLUMNS}
+    return _Origin(
+        resource=resource,
+        service=as_text(resource.get(Resource.SERVICE_NAME)),
+        service_version=as_text(resource.get(Resource.SERVICE_VERSION)),
+        environment=next((text for name in Resource.ENVIRONMENT if (text := as_text(resource.get(name)))), None),
+        release=as_text(resource.get(Resource.RELEASE)),
+        pid=as_int(resource.get(Resource.PROCESS_PID)),
+        rest=contents.put_value(rest) if rest else None,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _first_word(name: str) -> str:
+    return name.split(".", 1)[0]
+
+
+def _span(raw: RawSpan, origin: _Origin, contents: Contents, prices: Prices) -> Span:
+    attributes = raw.attributes
+    words = frozenset(map(_first_word, attributes))
+    speaking = [adapter for adapter in ADAPTERS if adapter.recognises(raw, words)]
+    kind: str = SpanKind.OTHER.value
+    convention = speaking[0].name if speaking else None
+    for adapter in speaking:
+        named = adapter.kind(raw)
+        if named is not None:
+            kind, convention = str(named), adapter.name
+            break
+    span = Span(
+        trace_id=raw.trace_id,
+        span_id=raw.span_id,
+        parent_span_id=raw.parent_span_id or None,
+        run_id=raw.trace_id,
+        name=raw.name,
+        kind=kind,
+        start_ns=raw.start_ns,
+        end_ns=raw.end_ns,
+        status=SpanStatus.OK.value,
+        service=origin.service,
+        service_version=origin.service_version,
+        environment=origin.environment,
+        release=origin.release,
+        pid=origin.pid,
+        convention=convention,
+        dropped_attributes=raw.dropped_attributes,
+    )
+    reading = Reading(raw, span, contents)
+    for adapter in speaking:
+        adapter.read(reading)
+    if attributes:
+        fill(span, "otel_genai", attributes)  # session.id and user.id may stand without any gen_ai name
+    _status(raw, span)
+    if span.kind in (SpanKind.TOOL, SpanKind.HANDOFF):
+        _handoff(reading)
+    if span.provider is not None and span.provider.lower() in NO_PROVIDERS:
+        span.provider = None
+    if span.kind in COUNTED:
+        _tokens_and_cost(raw, span, prices)
+    else:
+        for column in _TOKEN_COLUMNS:
+            setattr(span, column, None)
+        span.cost_usd = span.cost_source = None
+    span.attributes = _attributes(reading, origin)
+    return span
+
+
+def _status(raw: RawSpan, span: Span) -> None:
+    """ok unless the producer says error; exceptions that only pass control are not errors."""
+    if raw.end_ns is None:
+        span.status = SpanStatus.RUNNING.value
+        return
+    if raw.status != "error":
+        return
+    error_type = as_text(raw.attributes.get(Common.ERROR_TYPE))
+    message = raw.status_message
+    for event in reversed(raw.events):
+        if event.name == Common.EXCEPTION_EVENT:
+            named = as_text(event.attributes.get(Common.EXCEPTION_TYPE))
+            error_type = named if error_type in (None, "_OTHER") else error_type
+            message = message or as_text(event.attributes.get(Common.EXCEPTION_MESSAGE)) or ""
+            break
+    if (error_type or "").rsplit(".", 1)[-1] in CONTROL_FLOW or message.split("(", 1)[0] in CONTROL_FLOW:
+        span.derived = [*(span.derived or ()), "status"]
+        return
+    span.status = SpanStatus.ERROR.value
+    span.error_type = error_type
+    span.error_message = message or None
+
+
+def _handoff(reading: Reading) -> None:
+    """Set the agent a tool call names as target; the tool becomes a handoff here only where its name leaves no doubt."""
+    span = reading.span
+    if span.target_agent is None:
+        value = next(
+            (
+                reading.attributes[n]
+                for n in (*GenAI.TOOL_ARGUMENTS, OpenInference.INPUT_VALUE)
+                if n in reading.attributes
+            ),
+            None,
+        )
+        target, reason = handoff_target(span.tool_name, unwrapped(value))
+        span.target_agent = target
+        span.reason = span.reason or (reason if target else None)
+    if span.kind == SpanKind.TOOL and span.target_agent and is_sure_handoff(span.tool_name):
+        span.kind = SpanKind.HANDOFF.value
+
+
+def _tokens_and_cost(raw: RawSpan, span: Span, prices: Prices) -> None:
+    cached = (span.cached_tokens or 0) + (span.cache_write_tokens or 0)
+    if span.input_tokens is not None and cached > span.input_tokens:
+        # The instrumentor passed on Anthropic's raw numbers, where cached tokens are not part of the input.
+        span.input_tokens += cached
+        span.derived = [*(span.derived or ()), "input_tokens"]
+    if span.cost_usd is not None:
+        return
+    usage = Usage(
+        input_tokens=span.input_tokens,
+        output_tokens=span.output_tokens,
+        cached_tokens=span.cached_tokens,
+        cache_write_tokens=span.cache_write_tokens,
+        reasoning_tokens=span.reasoning_tokens,
+    )
+    told = _told_cost(raw.attributes)
+    if told is not None and not prices.overrides(span.model):
+        span.cost_usd, span.cost_source = told, "producer"
+    elif span.model is not None and span.status != SpanStatus.RUNNING:
+        span.cost_usd, span.cost_source = prices.price(span.model, span.provider, usage, span.start_ns)
+
+
+def _told_cost(attributes: dict[str, Any]) -> Decimal | None:
+    """A cost the producer computed; 0 is what instrumentors write when they know no price, so it is not believed."""
+    for name in (OpenInference.COST_TOTAL, PydanticAI.COST):
+        number = as_float(attributes.get(name))
+        if number is not None and number > 0:
+            try:
+                return Decimal(str(number)).quantize(Decimal("1e-9"))
+            except InvalidOperation:
+                return None
+    return None
+
+
+def _attributes(reading: Reading, origin: _Origin) -> str:
+    """All raw attributes as JSON, with message lists and long texts replaced by references."""
+    shown: dict[str, Any] = dict(reading.attributes)
+    for name, stands in reading.replaced.items():
+        if stands is None:
+            shown.pop(name, None)
+        else:
+            shown[name] = stands
+    if reading.raw.scope:
+        shown[Stored.SCOPE] = reading.raw.scope
+    if origin.rest is not None:
+        shown[Stored.RESOURCE] = {"$content": origin.rest}
+    if reading.raw.status_message and reading.span.error_message is None:
+        shown["otel.status_description"] = reading.raw.status_message
+    return reading.contents.encode(shown)

@@ -1,0 +1,63 @@
+"""Texts are stored once: every text that is long or shared gets an id, and rows refer to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from tracer.ids import canonical_json, content_id
+from tracer.normalise.values import plain
+
+LONG = 512
+"""Attribute texts longer than this many characters are stored as contents."""
+
+
+class Contents:
+    """Collects content id -> body while spans are read."""
+
+    __slots__ = ("bodies",)
+
+    def __init__(self) -> None:
+        self.bodies: dict[int, str] = {}
+
+    def put(self, text: str) -> int:
+        """The id of `text`, which is kept. Lone surrogates are replaced: no database stores them."""
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode("utf-8")
+        key = content_id(text)
+        self.bodies[key] = text
+        return key
+
+    def put_value(self, value: Any) -> int:
+        """The id of a text, or of the canonical JSON of anything else."""
+        return self.put(value if isinstance(value, str) else canonical_json(plain(value)))
+
+    def put_messages(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
+        """One id per message, in order; a message that was sent before keeps its id."""
+        return [self.put(canonical_json(plain(message))) for message in messages]
+
+    def encode(self, attributes: Mapping[str, Any]) -> str:
+        """`attributes` as JSON; a text longer than `LONG` stands as {"$content": id}."""
+        if not attributes:
+            return "{}"
+        return json.dumps(
+            {key: self._short(value) for key, value in attributes.items()},
+            ensure_ascii=False,
+            separators=(",", ":"),
+            default=repr,
+        )
+
+    def _short(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            if len(value) > LONG:
+                return {"$content": self.put(value)}
+            return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        if kind is int or kind is bool or value is None:
+            return value
+        if kind is dict:
+            return {str(key): self._short(item) for key, item in cast(dict[Any, Any], value).items()}
+        if kind is list or kind is tuple:
+            return [self._short(item) for item in cast(list[Any], value)]
+        return plain(value)

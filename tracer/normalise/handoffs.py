@@ -1,0 +1,132 @@
+"""Who passed work to whom. Three shapes in the rows:
+
+* a span of kind `handoff`: agent -> target_agent, recorded as such or a tool call such as `transfer_to_writer`
+* a span of kind `tool` with `target_agent`: delegation; the agent it calls works inside it and answers
+* a span of kind `agent` with `target_agent`, marked derived: the framework writes no handoff span (OTel genai for OpenAI
+  Agents, AutoGen's round robin and selector, graph edges), but the next agent takes over when this one ends
+
+No span is invented: the third shape stands on the span of the agent that hands over. Returns to the agent that handed
+over before (a LangGraph supervisor) are no handoffs; the returning agent's successor gets a `reason` only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tracer.model import Purpose, Span, SpanKind
+from tracer.normalise.marks import infer, mark, replace
+from tracer.normalise.reading import is_sure_handoff
+from tracer.normalise.tree import Forest
+
+_EXPLICIT_ONLY = frozenset({"tracehound"})
+"""conventions that record every handoff, so that none is derived"""
+
+
+def classify_tools(forest: Forest, agents: dict[str, dict[str, str]]) -> None:
+    """Decide which tool calls pass control and which delegate. `agents`: run id -> folded name -> agent name."""
+    for position in forest.order:
+        span = forest.spans[position]
+        if span.kind not in (SpanKind.TOOL, SpanKind.HANDOFF) or span.convention in _EXPLICIT_ONLY:
+            continue
+        called = _called_agent(forest, position)
+        if span.kind == SpanKind.TOOL and called is not None:
+            if span.target_agent is None:
+                infer(span, "target_agent", called)
+            continue
+        if span.target_agent is None:
+            continue
+        known = agents.get(span.run_id, {}).get(folded(span.target_agent))
+        if known is not None and known != span.target_agent:
+            replace(span, "target_agent", known)
+        if span.kind == SpanKind.TOOL and not is_delegation(span.tool_name):
+            if known is not None:
+                replace(span, "kind", SpanKind.HANDOFF)
+            elif not is_sure_handoff(span.tool_name):
+                # `transfer_to_savings` is a tool of a bank: nobody of that name takes part
+                mark(span, "target_agent", span.target_agent)
+                span.target_agent = None
+
+
+def is_delegation(tool_name: str | None) -> bool:
+    """CrewAI's delegation tools: the coworker answers, control stays."""
+    return (tool_name or "").lower() in ("delegate work to coworker", "ask question to coworker")
+
+
+def folded(name: str) -> str:
+    """Tool names carry agent names with other letters: `Refund Agent` becomes `refund_agent`."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def derive_handoffs(forest: Forest, members: Sequence[int]) -> None:
+    """Targets and reasons from the order of agents in one run; `members` are its positions in order of start."""
+    spans = [forest.spans[position] for position in members]
+    handoffs = [span for span in spans if span.kind == SpanKind.HANDOFF and span.duplicate_of is None]
+    turns = [
+        forest.spans[position]
+        for position in members
+        if forest.spans[position].kind == SpanKind.AGENT
+        and forest.spans[position].duplicate_of is None
+        and not any(forest.spans[above].kind == SpanKind.AGENT for above in forest.ancestors(position))
+    ]
+    for span in handoffs:
+        if span.target_agent is None:
+            heir = next((t for t in turns if t.start_ns >= span.start_ns and t.agent != span.agent), None)
+            if heir is not None and heir.agent:
+                infer(span, "target_agent", heir.agent)
+    _route(forest, members, turns)
+    for before, after in pairwise(turns):
+        if before.convention not in _EXPLICIT_ONLY and before.agent != after.agent:
+            _take_over(before, after, handoffs)
+
+
+def _take_over(before: Span, after: Span, handoffs: Sequence[Span]) -> None:
+    if before.end_ns is None or before.end_ns > after.start_ns or not after.agent:
+        return
+    explicit = any(
+        h.agent == before.agent and h.target_agent == after.agent and before.start_ns <= h.start_ns <= after.start_ns
+        for h in handoffs
+    )
+    returned = any(
+        h.agent == after.agent and h.target_agent == before.agent and h.start_ns <= before.start_ns for h in handoffs
+    )
+    if explicit:
+        reason = f"handoff from {before.agent}"
+    elif returned:
+        reason = f"handed back by {before.agent}"
+    else:
+        reason = f"takes over from {before.agent}"
+        if before.target_agent is None:
+            infer(before, "target_agent", after.agent)
+    if after.reason is None:
+        infer(after, "reason", reason)
+
+
+def _route(forest: Forest, members: Sequence[int], turns: Sequence[Span]) -> None:
+    """An LLM call of a group chat manager, outside of every agent, chooses the next speaker."""
+    for position in members:
+        span = forest.spans[position]
+        if span.kind != SpanKind.LLM or span.purpose is not None or span.duplicate_of:
+            continue
+        above = list(forest.ancestors(position))
+        if any(forest.spans[p].kind == SpanKind.AGENT for p in above):
+            continue
+        if not any(forest.spans[p].convention == "autogen" for p in above) or not (span.agent or "").endswith(
+            "Manager"
+        ):
+            continue
+        infer(span, "purpose", Purpose.ROUTE.value)
+        heir = next((t for t in turns if span.end_ns is not None and t.start_ns >= span.end_ns), None)
+        if heir is not None and span.choice is None:
+            infer(span, "choice", heir.agent)
+
+
+def _called_agent(forest: Forest, position: int) -> str | None:
+    """The agent that works inside a tool call, unless it is the caller itself."""
+    caller = forest.spans[position].agent
+    for below in forest.below(position):
+        span = forest.spans[below]
+        if span.kind == SpanKind.AGENT and span.agent and span.agent != caller:
+            return span.agent
+    return None

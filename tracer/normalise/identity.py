@@ -1,0 +1,147 @@
+"""Who did it: the agent of every span, from its own attributes, its ancestors, its links, its trace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tracer.model import Span, SpanKind, SpanLink
+from tracer.normalise.marks import mark, replace
+from tracer.normalise.tree import Forest
+
+_TASK = re.compile(r".+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""a LangGraph task: node name and the id of one execution of it"""
+
+WORKING = frozenset({SpanKind.AGENT, SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.EMBEDDING})
+
+
+def find_roots(forest: Forest) -> None:
+    """A root that only holds the work of others is the workflow.
+
+    Recorded as CHAIN, as AGENT without an agent name, or as a plain span of the application. A root whose parent is
+    missing counts where it is the only one of its trace.
+    """
+    works = [False] * len(forest.spans)
+    for position in reversed(forest.order):
+        span = forest.spans[position]
+        parent = forest.parent[position]
+        if parent >= 0 and (works[position] or span.kind in WORKING):
+            works[parent] = True
+    per_trace: dict[str, int] = {}
+    for position in forest.roots:
+        trace = forest.spans[position].trace_id
+        per_trace[trace] = per_trace.get(trace, 0) + 1
+    for position in forest.roots:
+        span = forest.spans[position]
+        nameless_agent = span.kind == SpanKind.AGENT and span.agent is None
+        if not (works[position] or nameless_agent) or span.convention == "autogen":
+            continue
+        if span.parent_span_id is not None and per_trace[span.trace_id] > 1:
+            continue
+        if nameless_agent or (span.kind == SpanKind.OTHER and span.agent is None):
+            replace(span, "kind", SpanKind.WORKFLOW)
+
+
+def find_graph_agents(forest: Forest) -> None:
+    """LangGraph: one execution of a top-level node that calls a model is one invocation of an agent.
+
+    The outermost span of the execution becomes the agent span; AGENT spans inside it (`agent`, `call_agent`) are steps.
+    A graph of nothing but generic nodes (`agent`, `tools`) is one agent itself and carries the graph's name; a generic
+    node beside named ones works for the agent that ran before it.
+    """
+    tasks: dict[tuple[str, str], _Task] = {}
+    for position in forest.order:
+        span = forest.spans[position]
+        if span.agent_id and _TASK.fullmatch(span.agent_id):
+            task = tasks.setdefault((span.trace_id, span.agent_id), _Task(span.agent, span.start_ns, position))
+            task.thinks = task.thinks or span.kind in (SpanKind.LLM, SpanKind.AGENT)
+            if span.agent is None:
+                task.nameless.append(position)
+    for task in tasks.values():
+        outermost = forest.spans[task.first]
+        if task.name is not None:
+            if task.thinks and outermost.kind == SpanKind.OTHER:
+                replace(outermost, "kind", SpanKind.AGENT)
+            continue
+        before = [t for (trace, _), t in tasks.items() if trace == outermost.trace_id and t.name and t.thinks]
+        earlier = max((t for t in before if t.start_ns <= task.start_ns), key=lambda t: t.start_ns, default=None)
+        if earlier is not None:
+            for position in task.nameless:
+                forest.spans[position].agent, forest.spans[position].agent_inferred = earlier.name, True
+        elif not before:
+            graph = next((p for p in forest.ancestors(task.first) if forest.spans[p].kind == SpanKind.WORKFLOW), -1)
+            if graph >= 0:
+                replace(forest.spans[graph], "kind", SpanKind.AGENT)
+                forest.spans[graph].agent, forest.spans[graph].agent_inferred = forest.spans[graph].name, True
+
+
+@dataclass(slots=True)
+class _Task:
+    name: str | None
+    start_ns: int
+    first: int
+    """position of the outermost span"""
+    thinks: bool = False
+    nameless: list[int] = field(default_factory=list[int])
+
+
+def inherit_agents(forest: Forest, links: Mapping[tuple[str, str], Sequence[SpanLink]]) -> None:
+    """Fill `agent` where a span does not say it, and mark it inferred. Workflow spans belong to no agent."""
+    _climb(forest, forest.order)
+    for position in forest.order:
+        span = forest.spans[position]
+        if span.agent is None and span.kind != SpanKind.WORKFLOW and span.convention != "autogen":
+            linked = _linked_agent(forest, links.get((span.trace_id, span.span_id), ()))
+            if linked:
+                span.agent, span.agent_inferred = linked, True
+                _climb(forest, list(forest.below(position)))
+    for names, spans in _by_trace(forest):
+        if len(names) == 1:
+            for span in spans:
+                if span.agent is None and span.kind in WORKING:
+                    span.agent, span.agent_inferred = next(iter(names)), True
+
+
+def _climb(forest: Forest, order: Sequence[int]) -> None:
+    for position in order:
+        span = forest.spans[position]
+        if span.agent is None and span.kind != SpanKind.WORKFLOW:
+            parent = forest.parent[position]
+            if parent >= 0 and forest.spans[parent].agent is not None:
+                span.agent, span.agent_inferred = forest.spans[parent].agent, True
+
+
+def _linked_agent(forest: Forest, links: Sequence[SpanLink]) -> str | None:
+    for link in sorted(links, key=lambda item: (item.linked_trace_id, item.linked_span_id)):
+        position = forest.position.get((link.linked_trace_id, link.linked_span_id))
+        if position is not None and forest.spans[position].agent:
+            return forest.spans[position].agent
+    return None
+
+
+def _by_trace(forest: Forest) -> list[tuple[set[str], list[Span]]]:
+    found: dict[str, tuple[set[str], list[Span]]] = {}
+    for span in forest.spans:
+        names, spans = found.setdefault(span.trace_id, (set(), []))
+        spans.append(span)
+        if span.agent and span.kind == SpanKind.AGENT:
+            names.add(span.agent)
+    return list(found.values())
+
+
+def note_callers(forest: Forest) -> None:
+    """Why a nested agent was invoked: the agent above it, and the tool through which it was called."""
+    for position in forest.order:
+        span = forest.spans[position]
+        if span.kind != SpanKind.AGENT or span.reason is not None or span.duplicate_of:
+            continue
+        through: str | None = None
+        for above in forest.ancestors(position):
+            upper = forest.spans[above]
+            if upper.kind == SpanKind.TOOL and through is None:
+                through = upper.tool_name
+            if upper.kind == SpanKind.AGENT and upper.agent != span.agent:
+                span.reason = f"called by {upper.agent}" + (f" through {through}" if through else "")
+                mark(span, "reason")
+                break

@@ -1,0 +1,179 @@
+"""The one mapping table: which attribute fills which column, per convention.
+
+A cell lists the spellings, the preferred one first. What needs more than a look-up (messages, agent names inside
+JSON metadata, sampling parameters) is in the adapter of the convention. Source: conventions of OTel GenAI, OpenInference
+0.1.42, OpenLLMetry 0.62, Pydantic AI 2.68.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tracer.model import Span
+from tracer.normalise.values import as_float, as_int, as_text, as_texts, first_text, seconds_as_ns
+from tracer.semconv import AutoGen, Common, GenAI, OpenInference, OpenLLMetry, PydanticAI, Tracehound
+
+Converter = Callable[[Any], Any]
+Names = str | tuple[str, ...]
+
+TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
+    "workflow": (
+        as_text,
+        {
+            "tracehound": Tracehound.WORKFLOW,
+            "otel_genai": GenAI.WORKFLOW_NAME,
+            "openllmetry": OpenLLMetry.WORKFLOW_NAME,
+        },
+    ),
+    "agent": (
+        as_text,
+        {
+            "tracehound": Tracehound.AGENT,
+            "otel_genai": GenAI.AGENT_NAME,
+            "openinference": (OpenInference.AGENT_NAME, OpenInference.NODE_ID),
+            "openllmetry": (GenAI.AGENT_NAME, OpenLLMetry.AGENT_ROLE, OpenLLMetry.HANDOFF_FROM),
+            "pydantic_ai": (GenAI.AGENT_NAME, PydanticAI.AGENT_NAME),
+        },
+    ),
+    "agent_id": (as_text, {"tracehound": Tracehound.AGENT_ID, "otel_genai": GenAI.AGENT_ID}),
+    "session_id": (
+        as_text,
+        {
+            "otel_genai": (GenAI.CONVERSATION_ID, Common.SESSION_ID),
+            "openinference": OpenInference.SESSION_ID,
+            "openllmetry": (GenAI.CONVERSATION_ID, *OpenLLMetry.SESSION_ID),
+        },
+    ),
+    "user_id": (
+        as_text,
+        {
+            "otel_genai": Common.USER_ID,
+            "openinference": OpenInference.USER_ID,
+            "openllmetry": OpenLLMetry.USER_ID,
+        },
+    ),
+    "tags": (as_texts, {"otel_genai": Common.TAGS, "openinference": OpenInference.TAGS}),
+    "model": (
+        as_text,
+        {
+            "otel_genai": (GenAI.RESPONSE_MODEL, GenAI.REQUEST_MODEL),
+            "openinference": (
+                OpenInference.RESPONSE_MODEL,
+                OpenInference.MODEL,
+                OpenInference.EMBEDDING_MODEL,
+                OpenInference.REQUEST_MODEL,
+            ),
+            "pydantic_ai": PydanticAI.MODEL_NAME,
+        },
+    ),
+    "provider": (
+        as_text,
+        {"otel_genai": GenAI.PROVIDER, "openinference": (OpenInference.PROVIDER, OpenInference.SYSTEM)},
+    ),
+    "input_tokens": (
+        as_int,
+        {"otel_genai": GenAI.INPUT_TOKENS, "openinference": OpenInference.INPUT_TOKENS},
+    ),
+    "output_tokens": (
+        as_int,
+        {"otel_genai": GenAI.OUTPUT_TOKENS, "openinference": OpenInference.OUTPUT_TOKENS},
+    ),
+    "cached_tokens": (
+        as_int,
+        {"otel_genai": GenAI.CACHED_TOKENS, "openinference": OpenInference.CACHED_TOKENS},
+    ),
+    "cache_write_tokens": (
+        as_int,
+        {"otel_genai": GenAI.CACHE_WRITE_TOKENS, "openinference": OpenInference.CACHE_WRITE_TOKENS},
+    ),
+    "reasoning_tokens": (
+        as_int,
+        {"otel_genai": GenAI.REASONING_TOKENS, "openinference": OpenInference.REASONING_TOKENS},
+    ),
+    "temperature": (as_float, {"otel_genai": GenAI.TEMPERATURE}),
+    "purpose": (as_text, {"tracehound": Tracehound.PURPOSE}),
+    "response_id": (as_text, {"otel_genai": GenAI.RESPONSE_ID}),
+    "finish_reason": (
+        first_text,
+        {"otel_genai": GenAI.FINISH_REASONS, "openinference": OpenInference.FINISH_REASON},
+    ),
+    "ttft_ns": (seconds_as_ns, {"otel_genai": GenAI.TIME_TO_FIRST_CHUNK_S}),
+    "prompt_name": (as_text, {"otel_genai": GenAI.PROMPT_NAME}),
+    "prompt_version": (
+        as_text,
+        {"otel_genai": GenAI.PROMPT_VERSION, "openinference": OpenInference.PROMPT_TEMPLATE_VERSION},
+    ),
+    "attempt": (as_int, {"tracehound": Tracehound.ATTEMPT, "pydantic_ai": PydanticAI.RETRY_ATTEMPT}),
+    "retry_of": (as_text, {"tracehound": Tracehound.RETRY_OF}),
+    "fallback_of": (as_text, {"tracehound": Tracehound.FALLBACK_OF}),
+    "tool_name": (
+        as_text,
+        {"otel_genai": GenAI.TOOL_NAME, "openinference": OpenInference.TOOL_NAME},
+    ),
+    "tool_call_id": (
+        as_text,
+        {
+            "otel_genai": GenAI.TOOL_CALL_ID,
+            "openinference": (OpenInference.TOOL_CALL_ID, OpenInference.TOOL_ID),
+        },
+    ),
+    "target_agent": (
+        as_text,
+        {"tracehound": (Tracehound.TARGET_AGENT, Tracehound.ESCALATION_TO), "openllmetry": OpenLLMetry.HANDOFF_TO},
+    ),
+    "task_id": (as_text, {"tracehound": Tracehound.TASK_ID}),
+    "reason": (as_text, {"tracehound": Tracehound.REASON}),
+    "scope_key": (as_text, {"tracehound": Tracehound.SCOPE_KEY}),
+    "choice": (as_text, {"tracehound": Tracehound.CHOICE}),
+    "wait_for": (as_texts, {"tracehound": Tracehound.WAIT_FOR}),
+    "wait_mode": (as_text, {"tracehound": Tracehound.WAIT_MODE}),
+    "deadline_ns": (as_int, {"tracehound": Tracehound.WAIT_DEADLINE_NS}),
+    "guard": (as_text, {"tracehound": Tracehound.GUARD}),
+    "state_key": (as_text, {"tracehound": Tracehound.STATE_KEY}),
+    "version_read": (as_int, {"tracehound": Tracehound.VERSION_READ}),
+    "version_written": (as_int, {"tracehound": Tracehound.VERSION_WRITTEN}),
+    "version_expected": (as_int, {"tracehound": Tracehound.VERSION_EXPECTED}),
+    "changed_paths": (as_texts, {"tracehound": Tracehound.CHANGED_PATHS}),
+    "value_bytes": (as_int, {"tracehound": Tracehound.VALUE_BYTES}),
+    "cas_outcome": (as_text, {"tracehound": Tracehound.CAS_OUTCOME}),
+    "step": (as_int, {"tracehound": Tracehound.STEP}),
+}
+"""column -> (converter, {convention: spellings}); the autogen adapter has no plain columns"""
+
+AUTOGEN_KEYS = (AutoGen.OPERATION, AutoGen.SENDER_TYPE, AutoGen.RECIPIENT_TYPE)
+
+
+def _rules() -> dict[str, dict[str, tuple[str, int, Converter]]]:
+    rules: dict[str, dict[str, tuple[str, int, Converter]]] = {}
+    for column, (convert, cells) in TABLE.items():
+        for convention, names in cells.items():
+            spellings = (names,) if isinstance(names, str) else names
+            for rank, name in enumerate(spellings):
+                rules.setdefault(convention, {})[name] = (column, rank, convert)
+    return rules
+
+
+RULES = _rules()
+"""convention -> attribute name -> (column, rank among the spellings, converter): one look-up per attribute of a span"""
+
+
+def fill(span: Span, convention: str, attributes: Mapping[str, Any]) -> None:
+    """Fill the columns of `span` that are still empty from the plain attributes of `convention`."""
+    rules = RULES[convention]
+    ranks: dict[str, int] = {}
+    for name, value in attributes.items():
+        rule = rules.get(name)
+        if rule is None:
+            continue
+        column, rank, convert = rule
+        known = ranks.get(column)
+        if known is None:
+            if getattr(span, column) is not None:
+                continue
+        elif known <= rank:
+            continue
+        converted = convert(value)
+        if converted is not None:
+            setattr(span, column, converted)
+            ranks[column] = rank

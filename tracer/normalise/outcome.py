@@ -1,0 +1,255 @@
+"""How a run ended, by rules that are asked in order; and the one row that lists show of it.
+
+| rule | evidence | outcome |
+|---|---|---|
+| said | `tracehound.run.outcome` on a root span | as said |
+| running | a root span has not ended | running |
+| interrupted | a root span's process died | interrupted |
+| guard | a guard trip with level stop | stopped_by_guard |
+| limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team: OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
+| tripwire | a guardrail stopped the run: "Guardrail tripwire triggered", *GuardrailTripwireTriggered | stopped_by_guard |
+| timeout | the error of a root or of the last agent is a timeout | timed_out |
+| escalated | an escalation span | escalated |
+| failed | a root span, or the last agent at the top, ended in error | failed |
+| no root | the root never arrived, or the source (a transcript) does not say | unknown |
+| completed | nothing of the above | completed |
+
+The last agent counts beside the root because OpenAI Agents leaves the root OK when an agent inside runs out of turns.
+A failed tool or a failed attempt does not fail a run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tracer.model import RunOutcome, Span, SpanKind, SpanStatus
+from tracer.normalise.runs import is_setup
+from tracer.normalise.tree import Forest
+from tracer.semconv import Tracehound
+
+_LIMIT = re.compile(
+    r"MaxTurnsExceeded|Max turns exceeded|max_turns\b|GraphRecursionError|Recursion limit of|UsageLimitExceeded"
+    r"|AgentMaxStepsError|Maximum number of (?:messages|turns)|Reached max steps|max(?:imum)? iterations|MaxIterations",
+    re.IGNORECASE,
+)
+_TRIPWIRE = re.compile(r"Guardrail tripwire|GuardrailTripwireTriggered", re.IGNORECASE)
+_TIMEOUT = re.compile(r"Timeout|timed out|DeadlineExceeded", re.IGNORECASE)
+_SAYS = (Tracehound.OUTCOME, Tracehound.SOURCE_ID)
+_COUNTED_AGENTS = frozenset(
+    {
+        SpanKind.AGENT,
+        SpanKind.LLM,
+        SpanKind.TOOL,
+        SpanKind.RETRIEVER,
+        SpanKind.EMBEDDING,
+        SpanKind.HANDOFF,
+        SpanKind.DECISION,
+        SpanKind.STATE_READ,
+        SpanKind.STATE_WRITE,
+        SpanKind.WAIT,
+    }
+)
+"""kinds whose agent took part in the run; message partners (people, systems) and messaging noise do not count"""
+
+
+@dataclass(slots=True, kw_only=True)
+class TraceSummary:
+    """One row of table `traces`; the fields are its columns, in order."""
+
+    trace_id: str
+    run_id: str
+    source_id: str | None
+    workflow: str | None
+    outcome: str
+    outcome_reason: str | None
+    start_ns: int
+    end_ns: int | None
+    spans: int
+    agents: int
+    llm_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal | None
+    unpriced_calls: int
+    errors: int
+    escalations: int
+    session_id: str | None
+    user_id: str | None
+    service: str | None
+    convention: str | None
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the rules look at."""
+
+    spans: Sequence[Span]
+    roots: list[Span]
+    """spans without a parent that do the run's work"""
+    has_root: bool
+    """False where only parts arrived, whose parents are missing"""
+    said: dict[str, Any]
+    """attributes of the first root that says anything"""
+    last_agent: Span | None
+
+    def errors(self) -> list[str]:
+        """Error texts that can end a run: those of the roots, of the last agent, of the spans right above a guardrail."""
+        ended = [*self.roots, *([self.last_agent] if self.last_agent else [])]
+        return [f"{s.error_type or ''} {s.error_message or ''}" for s in ended if s.status == SpanStatus.ERROR]
+
+
+Rule = Callable[[_Run], tuple[str, str | None] | None]
+
+
+def _said(run: _Run) -> tuple[str, str | None] | None:
+    outcome = run.said.get(Tracehound.OUTCOME)
+    if not isinstance(outcome, str) or outcome not in set(RunOutcome):
+        return None
+    reason = run.said.get(Tracehound.OUTCOME_REASON)
+    return outcome, reason if isinstance(reason, str) else None
+
+
+def _running(run: _Run) -> tuple[str, str | None] | None:
+    return (RunOutcome.RUNNING, None) if any(s.status == SpanStatus.RUNNING for s in run.roots) else None
+
+
+def _interrupted(run: _Run) -> tuple[str, str | None] | None:
+    if any(s.status == SpanStatus.INTERRUPTED for s in run.roots):
+        return RunOutcome.INTERRUPTED, "the recording process ended before the run did"
+    return None
+
+
+def _guard(run: _Run) -> tuple[str, str | None] | None:
+    for span in run.spans:
+        if span.kind == SpanKind.GUARD_TRIP and json.loads(span.attributes).get(Tracehound.GUARD_LEVEL) != "warn":
+            return RunOutcome.STOPPED_BY_GUARD, span.reason or span.guard
+    return None
+
+
+def _limit(run: _Run) -> tuple[str, str | None] | None:
+    texts = [*run.errors(), *(s.finish_reason or "" for s in run.roots)]
+    found = next((text for text in texts if _LIMIT.search(text)), None)
+    return (RunOutcome.STOPPED_BY_GUARD, _short(found)) if found else None
+
+
+def _tripwire(run: _Run) -> tuple[str, str | None] | None:
+    texts = [*run.errors(), *(s.error_message or "" for s in run.spans if s.status == SpanStatus.ERROR)]
+    found = next((text for text in texts if _TRIPWIRE.search(text)), None)
+    return (RunOutcome.STOPPED_BY_GUARD, _short(found)) if found else None
+
+
+def _timeout(run: _Run) -> tuple[str, str | None] | None:
+    found = next((text for text in run.errors() if _TIMEOUT.search(text)), None)
+    return (RunOutcome.TIMED_OUT, _short(found)) if found else None
+
+
+def _escalated(run: _Run) -> tuple[str, str | None] | None:
+    span = next((s for s in run.spans if s.kind == SpanKind.ESCALATION), None)
+    return (RunOutcome.ESCALATED, span.reason or span.target_agent) if span else None
+
+
+def _failed(run: _Run) -> tuple[str, str | None] | None:
+    errors = run.errors()
+    return (RunOutcome.FAILED, _short(errors[0])) if errors else None
+
+
+def _unknown(run: _Run) -> tuple[str, str | None] | None:
+    if not run.has_root:
+        return RunOutcome.UNKNOWN, "the root span is missing"
+    if Tracehound.SOURCE_ID in run.said:
+        return RunOutcome.UNKNOWN, "the source does not say"
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    _said,
+    _running,
+    _interrupted,
+    _guard,
+    _limit,
+    _tripwire,
+    _timeout,
+    _escalated,
+    _failed,
+    _unknown,
+)
+"""the first that answers decides; completed where none does"""
+
+
+def is_run(spans: Sequence[Span]) -> bool:
+    """False for spans that only create agents: nothing ran, so lists should not show them."""
+    return not all(is_setup(span) for span in spans)
+
+
+def summarise(spans: Sequence[Span]) -> TraceSummary:
+    """The row of table `traces` for the resolved `spans` of one run, at least one. Duplicates are counted nowhere but in `spans`."""
+    forest = Forest(spans)
+    working = [span for span in forest.spans if not is_setup(span)] or forest.spans
+    run = _look_at(forest, working)
+    outcome, reason = next((answer for rule in RULES if (answer := rule(run))), (RunOutcome.COMPLETED, None))
+    counted = [span for span in working if span.duplicate_of is None]
+    calls = [span for span in counted if span.kind == SpanKind.LLM]
+    billed = [span for span in counted if span.kind in (SpanKind.LLM, SpanKind.EMBEDDING)]
+    costs = [span.cost_usd for span in billed if span.cost_usd is not None]
+    first = working[0]
+    source_id = run.said.get(Tracehound.SOURCE_ID)
+    ends = [span.end_ns for span in working]
+    conventions = Counter(span.convention for span in working if span.convention and span.convention != "autogen")
+    return TraceSummary(
+        trace_id=next((s.trace_id for s in working if s.trace_id == s.run_id), first.trace_id),
+        run_id=first.run_id,
+        source_id=source_id if isinstance(source_id, str) else None,
+        workflow=first.workflow,
+        outcome=str(outcome),
+        outcome_reason=reason,
+        start_ns=first.start_ns,
+        end_ns=None if outcome == RunOutcome.RUNNING else max((end for end in ends if end is not None), default=None),
+        spans=len(forest.spans),
+        agents=len({span.agent for span in counted if span.agent and span.kind in _COUNTED_AGENTS}),
+        llm_calls=len(calls),
+        input_tokens=sum(span.input_tokens or 0 for span in billed),
+        output_tokens=sum(span.output_tokens or 0 for span in billed),
+        cost_usd=sum(costs, Decimal(0)) if costs else None,
+        unpriced_calls=sum(span.cost_usd is None and span.status != SpanStatus.RUNNING for span in billed),
+        errors=sum(span.status == SpanStatus.ERROR for span in counted),
+        escalations=sum(span.kind == SpanKind.ESCALATION for span in counted),
+        session_id=first.session_id,
+        user_id=next((span.user_id for span in working if span.user_id), None),
+        service=first.service,
+        convention=min(conventions, key=lambda name: (-conventions[name], name)) if conventions else None,
+    )
+
+
+def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
+    tops = [forest.spans[p] for p in forest.roots if not is_setup(forest.spans[p])]
+    true_roots = [span for span in tops if span.parent_span_id is None and span.convention != "autogen"]
+    said: dict[str, Any] = {}
+    for span in tops:
+        if any(name in span.attributes for name in _SAYS):
+            said = json.loads(span.attributes)
+            break
+    agents = [
+        forest.spans[position]
+        for position in forest.order
+        if forest.spans[position].kind == SpanKind.AGENT
+        and forest.spans[position].duplicate_of is None
+        and not any(forest.spans[above].kind == SpanKind.AGENT for above in forest.ancestors(position))
+    ]
+    return _Run(
+        spans=[span for span in working if span.duplicate_of is None],
+        roots=true_roots or tops,
+        has_root=bool(true_roots),
+        said=said,
+        last_agent=max(agents, key=lambda span: (span.start_ns, span.end_ns or 0, span.span_id), default=None),
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else line[:199] + "…"

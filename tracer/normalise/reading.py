@@ -1,0 +1,154 @@
+"""One span while it is being read: the raw attributes, the row that is filled, the texts that are put aside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tracer.ids import content_id, short_hash
+from tracer.model import RawSpan, Span, SpanKind
+from tracer.normalise.contents import Contents
+from tracer.normalise.messages import finish_reasons, message_list
+from tracer.normalise.values import parse_json, plain
+
+COUNTED = frozenset({SpanKind.LLM, SpanKind.EMBEDDING})
+"""kinds that carry tokens and money; every other span only repeats those of its children"""
+
+_NAMED_TARGET = re.compile(r"(?:handoff|transfer|delegate)_(?:to|back_to)_(.+)", re.IGNORECASE)
+_COWORKER = frozenset({"delegate work to coworker", "ask question to coworker"})
+_TARGET_KEYS = ("to_agent", "agent_name", "agent", "target_agent", "target", "assistant", "next_agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """How one convention is recognised and read. Adapters are asked in the order of the table `ADAPTERS`."""
+
+    name: str
+    recognises: Callable[[RawSpan, frozenset[str]], bool]
+    """(span, first words of its attribute names) -> does the convention speak here"""
+    kind: Callable[[RawSpan], str | None]
+    """what the convention says the span is; None where it says nothing"""
+    read: Callable[[Reading], None]
+    """fills the columns that are still empty"""
+
+
+class Reading:
+    """Passed to every adapter that recognises the span."""
+
+    __slots__ = ("attributes", "contents", "kind", "raw", "replaced", "span")
+
+    def __init__(self, raw: RawSpan, span: Span, contents: Contents) -> None:
+        self.raw = raw
+        self.attributes = raw.attributes
+        self.span = span
+        self.kind = span.kind
+        self.contents = contents
+        self.replaced: dict[str, Any] = {}
+        """attribute name -> what stands in its place in the stored JSON; None takes it out"""
+
+    def messages(self, name: str, *, answers: bool = False, before: Iterable[Mapping[str, Any]] = ()) -> list[int]:
+        """Store the message list in attribute `name` (after the messages `before`); [] where there is none."""
+        value = self.attributes.get(name)
+        found = message_list(value) if value is not None else None
+        first = self.contents.put_messages(before)
+        if found is None:
+            return first
+        ids = self.contents.put_messages(found)
+        stands: dict[str, Any] = {"$messages": ids}
+        if answers and (reasons := finish_reasons(value)):
+            stands["finish_reason"] = reasons
+            self.span.finish_reason = self.span.finish_reason or reasons[0]
+        self.replaced[name] = stands
+        return first + ids
+
+    def set_input(self, refs: list[int]) -> None:
+        """The first convention that has the input gives it."""
+        if refs and self.span.input_refs is None:
+            self.span.input_refs = refs
+
+    def set_output(self, refs: list[int]) -> None:
+        if refs and self.span.output_refs is None:
+            self.span.output_refs = refs
+
+    def set_arguments(self, value: Any) -> None:
+        """What a tool was called with: stored as it came, hashed in canonical form."""
+        if value is None or self.span.args_hash is not None:
+            return
+        arguments = unwrapped(value)
+        self.span.args_hash = short_hash(plain(arguments))
+        self.set_input([self.contents.put_value(value)])
+
+    def set_result(self, value: Any) -> None:
+        if value is None or self.span.result_hash is not None:
+            return
+        parsed = parse_json(value)
+        self.span.result_hash = short_hash(plain(value if parsed is None else parsed))
+        self.set_output([self.contents.put_value(value)])
+
+    def take_slots(self) -> None:
+        """Our own recorder already stored the texts; their ids are the references."""
+        slots = self.raw.content
+        if not slots:
+            return
+        for slot, ids in slots.items():
+            if slot == "input":
+                self.span.input_refs = list(ids)
+            elif slot == "output":
+                self.span.output_refs = list(ids)
+            else:
+                self.replaced[f"tracehound.content.{slot}"] = {"$messages": list(ids)}
+        if self.kind == SpanKind.TOOL:
+            self.span.args_hash = _hash_of(slots.get("input"))
+            self.span.result_hash = _hash_of(slots.get("output"))
+
+
+def unwrapped(value: Any) -> Any:
+    """Tool arguments as an object where they parse; LlamaIndex wraps them in {"args": [], "kwargs": {...}}."""
+    parsed = parse_json(value)
+    if parsed is None:
+        return value
+    if isinstance(parsed, dict):
+        outer = cast(dict[str, Any], parsed)
+        if "kwargs" in outer and outer.keys() <= {"args", "kwargs"} and not outer.get("args"):
+            return outer["kwargs"]
+    return parsed
+
+
+def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, str | None]:
+    """(target agent, reason) that a tool call names, where the tool looks like one that passes work on.
+
+    `transfer_to_X` and `handoff_to_X` name it themselves; `transfer_to_agent` (Google ADK), `handoff` (LlamaIndex) and
+    "Delegate work to coworker" (CrewAI) say it in their arguments. Only a candidate: `resolve` knows who the agents are.
+    """
+    if not tool_name:
+        return None, None
+    lowered = tool_name.lower()
+    values = cast(dict[str, Any], arguments) if isinstance(arguments, dict) else {}
+    reason = values.get("reason") or values.get("context")
+    reason_text = reason if isinstance(reason, str) else None
+    if lowered in ("transfer_to_agent", "handoff", "handoff_to_agent"):
+        for key in _TARGET_KEYS:
+            if isinstance(values.get(key), str) and values[key]:
+                return values[key], reason_text
+        return None, None
+    if lowered in _COWORKER:
+        coworker = values.get("coworker") or values.get("co_worker")
+        return (coworker if isinstance(coworker, str) else None), None
+    match = _NAMED_TARGET.fullmatch(tool_name)
+    return (match[1], reason_text) if match else (None, None)
+
+
+def is_sure_handoff(tool_name: str | None) -> bool:
+    """True for tools whose name alone says that control is passed to the agent in their arguments."""
+    return (tool_name or "").lower() in ("transfer_to_agent", "handoff_to_agent", "handoff")
+
+
+def _hash_of(ids: list[int] | None) -> str | None:
+    """The recorder stores canonical JSON, so one content id is the hash that `short_hash` would give."""
+    if not ids:
+        return None
+    if len(ids) == 1:
+        return f"{ids[0] & (2**64 - 1):016x}"
+    return f"{content_id(','.join(map(str, ids))) & (2**64 - 1):016x}"

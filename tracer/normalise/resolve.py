@@ -1,0 +1,86 @@
+"""Whole runs: what a span means depends on the spans around it.
+
+`resolve` is pure, gives the same rows in any order of input, and resolving its own result changes nothing: it first
+takes back everything inferred (`marks.reset`), so a trace can be resolved again whenever more of it has arrived.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tracer.model import Span, SpanEvent, SpanKind, SpanLink
+from tracer.normalise.duplicates import find_duplicates
+from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
+from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers
+from tracer.normalise.marks import mark, reset
+from tracer.normalise.otel_genai import is_message_event
+from tracer.normalise.runs import join_traces, name_runs
+from tracer.normalise.tree import Forest, copied
+from tracer.semconv import GenAI
+
+
+def resolve(spans: Sequence[Span], events: Sequence[SpanEvent] = (), links: Sequence[SpanLink] = ()) -> list[Span]:
+    """New rows for `spans` (whole traces, any number of them), in order of start.
+
+    Sets run_id, workflow, session_id, agent (with agent_inferred), duplicate_of, target_agent, reason and, where the
+    context shows it, kind; `derived` names what was inferred. The given rows are left alone.
+    """
+    rows = [copied(span) for span in spans]
+    for row in rows:
+        reset(row)
+    forest = Forest(rows)
+    by_span: dict[tuple[str, str], list[SpanLink]] = {}
+    for link in links:
+        by_span.setdefault((link.trace_id, link.span_id), []).append(link)
+    _messages_from_events(forest, events)
+    find_roots(forest)
+    find_graph_agents(forest)
+    join_traces(forest, links)
+    inherit_agents(forest, by_span)
+    classify_tools(forest, _agents(forest))
+    find_duplicates(forest)
+    note_callers(forest)
+    for members in _runs(forest):
+        derive_handoffs(forest, members)
+        name_runs(forest, members)
+    return forest.spans
+
+
+def _runs(forest: Forest) -> list[list[int]]:
+    found: dict[str, list[int]] = {}
+    for position, span in enumerate(forest.spans):
+        found.setdefault(span.run_id, []).append(position)
+    return list(found.values())
+
+
+def _agents(forest: Forest) -> dict[str, dict[str, str]]:
+    """run id -> folded agent name -> agent name, for everybody who takes part in the run."""
+    found: dict[str, dict[str, str]] = {}
+    for span in forest.spans:
+        if span.agent and (span.kind == SpanKind.AGENT or not span.agent_inferred):
+            found.setdefault(span.run_id, {}).setdefault(folded(span.agent), span.agent)
+    return found
+
+
+def _messages_from_events(forest: Forest, events: Sequence[SpanEvent]) -> None:
+    """GenAI log records may be the only place where the messages of a call stand."""
+    relevant = sorted(
+        (e for e in events if e.refs and is_message_event(e.name)), key=lambda e: (e.time_ns, e.name, e.refs or [])
+    )
+    given: dict[tuple[str, str], list[int]] = {}
+    got: dict[tuple[str, str], list[int]] = {}
+    for event in relevant:
+        attributes: dict[str, Any] = json.loads(event.attributes)
+        key = (event.trace_id, event.span_id)
+        for name, found in ((GenAI.INPUT_MESSAGES, given), (GenAI.OUTPUT_MESSAGES, got)):
+            stands = attributes.get(name)
+            if isinstance(stands, dict) and isinstance(stands.get("$messages"), list):
+                found.setdefault(key, []).extend(stands["$messages"])
+    for column, found in (("input_refs", given), ("output_refs", got)):
+        for key, refs in found.items():
+            position = forest.position.get(key)
+            if position is not None and getattr(forest.spans[position], column) is None:
+                setattr(forest.spans[position], column, refs)
+                mark(forest.spans[position], column)

@@ -1,0 +1,194 @@
+"""Which traces are one run, and what the run is called.
+
+One trace is one run, unless the traces say otherwise: the same `tracehound.run.id`; a link from one to the other;
+the same conversation at the same time. Traces that only create agents belong to the run of those agents that starts
+next in the same process; alone they are no run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracer.model import Span, SpanKind, SpanLink
+from tracer.normalise.marks import mark
+from tracer.normalise.tree import Forest
+from tracer.semconv import GenAI, OpenLLMetry, Tracehound
+
+SETUP_WINDOW_NS = 600 * 10**9
+"""agents are created at most this long before the run that uses them, where nothing but the process joins the two"""
+
+_CREATE = "create_agent"
+_METHOD = re.compile(r"\.(?:run|run_stream|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$")
+_WORKFLOW_NAMES = (Tracehound.WORKFLOW, GenAI.WORKFLOW_NAME, OpenLLMetry.WORKFLOW_NAME)
+
+
+@dataclass(slots=True)
+class _Trace:
+    trace_id: str
+    start_ns: int
+    end_ns: int
+    sessions: set[str] = field(default_factory=set[str])
+    explicit: set[str] = field(default_factory=set[str])
+    processes: set[tuple[str | None, int | None]] = field(default_factory=set[tuple[str | None, int | None]])
+    agents: set[str] = field(default_factory=set[str])
+    setup_only: bool = True
+
+
+def is_setup(span: Span) -> bool:
+    """True for a span that creates an agent; a trace of nothing else is no run."""
+    return span.kind == SpanKind.OTHER and (span.name == _CREATE or span.name.startswith(_CREATE + " "))
+
+
+def join_traces(forest: Forest, links: Iterable[SpanLink]) -> None:
+    """Set run_id on every span: the id of the run's first trace that does work, or the run id the program gave."""
+    traces = _traces(forest.spans)
+    group = {trace_id: trace_id for trace_id in traces}
+
+    def head(trace_id: str) -> str:
+        while group[trace_id] != trace_id:
+            group[trace_id] = group[group[trace_id]]
+            trace_id = group[trace_id]
+        return trace_id
+
+    def join(one: str, other: str) -> None:
+        first, second = sorted((head(one), head(other)))
+        group[second] = first
+
+    by_run: dict[str, str] = {}
+    for trace in traces.values():
+        for run_id in trace.explicit:
+            join(trace.trace_id, by_run.setdefault(run_id, trace.trace_id))
+    for link in links:
+        one, other = traces.get(link.trace_id), traces.get(link.linked_trace_id)
+        if (
+            one
+            and other
+            and one is not other
+            and (not one.sessions or not other.sessions or one.sessions & other.sessions)
+        ):
+            join(one.trace_id, other.trace_id)
+    _join_conversations(traces.values(), join)
+    _join_setups(traces.values(), join)
+
+    members: dict[str, list[_Trace]] = {}
+    for trace in traces.values():
+        members.setdefault(head(trace.trace_id), []).append(trace)
+    run_of: dict[str, str] = {}
+    for found in members.values():
+        named = sorted(run_id for trace in found for run_id in trace.explicit)
+        first = min(found, key=lambda trace: (trace.setup_only, trace.start_ns, trace.trace_id))
+        for trace in found:
+            run_of[trace.trace_id] = named[0] if named else first.trace_id
+    for span in forest.spans:
+        run_id = run_of[span.trace_id]
+        if run_id != span.run_id:
+            span.run_id = run_id
+            mark(span, "run_id")
+
+
+def _traces(spans: Sequence[Span]) -> dict[str, _Trace]:
+    found: dict[str, _Trace] = {}
+    for span in spans:
+        end = span.end_ns or span.start_ns
+        trace = found.get(span.trace_id)
+        if trace is None:
+            trace = found[span.trace_id] = _Trace(span.trace_id, span.start_ns, end)
+        trace.end_ns = max(trace.end_ns, end)
+        trace.processes.add((span.service, span.pid))
+        if span.session_id:
+            trace.sessions.add(span.session_id)
+        if span.run_id != span.trace_id:
+            trace.explicit.add(span.run_id)
+        if span.agent:
+            trace.agents.add(span.agent)
+        if not is_setup(span):
+            trace.setup_only = False
+    return found
+
+
+def _join_conversations(traces: Iterable[_Trace], join: Any) -> None:
+    """Turns of a conversation follow each other; traces of one conversation that overlap are parts of one turn."""
+    by_session: dict[str, list[_Trace]] = {}
+    for trace in traces:
+        for session in trace.sessions:
+            by_session.setdefault(session, []).append(trace)
+    for found in by_session.values():
+        found.sort(key=lambda trace: (trace.start_ns, trace.trace_id))
+        latest = found[0]
+        for trace in found[1:]:
+            if trace.start_ns < latest.end_ns:
+                join(trace.trace_id, latest.trace_id)
+            if trace.end_ns > latest.end_ns:
+                latest = trace
+
+
+def _join_setups(traces: Iterable[_Trace], join: Any) -> None:
+    ordered = sorted(traces, key=lambda trace: (trace.start_ns, trace.trace_id))
+    runs = [trace for trace in ordered if not trace.setup_only]
+    for trace in ordered:
+        if not trace.setup_only:
+            continue
+        for run in runs:
+            near = trace.start_ns <= run.end_ns and run.start_ns - trace.end_ns <= SETUP_WINDOW_NS
+            if (
+                near
+                and trace.processes & run.processes
+                and (not run.agents or trace.agents & run.agents or _same_batch(trace, run))
+            ):
+                join(trace.trace_id, run.trace_id)
+                break
+
+
+def _same_batch(trace: _Trace, run: _Trace) -> bool:
+    """An agent that was created and never spoke: made within a second of the run's start."""
+    return abs(run.start_ns - trace.end_ns) < 10**9
+
+
+def name_runs(forest: Forest, members: Sequence[int]) -> None:
+    """Give all spans of one run its workflow name and its session; `members` are its positions in order of start."""
+    spans = [forest.spans[position] for position in members]
+    working = [span for span in spans if not is_setup(span)] or spans
+    tops = [
+        forest.spans[position]
+        for position in members
+        if forest.parent[position] < 0
+        and not is_setup(forest.spans[position])
+        and forest.spans[position].convention != "autogen"
+    ]
+    top = min(
+        tops,
+        key=lambda span: (span.kind != SpanKind.WORKFLOW, span.parent_span_id is not None, span.start_ns, span.span_id),
+        default=None,
+    )
+    workflow = _workflow(top, working)
+    session = (top.session_id if top else None) or next((span.session_id for span in working if span.session_id), None)
+    for span in spans:
+        span.workflow = workflow
+        if session is not None:
+            span.session_id = session
+
+
+def _workflow(top: Span | None, spans: Sequence[Span]) -> str | None:
+    if top is None or top.parent_span_id is not None:
+        known = next((span.workflow for span in spans if span.workflow), None)
+        if known or top is None:
+            return known
+    explicit = _explicit_workflow(top)
+    if explicit:
+        return explicit
+    if top.kind == SpanKind.WORKFLOW:
+        return _METHOD.sub("", top.name.removeprefix("invoke_workflow "))
+    if top.kind == SpanKind.AGENT and top.agent:
+        return top.agent
+    return next((name for span in spans if (name := _explicit_workflow(span))), None) or top.name
+
+
+def _explicit_workflow(span: Span) -> str | None:
+    if span.workflow is None and span.kind != SpanKind.WORKFLOW:
+        return None
+    attributes = json.loads(span.attributes)
+    return next((text for name in _WORKFLOW_NAMES if isinstance(text := attributes.get(name), str) and text), None)
