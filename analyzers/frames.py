@@ -4,72 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cached_property
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
-from tracer.semconv import Tracehound
+from tracer.store.columns import frame_of
+from tracer.store.schema import table_schema
 
-MONEY = pl.Decimal(18, 9)
-"""USD, as stored"""
-
-_DTYPES: dict[Any, pl.DataType] = {
-    str: pl.String(),
-    int: pl.Int64(),
-    float: pl.Float64(),
-    bool: pl.Boolean(),
-    Decimal: MONEY,
-    list[str]: pl.List(pl.String()),
-    list[int]: pl.List(pl.Int64()),
-}
+if TYPE_CHECKING:
+    from tracer.store.reads import RunData
 
 
-def schema_of(row: type[Any]) -> pl.Schema:
-    """The polars schema of a row dataclass such as `Span`: its fields in order; `X | None` becomes a nullable X."""
-    columns: dict[str, pl.DataType] = {}
-    for name, hint in get_type_hints(row).items():
-        options = [option for option in get_args(hint) if option is not type(None)]
-        columns[name] = _DTYPES[hint if hint in _DTYPES else options[0]]
-    return pl.Schema(columns)
-
-
-SPAN_SCHEMA = schema_of(Span)
-EVENT_SCHEMA = schema_of(SpanEvent)
-LINK_SCHEMA = schema_of(SpanLink)
-TRACE_SCHEMA = pl.Schema(
-    {
-        "trace_id": pl.String(),
-        "run_id": pl.String(),
-        "source_id": pl.String(),
-        "workflow": pl.String(),
-        "outcome": pl.String(),
-        "outcome_reason": pl.String(),
-        "start_ns": pl.Int64(),
-        "end_ns": pl.Int64(),
-        "spans": pl.Int64(),
-        "agents": pl.Int64(),
-        "llm_calls": pl.Int64(),
-        "input_tokens": pl.Int64(),
-        "output_tokens": pl.Int64(),
-        "cost_usd": MONEY,
-        "unpriced_calls": pl.Int64(),
-        "errors": pl.Int64(),
-        "escalations": pl.Int64(),
-        "session_id": pl.String(),
-        "user_id": pl.String(),
-        "service": pl.String(),
-        "convention": pl.String(),
-    }
-)
-
-
-def rows_frame(rows: Iterable[Any], schema: pl.Schema) -> pl.DataFrame:
-    """A frame with exactly `schema` from objects that have its columns as attributes; empty for no rows."""
-    held = list(rows)
-    return pl.DataFrame({name: [getattr(row, name) for row in held] for name in schema}, schema=schema)
+def _empty(table: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=table_schema(table))
 
 
 @dataclass(frozen=True)
@@ -85,8 +34,8 @@ class Frames:
     spans: pl.DataFrame
     traces: pl.DataFrame
     contents: Mapping[int, str] = field(default_factory=dict[int, str])
-    events: pl.DataFrame = field(default_factory=lambda: EVENT_SCHEMA.to_frame())
-    links: pl.DataFrame = field(default_factory=lambda: LINK_SCHEMA.to_frame())
+    events: pl.DataFrame = field(default_factory=lambda: _empty("events"))
+    links: pl.DataFrame = field(default_factory=lambda: _empty("links"))
 
     @classmethod
     def of(
@@ -99,12 +48,17 @@ class Frames:
     ) -> Frames:
         """Frames from rows, in the documented order; `traces` None means no run summary is known."""
         return cls(
-            spans=rows_frame(spans, SPAN_SCHEMA).sort("run_id", "start_ns", "span_id"),
-            traces=TRACE_SCHEMA.to_frame() if traces is None else traces,
+            spans=frame_of("spans", list(spans)).sort("run_id", "start_ns", "span_id"),
+            traces=_empty("traces") if traces is None else traces,
             contents=dict(contents or {}),
-            events=rows_frame(events, EVENT_SCHEMA),
-            links=rows_frame(links, LINK_SCHEMA),
+            events=frame_of("events", list(events)),
+            links=frame_of("links", list(links)),
         )
+
+    @classmethod
+    def loaded(cls, data: RunData) -> Frames:
+        """The frames of runs read from a store (`tracer.store.reads.load`)."""
+        return cls(spans=data.spans, traces=data.traces, contents=data.contents, events=data.events, links=data.links)
 
     @cached_property
     def llm_calls(self) -> pl.DataFrame:
@@ -114,8 +68,7 @@ class Frames:
     @cached_property
     def timeless(self) -> pl.Series:
         """Run ids whose source has no times (transcripts): their start and end keep the order and measure nothing."""
-        told = pl.col("attributes").str.contains(Tracehound.SYNTHETIC_TIME, literal=True)
-        return self.spans.filter(told)["run_id"].unique().sort()
+        return self.spans.filter(pl.col("derived").list.contains("start_ns"))["run_id"].unique().sort()
 
     @cached_property
     def run_ids(self) -> list[str]:

@@ -22,10 +22,11 @@ from typing import Any
 
 import polars as pl
 
-from analyzers.frames import TRACE_SCHEMA, Frames
+from analyzers.frames import Frames
 from tracer.ids import canonical_json, content_id, short_hash, span_id_of, trace_id_of
 from tracer.model import Span, SpanEvent, SpanLink
 from tracer.semconv import Tracehound
+from tracer.store.schema import table_schema
 
 EPOCH_S = 1_700_000_000
 """second 0 of every drawing, a Tuesday (2023-11-14 22:13:20 UTC)"""
@@ -301,7 +302,7 @@ def frames(*runs: Drawn) -> Frames:
     """The runs as an analysis sees them: rows by run and start, one summary row a run, texts by id."""
     return Frames.of(
         spans=[span for one in runs for span in one.spans],
-        traces=pl.DataFrame([one.summary for one in runs], schema=TRACE_SCHEMA),
+        traces=pl.DataFrame([one.summary for one in runs], schema=table_schema("traces")),
         contents={ref: text for one in runs for ref, text in one.contents.items()},
         events=[event for one in runs for event in one.events],
         links=[link for one in runs for link in one.links],

@@ -6,6 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from analyzers.detectors.conflicting_decisions import find_conflicting_decisions
+from analyzers.detectors.data_quality import find_data_quality
+from analyzers.detectors.guard_trip import find_guard_trip
+from analyzers.detectors.loop import find_loops
+from analyzers.detectors.lost_update import find_lost_update
 from analyzers.finding import Finding, Skipped
 from analyzers.frames import Frames
 
@@ -23,4 +28,10 @@ class Detector:
     scope: Literal["run", "fleet"] = "run"
 
 
-DETECTORS: tuple[Detector, ...] = ()
+DETECTORS: tuple[Detector, ...] = (
+    Detector("loop", find_loops),
+    Detector("lost_update", find_lost_update),
+    Detector("conflicting_decisions", find_conflicting_decisions),
+    Detector("guard_trip", find_guard_trip),
+    Detector("data_quality", find_data_quality),
+)

@@ -154,13 +154,10 @@ def _clash(
     first_start = spans["start_ns"].min()
     start_ns = first_start if isinstance(first_start, int) else first["start_ns"]
     apart = abs(second["start_ns"] - first["start_ns"])
-    effects = [effect for row in carried_out for effect in acted[row["span_id"]] if effect != row["span_id"]]
-    order = [
-        *dict.fromkeys(
-            [*(row["span_id"] for row in rivals), *effects, *([settled_by["span_id"]] if settled_by else [])]
-        )
-    ]
-    agents = [*dict.fromkeys(row["agent"] or "an unnamed agent" for row in rivals)]
+    effects: list[str] = [effect for row in carried_out for effect in acted[row["span_id"]] if effect != row["span_id"]]
+    named: list[str] = [row["span_id"] for row in rivals] + effects + ([settled_by["span_id"]] if settled_by else [])
+    order = list(dict.fromkeys(named))
+    agents: list[str] = [*dict.fromkeys(row["agent"] or "an unnamed agent" for row in rivals)]
     says = ", ".join(f"{row['agent'] or 'an unnamed agent'} chose {row['choice']!r}" for row in rivals[:4])
     ended = (
         f"It was settled by: {resolution}."

@@ -1,0 +1,232 @@
+"""Question: did a limit stop (or warn) a run, which one, and what was lost with it?
+
+A yes is a guard span (budget, time, iterations, circuit breaker ...) or an error by which a framework says that a limit of its own was
+reached (LangGraph's recursion limit, the Agents SDK's max turns, Pydantic AI's usage limits, tripwires). A guard that only warned, in a
+run that then completed, is information; a stop is a warning, and critical where the run ended without any result.
+
+Known misses: a framework that ends a run at its limit and calls it success (the outcome rules of the normaliser know some of these).
+Cost: one filter over the spans; everything else per run that tripped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from analyzers.attributes import attributes_of, number
+from analyzers.finding import Check, Finding, Severity
+from analyzers.frames import Frames
+from analyzers.wording import amount, listing, share, since, usd
+from tracer.model import RunOutcome, SpanKind
+from tracer.semconv import Tracehound
+
+Row = dict[str, Any]
+
+FRAMEWORK_LIMITS: dict[str, tuple[str, str]] = {
+    "GraphRecursionError": ("recursion limit", "LangGraph stops after `recursion_limit` super-steps (25 by default)"),
+    "MaxTurnsExceeded": ("max turns", "the OpenAI Agents SDK stops after `max_turns` model turns (10 by default)"),
+    "UsageLimitExceeded": ("usage limit", "Pydantic AI stops at its `UsageLimits`"),
+    "UnexpectedModelBehavior": ("result retries", "Pydantic AI gives up after `retries` invalid answers"),
+    "InputGuardrailTripwireTriggered": ("input guardrail", "a guardrail refused the input"),
+    "OutputGuardrailTripwireTriggered": ("output guardrail", "a guardrail refused the output"),
+    "AgentMaxStepsError": ("max steps", "smolagents stops after `max_steps`"),
+    "MaxIterationsExceeded": ("max iterations", "the framework's iteration limit"),
+    "BudgetExceeded": ("budget", "a cost or token budget"),
+    "CircuitBreakerOpen": ("circuit breaker", "a circuit breaker"),
+}
+"""last part of an error type -> (name of the limit, what it means)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardTripThresholds:
+    shown: int = 10
+    """trips whose spans a finding names"""
+
+
+def find_guard_trip(frames: Frames, thresholds: GuardTripThresholds = GuardTripThresholds()) -> list[Finding]:
+    """One finding per run and guard (or framework limit)."""
+    trips = _trips(frames)
+    if not trips:
+        return []
+    runs = {
+        row["run_id"]: row
+        for row in frames.traces.filter(pl.col("run_id").is_in(sorted({run for run, _ in trips}))).to_dicts()
+    }
+    answered = _answered(frames, sorted({run for run, _ in trips}))
+    return [
+        _finding(run, guard, rows, runs.get(run), run in answered, thresholds)
+        for (run, guard), rows in sorted(trips.items())
+    ]
+
+
+def _trips(frames: Frames) -> dict[tuple[str, str], list[Row]]:
+    """(run, guard) -> its trips in order of time. A framework error that passes through several spans is one trip: the innermost."""
+    short = pl.col("error_type").str.split(".").list.last()
+    rows = frames.spans.filter(
+        pl.col("duplicate_of").is_null()
+        & ((pl.col("kind") == SpanKind.GUARD_TRIP) | short.is_in(list(FRAMEWORK_LIMITS)))
+    ).sort("run_id", "start_ns", "span_id")
+    columns = [
+        "run_id",
+        "span_id",
+        "parent_span_id",
+        "kind",
+        "agent",
+        "start_ns",
+        "end_ns",
+        "guard",
+        "error_type",
+        "error_message",
+        "attributes",
+    ]
+    held: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    guarded = set(rows.filter(pl.col("kind") == SpanKind.GUARD_TRIP)["run_id"])
+    parents = set(rows["parent_span_id"].drop_nulls())
+    for row in rows.select(columns).iter_rows(named=True):
+        if row["kind"] == SpanKind.GUARD_TRIP:
+            said = attributes_of(row["attributes"])
+            trip = {
+                **row,
+                "level": said.get(Tracehound.GUARD_LEVEL) or "stop",
+                "limit": number(said.get(Tracehound.GUARD_LIMIT)),
+                "spent": number(said.get(Tracehound.GUARD_SPENT)),
+                "unit": said.get(Tracehound.GUARD_UNIT) or "",
+            }
+            held[row["run_id"], row["guard"] or "guard"].append(trip)
+        elif row["run_id"] not in guarded and row["span_id"] not in parents:
+            name, meaning = FRAMEWORK_LIMITS[str(row["error_type"]).rsplit(".", 1)[-1]]
+            held[row["run_id"], name].append(
+                {**row, "level": "stop", "limit": None, "spent": None, "unit": "", "meaning": meaning}
+            )
+    return held
+
+
+def _answered(frames: Frames, runs: list[str]) -> set[str]:
+    """Runs whose topmost span has an output: they ended with at least a partial result."""
+    tops = frames.spans.filter(pl.col("run_id").is_in(runs) & pl.col("parent_span_id").is_null())
+    return set(tops.filter(pl.col("output_refs").list.len() > 0)["run_id"])
+
+
+def _finding(
+    run_id: str, guard: str, trips: list[Row], run: Row | None, answered: bool, thresholds: GuardTripThresholds
+) -> Finding:
+    stops = [trip for trip in trips if trip["level"] != "warn"]
+    worst = max(stops or trips, key=lambda trip: ((trip["spent"] or 0) / (trip["limit"] or 1), trip["start_ns"]))
+    outcome = str(run["outcome"]) if run else RunOutcome.UNKNOWN
+    completed = outcome in (RunOutcome.COMPLETED, RunOutcome.RUNNING)
+    lost = bool(stops) and not completed and not answered
+    cost: Decimal | None = run["cost_usd"] if run else None
+    severity: Severity = "critical" if lost else "warning" if stops else "info" if completed else "warning"
+    start_ns = int(run["start_ns"]) if run else int(trips[0]["start_ns"])
+    measured = _measured(worst)
+    agents = list(dict.fromkeys(str(trip["agent"]) for trip in trips if trip["agent"]))
+    did = "stopped" if stops else "warned"
+    return Finding(
+        kind="guard_trip",
+        severity=severity,
+        confidence=1.0,
+        title=f"{guard} {did} {listing(agents) or 'the run'}{': ' + measured if measured else ''}",
+        explanation=_explain(guard, trips, stops, worst, measured, start_ns, outcome, answered, lost, cost),
+        suggestion=_suggest(guard, stops, worst, lost),
+        trace_id=run_id,
+        spans=tuple(trip["span_id"] for trip in trips[: thresholds.shown]),
+        agents=tuple(agents),
+        start_ns=trips[0]["start_ns"],
+        end_ns=trips[-1]["end_ns"] if trips[-1]["end_ns"] is not None else trips[-1]["start_ns"],
+        wasted_usd=cost if lost else None,
+        wasted_tokens=(run["input_tokens"] + run["output_tokens"]) if lost and run else None,
+        checked=(
+            Check(rule="spent against the limit", value=worst["spent"], threshold=worst["limit"], passed=bool(stops)),
+            Check(
+                rule="the guard stopped something (else it only warned)",
+                value=len(stops),
+                threshold=1,
+                passed=bool(stops),
+            ),
+            Check(
+                rule="ruled out: the run completed all the same",
+                value=outcome,
+                threshold=RunOutcome.COMPLETED.value,
+                passed=not completed,
+            ),
+            Check(
+                rule="ruled out: a partial result was handed back", value=answered, threshold=True, passed=not answered
+            ),
+        ),
+        data={
+            "key": guard,
+            "guard": guard,
+            "level": "stop" if stops else "warn",
+            "limit": worst["limit"],
+            "spent": worst["spent"],
+            "unit": worst["unit"],
+            "trips": len(trips),
+            "stops": len(stops),
+            "outcome": outcome,
+            "partial_result": answered,
+            "run_cost_usd": None if cost is None else float(cost),
+            "error_type": worst["error_type"],
+        },
+    )
+
+
+def _measured(trip: Row) -> str:
+    limit, spent, unit = trip["limit"], trip["spent"], trip["unit"]
+    if limit is None and spent is None:
+        return ""
+    if unit.lower() == "usd":
+        told = f"{usd(spent)} of {usd(limit)}"
+    else:
+        told = f"{spent if spent is None else f'{spent:,.6g}'} of {limit if limit is None else f'{limit:,.6g}'} {unit}".strip()
+    return f"{told} ({share(spent / limit)})" if limit and spent is not None else told
+
+
+def _explain(
+    guard: str,
+    trips: list[Row],
+    stops: list[Row],
+    worst: Row,
+    measured: str,
+    start_ns: int,
+    outcome: str,
+    answered: bool,
+    lost: bool,
+    cost: Decimal | None,
+) -> str:
+    parts = [
+        f"The guard {guard!r} {'stopped work' if stops else 'warned'} {since((stops or trips)[0]['start_ns'], start_ns)}"
+        + (f" at {measured}." if measured else ".")
+    ]
+    if "meaning" in worst:
+        parts.append(f"This limit belongs to the framework: {worst['meaning']}.")
+    warnings = len(trips) - len(stops)
+    if stops and warnings:
+        parts.append(f"It had warned {amount(warnings, 'time')} before, first {since(trips[0]['start_ns'], start_ns)}.")
+    if worst["error_message"]:
+        parts.append(f"It said: {str(worst['error_message'])[:200]!r}.")
+    parts.append(f"The run's outcome is {outcome}.")
+    if lost:
+        parts.append(f"No result was handed back, so everything it had done is lost: {usd(cost)}.")
+    elif stops and answered:
+        parts.append("A partial result was handed back.")
+    elif not stops:
+        parts.append("Nothing was stopped.")
+    parts.append(
+        "Certain: the guard itself recorded this."
+        if "meaning" not in worst
+        else "Certain: the error is the framework's own."
+    )
+    return " ".join(parts)
+
+
+def _suggest(guard: str, stops: list[Row], worst: Row, lost: bool) -> str:
+    if not stops:
+        return f"Look at what the run spent before it gets to the limit; the guard {guard!r} will stop the next one that goes further."
+    advice = f"Find out first what used up {guard!r} (the other findings of this run say so); raise the limit only when the work needs it."
+    return advice + (
+        " Catch the stop and hand back what is there, so that a stopped run keeps its partial result." if lost else ""
+    )

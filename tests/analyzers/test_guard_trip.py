@@ -1,0 +1,86 @@
+"""Guards that stopped or warned, and limits of frameworks."""
+
+from __future__ import annotations
+
+import pytest
+
+from analyzers.detectors.guard_trip import FRAMEWORK_LIMITS, find_guard_trip
+from analyzers.finding import Finding
+from tests.drawn import Drawn, agent, frames, guard_trip, llm, run
+
+
+def found(*runs: Drawn) -> list[Finding]:
+    return find_guard_trip(frames(*runs))
+
+
+def budget(outcome: str, *trips: str, answer: list[str] | None = None) -> Drawn:
+    levels = [guard_trip("budget", 5 + n, level=level, limit=1.0, spent=0.75 if level == "warn" else 1.02, unit="usd", id=f"g{n}")
+              for n, level in enumerate(trips)]  # fmt: skip
+    return run(
+        "w",
+        agent("a", 0, 9, llm(1, 4, cost="1.02", input_tokens=10, output_tokens=5), *levels),
+        outcome=outcome,
+        outputs=answer or [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trips", "answer", "severity", "lost"),
+    [
+        ("stopped_by_guard", ("warn", "stop"), None, "critical", 1.02),
+        ("stopped_by_guard", ("warn", "stop"), ["what we have so far"], "warning", None),
+        ("completed", ("warn",), ["done"], "info", None),
+        ("failed", ("warn",), None, "warning", None),
+        ("completed", ("stop",), ["done"], "warning", None),
+    ],
+)  # fmt: skip
+def test_severity_follows_what_was_lost(
+    outcome: str, trips: tuple[str, ...], answer: list[str] | None, severity: str, lost: float | None
+) -> None:
+    """A stop without a result is critical and charges the run; a warning in a run that completed is information."""
+    (finding,) = found(budget(outcome, *trips, answer=answer))
+
+    assert finding.severity == severity
+    assert (None if finding.wasted_usd is None else float(finding.wasted_usd)) == lost
+    assert finding.spans == tuple(f"g{n}" for n in range(len(trips)))
+
+
+def test_says_limit_and_spent() -> None:
+    """The numbers of the guard stand in title, explanation and data."""
+    (finding,) = found(budget("stopped_by_guard", "warn", "stop"))
+
+    assert "$1.02 of $1.00 (102%)" in finding.title
+    assert "warned 1 time before" in finding.explanation
+    assert (finding.data["limit"], finding.data["spent"], finding.data["unit"]) == (1.0, 1.02, "usd")
+
+
+@pytest.mark.parametrize("error", [*FRAMEWORK_LIMITS, "langgraph.errors.GraphRecursionError"])
+def test_framework_limits_count_as_guards(error: str) -> None:
+    """A limit inside a framework is named; the error's way up through the spans is one trip."""
+    inner = agent("b", 1, 2, id="inner", status="error", error_type=error, error_message="too many")
+    drawn = run(
+        "w",
+        agent("a", 0, 3, inner, status="error", error_type=error),
+        outcome="stopped_by_guard",
+        status="error",
+        error_type=error,
+    )
+    (finding,) = found(drawn)
+
+    assert finding.spans == ("inner",)
+    assert finding.data["guard"] == FRAMEWORK_LIMITS[error.rsplit(".", 1)[-1]][0]
+
+
+def test_silent_without_trips() -> None:
+    """Ordinary errors are no guards."""
+    assert found(run("w", agent("a", 0, 3, status="error", error_type="ValueError"))) == []
+
+
+def test_checks_follow_the_input() -> None:
+    """The entry on the partial result changes sides when there is one."""
+    lost, kept = (
+        found(budget("stopped_by_guard", "stop"))[0],
+        found(budget("stopped_by_guard", "stop", answer=["part"]))[0],
+    )
+
+    assert [next(c.passed for c in f.checked if "partial result" in c.rule) for f in (lost, kept)] == [True, False]
