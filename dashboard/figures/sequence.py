@@ -1,0 +1,318 @@
+"""The sequence diagram of one run: lifelines, arrows, waits as hatched bars, repeats folded to one frame with count, time and cost.
+
+sequence = build_sequence(frames, findings)
+draw_sequence(sequence, page=0)      one SVG with its heads
+sequence_html(sequence)              heads that stay while scrolling, cut into page-high pieces for paper
+mermaid(sequence)                    text for Markdown (`sequence_text`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from analyzers.finding import Finding
+from analyzers.frames import Frames
+from dashboard.figures import palette, units
+from dashboard.figures.findings import finding_tag
+from dashboard.figures.fold import Fold, Row, fold_steps
+from dashboard.figures.markup import attrs, clip, esc, tag
+from dashboard.figures.steps import Participant, Step, Steps, find_steps
+
+PAGE: Final = 500
+"""rows on one page"""
+
+_GUTTER, _HEAD, _ROW, _PIECE = 74, 44, 32, 900
+_CHAR: Final = 6.3
+"""mean width of a character at 12 px; labels are cut by it, full texts stand in the tooltip"""
+
+SEQUENCE_CSS: Final = """
+.sq{background:var(--th-bg);overflow-x:auto}.sq svg{display:block;overflow:visible}.sq text{fill:var(--th-fg)}.sq .sq-t{fill:var(--th-muted);font-size:11px;font-variant-numeric:tabular-nums;text-anchor:end}
+.sq-life{stroke:var(--th-line);stroke-dasharray:2 4;stroke-width:1.4}.sq-headbox{fill:var(--th-bg2);stroke:var(--th-line)}.sq-name{font-weight:600;text-anchor:middle}
+.sq-step{cursor:pointer;outline:none}.sq-step .sq-line{stroke:var(--th-fg);stroke-width:1.4;fill:none}.sq-step .sq-tip{fill:var(--th-fg);stroke:none}.sq-step:hover .sq-line,.sq-step:focus-visible .sq-line{stroke-width:2.6}.sq-step:focus-visible .sq-hit{stroke:var(--th-accent);stroke-width:1.5}
+.sq-hit{fill:transparent}.sq-step:hover .sq-hit{fill:color-mix(in srgb,var(--th-accent) 8%,transparent)}.sq-step.sq-selected .sq-hit,.sq-step.selected .sq-hit{fill:color-mix(in srgb,var(--th-accent) 18%,transparent)}
+.sq-label{paint-order:stroke;stroke:var(--th-bg);stroke-width:4px;stroke-linejoin:round}.sq-answer .sq-line,.sq-read .sq-line{stroke-dasharray:5 3}
+.sq-tool .sq-line{stroke:var(--th-k-tool)}.sq-tool .sq-tip{fill:var(--th-k-tool)}.sq-read .sq-line,.sq-write .sq-line{stroke:var(--th-k-state_write)}.sq-read .sq-tip,.sq-write .sq-tip{fill:var(--th-k-state_write)}
+.sq-handoff .sq-line{stroke:var(--th-k-handoff);stroke-width:2.4}.sq-handoff .sq-tip{fill:var(--th-k-handoff)}.sq-escalation .sq-line{stroke:var(--th-k-escalation);stroke-width:2.4}.sq-escalation .sq-tip{fill:var(--th-k-escalation)}
+.sq-step.sq-failed .sq-line{stroke:var(--th-error)}.sq-step.sq-failed .sq-tip{fill:var(--th-error)}.sq-step.sq-failed .sq-label{fill:var(--th-error)}
+.sq-glyph{text-anchor:middle;font-size:13px}.sq .sq-wait .sq-glyph,.sq .sq-decision .sq-glyph{fill:var(--th-muted)}.sq .sq-guard .sq-glyph{fill:var(--th-k-guard_trip)}.sq-disc{fill:var(--th-bg)}.sq-bar{stroke:var(--th-k-wait);stroke-width:1}.sq-bar.sq-hot{stroke:var(--th-error);stroke-width:1.8;stroke-dasharray:4 3}
+.sq-mark{stroke-width:1.6;stroke-dasharray:4 3}.sq .sq-tagtext{font-size:10px;font-weight:600}.sq-flag .sq-mark{fill:var(--th-bg);stroke:currentColor}.sq .sq-flag .sq-tagtext{fill:currentColor}.sq-flag.th-critical{color:var(--th-error)}.sq-flag.th-warning{color:var(--th-warning)}.sq-flag.th-info{color:var(--th-muted)}
+.sq-frame{fill:color-mix(in srgb,var(--th-fg) 4%,transparent);stroke:var(--th-muted);stroke-width:1.4}.sq-tab{fill:var(--th-muted)}.sq .sq-tabtext{fill:var(--th-bg);font-size:11.5px;font-weight:600}
+.sq-critical>.sq-frame{fill:color-mix(in srgb,var(--th-error) 7%,transparent);stroke:var(--th-error);stroke-dasharray:6 3}.sq-critical>.sq-tab{fill:var(--th-error)}
+.sq-warning>.sq-frame{fill:color-mix(in srgb,var(--th-warning) 8%,transparent);stroke:var(--th-warning);stroke-dasharray:6 3}.sq-warning>.sq-tab{fill:var(--th-warning)}
+.sq .sq-more{fill:var(--th-muted);font-style:italic;text-anchor:middle}.sq-caption{color:var(--th-muted);padding:4px 10px}.sq-sticky{position:sticky;top:0;z-index:1;background:var(--th-bg)}.sq-again{display:none}
+@media print{.sq{overflow:visible}.sq svg{max-width:100%;height:auto}.sq-sticky{display:none}.sq-again{display:block}.sq-piece{break-inside:avoid}}
+"""
+
+
+@dataclass(frozen=True)
+class SequenceDiagram:
+    """Steps and the rows they fold to; draw it with `draw_sequence`, `sequence_html` or `sequence_text.mermaid`."""
+
+    found: Steps
+    rows: list[Row]
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-len(self.rows) // PAGE))
+
+
+def build_sequence(
+    frames: Frames, findings: Sequence[Finding] = (), *, tools: bool = True, state: bool = True, fold: bool = True
+) -> SequenceDiagram:
+    """The diagram of one run. `fold=False` shows every repeat."""
+    found = find_steps(frames, findings, tools=tools, state=state)
+    return SequenceDiagram(found, fold_steps(found) if fold else list(range(len(found.steps))))
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A drawn row: its markup and the band it takes."""
+
+    top: float
+    bottom: float
+    markup: str
+    at_ns: int
+
+
+def draw_sequence(
+    diagram: SequenceDiagram, *, page: int = 0, page_rows: int = PAGE, width: int = 1100, prefix: str = "sq"
+) -> str:
+    """One page as a single SVG, heads on top. `prefix` must differ between two figures of one document."""
+    pen = _Pen(diagram, page, page_rows, width, prefix)
+    body = pen.band(0, pen.height)
+    return pen.svg(f'<g transform="translate(0 {_HEAD})">{body}</g>{pen.heads()}', 0, pen.height + _HEAD)
+
+
+def sequence_html(
+    diagram: SequenceDiagram, *, page: int = 0, page_rows: int = PAGE, width: int = 1100, prefix: str = "sq"
+) -> str:
+    """One page as an HTML fragment of class `sq`: what is shown and what is not, sticky heads, page-high pieces with their own heads on paper."""
+    pen = _Pen(diagram, page, page_rows, width, prefix)
+    heads = pen.svg(pen.heads(), 0, _HEAD, role="presentation")
+    parts = [
+        tag("div", esc(caption(diagram, page, page_rows)), class_="sq-caption"),
+        tag("div", heads, class_="sq-sticky"),
+    ]
+    for number, (top, bottom) in enumerate(pen.pieces()):
+        again = tag("div", heads, class_="sq-again", aria_hidden="true")
+        parts.append(tag("div", again + pen.svg(pen.band(top, bottom, number), top, bottom - top), class_="sq-piece"))
+    return tag("div", "".join(parts), class_="th sq")
+
+
+def caption(diagram: SequenceDiagram, page: int = 0, page_rows: int = PAGE) -> str:
+    """What is on this page: `188 steps in 9 rows`, or `rows 1–500 of 2,310 ...`."""
+    steps, rows = diagram.found.steps, diagram.rows
+    if not steps:
+        return "No message, handoff, tool call or state access was recorded in this run."
+    text = f"{units.plural(len(steps), 'step')} between {units.plural(len(diagram.found.participants), 'participant')}"
+    folded = sum(len(row.folded) - len(row.shown) for row in rows if isinstance(row, Fold))
+    if folded:
+        text += f", {units.plural(folded, 'repeated step')} folded"
+    if len(rows) > page_rows:
+        first = page * page_rows
+        text += f" · showing rows {first + 1:,}–{min(len(rows), first + page_rows):,} of {len(rows):,}"
+    return text
+
+
+class _Pen:
+    """Geometry of one page and the drawing of its parts."""
+
+    def __init__(self, diagram: SequenceDiagram, page: int, page_rows: int, width: int, prefix: str) -> None:
+        self.found = diagram.found
+        self.prefix = prefix
+        people = self.found.participants
+        self.lane = max(96.0, min(190.0, (width - _GUTTER - 16) / max(1, len(people))))
+        self.x = {p.name: _GUTTER + self.lane * (k + 0.5) for k, p in enumerate(people)}
+        self.width = max(float(width), _GUTTER + self.lane * len(people) + 16)
+        self.slots = palette.agent_slots(p.name for p in people if p.kind == "agent")
+        self.rows: list[_Placed] = []
+        y = 8.0
+        for row in diagram.rows[page * page_rows : (page + 1) * page_rows]:
+            y = self._row(row, y)
+        self.height = y + 14
+        self.waits = self._waits(diagram.rows[page * page_rows : (page + 1) * page_rows])
+
+    # -- rows ------------------------------------------------------------------------------------------------------------
+
+    def _row(self, row: Row, y: float) -> float:
+        if isinstance(row, int):
+            step = self.found.steps[row]
+            self.rows.append(_Placed(y, y + _ROW, self._step(step, y), step.at_ns))
+            return y + _ROW
+        steps = [self.found.steps[k] for k in row.shown]
+        folded = [self.found.steps[k] for k in row.folded]
+        more = len(row.folded) // max(1, row.times) - len(row.shown)
+        bottom = y + 26 + _ROW * len(steps) + (18 if more > 0 else 0) + 6
+        touched = [self.x[name] for step in steps for name in (step.source, step.target)]
+        left, right = (
+            max(_GUTTER, min(touched) - self.lane * 0.46),
+            min(self.width - 2, max(touched) + self.lane * 0.46),
+        )
+        finding = self.found.findings[row.finding] if row.finding >= 0 else None
+        title = _fold_title(row, folded, finding)
+        tab = min(self.width - left - 4, len(title) * 6.7 + 18)
+        right = max(right, left + tab + 6)
+        content = tag("title", esc(finding.title if finding else f"{row.times} repetitions of the same steps"))
+        content += f'<rect class="sq-frame" x="{left:.1f}" y="{y:.1f}" width="{right - left:.1f}" height="{bottom - y:.1f}" rx="4"/>'
+        content += f'<path class="sq-tab" d="M{left:.1f} {y + 4:.1f}a4 4 0 0 1 4 -4h{tab - 4:.1f}v10l-8 9h{12 - tab:.1f}l-4 0z"/>'
+        content += f'<text class="sq-tabtext" x="{left + 8:.1f}" y="{y + 13.5:.1f}">{esc(title)}</text>'
+        inner = y + 24
+        for step in steps:
+            content += self._step(step, inner, (left, right))
+            inner += _ROW
+        if more > 0:
+            content += f'<text class="sq-more" x="{(left + right) / 2:.1f}" y="{inner + 10:.1f}">and {units.plural(more, "more step")} each time</text>'
+        kind = f"sq-{finding.severity}" if finding else "sq-repeat"
+        spans = " ".join(dict.fromkeys(step.span_id for step in folded[:200]))
+        group = tag("g", content, class_=f"sq-fold {kind}", data_finding=finding.id if finding else None,
+                    data_times=row.times, data_spans=None if finding else spans)  # fmt: skip
+        self.rows.append(_Placed(y, bottom + 8, group, folded[0].at_ns))
+        return bottom + 8
+
+    def _step(self, step: Step, y: float, bounds: tuple[float, float] | None = None) -> str:
+        """A row; `bounds` are the sides of the fold it stands in."""
+        x1, x2, line = self.x[step.source], self.x[step.target], y + 21
+        own = x1 == x2
+        out = tag("title", esc(self._tooltip(step)))
+        out += f'<rect class="sq-hit" x="2" y="{y:.1f}" width="{self.width - 4:.1f}" height="{_ROW}" rx="3"/>'
+        out += f'<text class="sq-t" x="{_GUTTER - 12}" y="{line + 1:.1f}">{esc(units.duration(step.at_ns - self.found.t0))}</text>'
+        label = ("✕ " if step.failed else "") + step.label
+        if own:
+            out += self._own(step, x1, line, label)
+        else:
+            way = 1 if x2 > x1 else -1
+            out += f'<path class="sq-line" d="M{x1 + way * 2:.1f} {line:.1f}H{x2 - way * 9:.1f}"/>'
+            out += f'<path class="sq-tip" d="M{x2 - way * 1.5:.1f} {line:.1f}l{-way * 9} -4.5v9z"/>'
+            # One arrow a row, so a label may be wider than its arrow; it stays inside the figure, or inside its fold.
+            low, high = bounds or (_GUTTER, self.width - 6)
+            text = clip(label, int(min(max(abs(x2 - x1) - 22, 330), high - low - 8) / _CHAR))
+            half = len(text) * _CHAR / 2
+            middle = min(max((x1 + x2) / 2, low + half + 4), high - half - 4)
+            out += f'<text class="sq-label" text-anchor="middle" x="{middle:.1f}" y="{line - 6:.1f}">{esc(text)}</text>'
+        finding = self.found.findings[step.finding] if step.finding >= 0 else None
+        if finding and bounds is None:
+            out += self._flag(finding, min(x1, x2), max(x1, x2), y, own)
+        who = step.source if own else f"{step.source} to {step.target}"
+        return tag("g", out, class_=f"sq-step sq-{step.kind}{' sq-failed' if step.failed else ''}", data_span=step.span_id,
+                   data_finding=finding.id if finding else None, tabindex="0", role="button",
+                   aria_label=f"{who}: {clip(step.label, 80)}")  # fmt: skip
+
+    def _own(self, step: Step, x: float, line: float, label: str) -> str:
+        """A mark on one lifeline."""
+        glyph = {"wait": "◔", "decision": "◇", "guard": "⊘"}.get(step.kind)
+        if step.kind == "wait":
+            label += f" · {units.duration(step.until_ns - step.at_ns)}{' so far' if step.running else ''}"
+        right, left = self.width - x - 34, x - _GUTTER - 16
+        on_right = len(label) * _CHAR < right or right > left
+        text = clip(label, int(max(60.0, right if on_right else left) / _CHAR))
+        place = f'x="{x + 16:.1f}"' if on_right else f'x="{x - 16:.1f}" text-anchor="end"'
+        if glyph is None:
+            mark = f'<path class="sq-line" d="M{x:.1f} {line - 8:.1f}h14v10h-8"/>'
+            mark += f'<path class="sq-tip" d="M{x + 2:.1f} {line + 2:.1f}l8 -4v8z"/>'
+        else:
+            mark = f'<circle class="sq-disc" cx="{x:.1f}" cy="{line - 4:.1f}" r="9"/>'
+            mark += f'<text class="sq-glyph" x="{x:.1f}" y="{line + 0.5:.1f}">{glyph}</text>'
+        return f'{mark}<text class="sq-label" {place} y="{line:.1f}">{esc(text)}</text>'
+
+    def _flag(self, finding: Finding, left: float, right: float, y: float, own: bool) -> str:
+        text = finding_tag(finding)
+        wide = len(text) * 5.9 + 10
+        x = left - wide - 12 if own or left - wide - 12 > _GUTTER else right + 12
+        x = max(_GUTTER - 6, x)
+        box = f'<rect class="sq-mark" x="{x:.1f}" y="{y + 12:.1f}" width="{wide:.1f}" height="16" rx="3"/>'
+        word = f'<text class="sq-tagtext" x="{x + 5:.1f}" y="{y + 23.5:.1f}">{esc(text)}</text>'
+        return tag("g", box + word, class_=f"sq-flag th-{finding.severity}")
+
+    def _tooltip(self, step: Step) -> str:
+        who = step.source if step.source == step.target else f"{step.source} → {step.target}"
+        parts = [f"{who}: {clip(step.label, 400)}", f"at +{units.duration(step.at_ns - self.found.t0)}"]
+        if step.until_ns > step.at_ns:
+            parts.append(f"lasts {units.duration(step.until_ns - step.at_ns)}")
+        if step.tokens:
+            parts.append(
+                f"{units.count(step.tokens)} tokens, {units.money(step.cost_usd) if step.cost_usd else 'price unknown'}"
+            )
+        parts.append(f"span {step.span_id}")
+        return " · ".join(parts)
+
+    # -- lifelines, waits, heads -----------------------------------------------------------------------------------------
+
+    def _waits(self, rows: Sequence[Row]) -> list[tuple[float, float, float, bool]]:
+        """(x, top, bottom, part of a finding) of every wait drawn as a row: down to the first row after its end."""
+        bars: list[tuple[float, float, float, bool]] = []
+        for k, row in enumerate(rows):
+            if not isinstance(row, int) or (step := self.found.steps[row]).kind != "wait":
+                continue
+            placed = self.rows[k]
+            after = next((r.top for r in self.rows[k + 1 :] if r.at_ns >= step.until_ns), None)
+            if after is None:
+                after = self.height - 4 if step.running or step.until_ns >= self.found.horizon else self.rows[-1].bottom
+            bars.append((self.x[step.source], placed.top + 26, max(placed.bottom + 2, after), step.finding >= 0))
+        return bars
+
+    def band(self, top: float, bottom: float, piece: int = 0) -> str:
+        """Everything between two heights: lifelines, wait bars, rows."""
+        hatch = f"{self.prefix}-hatch-{piece}"
+        out = [
+            f'<defs><pattern{attrs(id=hatch)} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+            '<rect width="6" height="6" fill="var(--th-bg)"/><rect width="2.4" height="6" fill="var(--th-k-wait)"/></pattern></defs>'
+        ]
+        out += [f'<path class="sq-life" d="M{x:.1f} {top:.1f}V{bottom:.1f}"/>' for x in self.x.values()]
+        for x, a, b, hot in self.waits:
+            if a < bottom and b > top:
+                a, b = max(a, top), min(b, bottom)
+                out.append(
+                    f'<rect class="sq-bar{" sq-hot" if hot else ""}" x="{x - 5:.1f}" y="{a:.1f}" width="10" height="{b - a:.1f}" rx="2" fill="url(#{hatch})"/>'
+                )
+        out += [row.markup for row in self.rows if top <= row.top < bottom]
+        return "".join(out)
+
+    def pieces(self) -> list[tuple[float, float]]:
+        """The page cut between rows into bands of at most `_PIECE` px (a taller fold stays whole)."""
+        cuts = [0.0]
+        for row in self.rows:
+            if row.bottom - cuts[-1] > _PIECE and row.top > cuts[-1]:
+                cuts.append(row.top)
+        return list(zip(cuts, [*cuts[1:], self.height], strict=True))
+
+    def heads(self) -> str:
+        return "".join(self._head(p) for p in self.found.participants)
+
+    def _head(self, person: Participant) -> str:
+        x, w = self.x[person.name], self.lane - 12
+        glyph = {"person": "☺", "workflow": "◆", "agent": "●", "tools": "⚒", "state": "▤"}[person.kind]
+        ink = {
+            "person": "var(--th-fg)",
+            "workflow": "var(--th-k-workflow)",
+            "tools": "var(--th-k-tool)",
+            "state": "var(--th-k-state_write)",
+        }.get(person.kind, f"var(--th-a{self.slots.get(person.name, 0) % len(palette.AGENT_INKS)})")
+        name = clip(person.name, int((w - 26) / 7))
+        return tag(
+            "g",
+            tag("title", esc(f"{person.name} ({person.kind})"))
+            + f'<rect class="sq-headbox" x="{x - w / 2:.1f}" y="6" width="{w:.1f}" height="28" rx="5"/>'
+            + f'<rect x="{x - w / 2:.1f}" y="31" width="{w:.1f}" height="3" rx="1.5"{attrs(fill=ink)}/>'
+            + f'<text class="sq-name" x="{x:.1f}" y="24">{glyph} {esc(name)}</text>',
+            class_="sq-head",
+            data_participant=person.name,
+        )
+
+    def svg(self, content: str, top: float, height: float, role: str = "img") -> str:
+        label = f"Sequence of {len(self.found.steps)} steps between {len(self.found.participants)} participants"
+        return tag("svg", content, class_="sq-svg", xmlns="http://www.w3.org/2000/svg", width=f"{self.width:.0f}", height=f"{height:.0f}",
+                   viewBox=f"0 {top:.1f} {self.width:.0f} {height:.1f}", role=role, aria_label=label if role == "img" else None)  # fmt: skip
+
+
+def _fold_title(row: Fold, folded: Sequence[Step], finding: Finding | None) -> str:
+    """`loop ×47 · 4m 58s · $4.83`."""
+    word = finding.kind.replace("_", " ") if finding else "repeated"
+    parts = [f"{word} ×{row.times}", units.duration(max(s.until_ns for s in folded) - folded[0].at_ns)]
+    cost, tokens = sum(s.cost_usd for s in folded), sum(s.tokens for s in folded)
+    if cost:
+        parts.append(units.money(cost))
+    elif tokens:
+        parts.append(f"{units.count(tokens)} tokens")
+    return " · ".join(parts)
