@@ -9,11 +9,33 @@ import duckdb
 import polars as pl
 
 from tracer.model import SPAN_FIELDS, Span, SpanEvent, SpanLink
+from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.store.columns import frame_of, insert, with_frame
 from tracer.store.gather import Gathered
 from tracer.store.merge import Changes, Stored, TraceExtent, key_of
 
 _SPAN_COLUMNS = ", ".join(f'"{name}"' for name in SPAN_FIELDS)
+_TOUCHED = """
+    WITH touched AS (
+        SELECT run_id FROM run_traces WHERE trace_id IN (SELECT id FROM incoming)
+        UNION SELECT id FROM incoming
+        -- runs that link to what has come
+        UNION SELECT run_id FROM links JOIN run_traces USING (trace_id) WHERE linked_trace_id IN (SELECT id FROM incoming)
+        -- the same conversation at the same time
+        UNION SELECT run_id FROM traces
+        WHERE session_id IN (SELECT unnest($sessions::VARCHAR[])) AND start_ns <= $last AND coalesce(end_ns, $last) >= $first
+        -- agents that were created and have found no run yet
+        UNION SELECT run_id FROM spans
+        WHERE start_ns BETWEEN $first - $setup AND $last AND kind = 'other' AND starts_with(name, 'create_agent')
+            AND coalesce(service, '') IN (SELECT unnest($services::VARCHAR[]))
+            AND run_id NOT IN (SELECT run_id FROM traces)
+        -- runs that may use the agents whose creation has come
+        UNION SELECT run_id FROM traces
+        WHERE start_ns <= $last + $setup AND coalesce(end_ns, $last) >= $first
+            AND coalesce(service, '') IN (SELECT unnest($new_services::VARCHAR[]))
+    )
+    SELECT trace_id, run_id, first_ns, last_ns FROM run_traces WHERE run_id IN (SELECT run_id FROM touched)
+"""
 _KEYS = {"trace_id": pl.String(), "span_id": pl.String()}
 
 
@@ -38,21 +60,20 @@ def read_running(con: duckdb.DuckDBPyConnection, writers: Iterable[str], limit: 
 
 
 def read_stored(con: duckdb.DuckDBPyConnection, new: Gathered) -> Stored:
-    """All rows of the runs that `new` touches: by trace, by the run its spans name, by link."""
+    """All rows of the runs that `new` touches or that `resolve` may join with it (`tracer.normalise.runs`)."""
     ids = {span.trace_id for span in new.spans} | {span.run_id for span in new.spans}
     ids |= {event.trace_id for event in new.events} | {link.linked_trace_id for link in new.links}
     ids.discard("")
-    found = with_frame(
-        con,
-        pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String}),
-        """
-        WITH touched AS (
-            SELECT run_id FROM run_traces WHERE trace_id IN (SELECT id FROM incoming)
-            UNION SELECT id FROM incoming
-        )
-        SELECT trace_id, run_id, first_ns, last_ns FROM run_traces WHERE run_id IN (SELECT run_id FROM touched)
-        """,
-    )
+    times = [time for span in new.spans for time in (span.start_ns, span.end_ns or span.start_ns)]
+    values = {
+        "sessions": sorted({span.session_id for span in new.spans if span.session_id}),
+        "services": sorted({span.service or "" for span in new.spans}),
+        "new_services": sorted({span.service or "" for span in new.spans if is_setup(span)}),
+        "first": min(times, default=0),
+        "last": max(times, default=0),
+        "setup": SETUP_WINDOW_NS,
+    }
+    found = with_frame(con, pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String}), _TOUCHED, values)
     stored = Stored(extents={row[0]: TraceExtent(*row) for row in found})
     if not stored.extents:
         return stored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -35,11 +35,13 @@ def insert(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> N
         with_frame(con, frame, f'INSERT INTO "{table}" BY NAME SELECT * FROM incoming')
 
 
-def with_frame(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str) -> list[tuple[Any, ...]]:
+def with_frame(
+    con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str, values: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
     """Run `sql`, in which `incoming` stands for `frame`, and return its rows."""
     con.register("incoming", _ArrowStream(frame))
     try:
-        return con.execute(sql).fetchall()
+        return con.execute(sql, dict(values) if values else None).fetchall()
     finally:
         con.unregister("incoming")
 
@@ -72,9 +74,27 @@ def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
     if isinstance(dtype, pl.Decimal):
         values = [_money(value) for value in values]  # polars aborts on NaN
     try:
+        if isinstance(dtype, pl.List):
+            return _lists(name, values, dtype)
         return pl.Series(name, values, dtype=dtype, strict=True)
     except (TypeError, ValueError, OverflowError, PolarsError):
         return pl.Series(name, [_mended(value, dtype) for value in values], dtype=dtype, strict=True)
+
+
+def _lists(name: str, values: Sequence[list[Any] | None], dtype: pl.List) -> pl.Series:
+    """A column of lists: built flat and grouped, since polars takes lists of lists one Python object at a time."""
+    rows = [row for row, items in enumerate(values) if items for _ in items]
+    flat = [item for items in values if items for item in items]
+    if not flat:
+        return pl.Series(name, values, dtype=dtype, strict=True)
+    frame = pl.DataFrame(
+        [pl.Series("row", rows, dtype=pl.UInt32), pl.Series("items", flat, dtype=dtype.inner, strict=True)]
+    )
+    grouped = frame.group_by("row", maintain_order=True).agg("items")
+    order = pl.DataFrame({"row": range(len(values)), "empty": [items is not None for items in values]})
+    joined = order.cast({"row": pl.UInt32}).join(grouped, on="row", how="left", maintain_order="left")
+    empty = pl.when("empty").then(pl.lit([], dtype=dtype))
+    return joined.select(pl.col("items").fill_null(empty).alias(name)).to_series()
 
 
 def _money(value: Any) -> Decimal | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanLink
 from tracer.normalise import Batch, normalise
-from tracer.normalise.otlp import decode_logs, decode_traces
+from tracer.normalise.otlp import Problem, decode_logs, decode_traces
 from tracer.store.frame import BadFrame, Frame, FrameKind, decode_records
 from tracer.store.spool import Segment, quarantine, read_segment
 
@@ -99,7 +99,9 @@ def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
         gathered.count("dropped_spans", records.dropped)
         spans = [*records.starts, *records.spans]
     elif frame.kind == FrameKind.OTLP_TRACES:
-        spans = decode_traces(frame.payload)
+        problems: list[Problem] = []
+        spans = decode_traces(frame.payload, problems)
+        gathered.count("rejected_spans", len(problems))
     elif frame.kind == FrameKind.OTLP_LOGS:
         logs = decode_logs(frame.payload)
         raw.logs += logs

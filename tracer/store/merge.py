@@ -7,12 +7,12 @@ different are rewritten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from tracer.model import Span, SpanEvent, SpanLink, SpanStatus
-from tracer.normalise import resolve, summarise
+from tracer.normalise import TraceSummary, is_run, resolve, summarise
 from tracer.store.gather import Gathered, SpanKey
 
 T = TypeVar("T")
@@ -56,8 +56,8 @@ class Changes:
     links: list[SpanLink] = field(default_factory=list[SpanLink])
     run_ids: set[str] = field(default_factory=set[str])
     """runs whose row of `traces` is replaced, or goes because its spans belong to another run now"""
-    summaries: list[Any] = field(default_factory=list[Any])
-    """TraceSummary, one per run that has spans"""
+    summaries: list[TraceSummary] = field(default_factory=list[TraceSummary])
+    """one per run; spans that only create agents are no run"""
     extents: list[TraceExtent] = field(default_factory=list[TraceExtent])
     duplicates: int = 0
 
@@ -105,7 +105,7 @@ def merge(new: Gathered, stored: Stored) -> Changes:
 
     runs = _by(resolved.values(), lambda span: span.run_id)
     changes.run_ids = {*runs, *(span.run_id for span in stored.spans), *(span.run_id for span in stored.running)}
-    changes.summaries = [summarise(spans) for spans in runs.values()]
+    changes.summaries = [summarise(spans) for spans in runs.values() if is_run(spans)]
     changes.extents = _extents(resolved.values(), events, stored.extents)
     return changes
 
@@ -133,10 +133,10 @@ def _unseen(new: list[T], stored: list[T]) -> list[T]:
     """Those of `new` that neither `stored` nor an earlier one of `new` equals."""
     if not new:
         return []
-    seen: set[Hashable] = {repr(astuple(row)) for row in stored}
+    seen = {repr(row) for row in stored}
     fresh: list[T] = []
     for row in new:
-        mark = repr(astuple(row))
+        mark = repr(row)
         if mark not in seen:
             seen.add(mark)
             fresh.append(row)

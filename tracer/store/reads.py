@@ -5,11 +5,13 @@ Each takes one short lease and lets go before it returns. None of them folds; ca
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import duckdb
 import polars as pl
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from tracer.store.database import Store
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+", re.IGNORECASE)
+_SOURCES = re.compile(r"unnest|range|generate_series|json_each|json_tree|summary|duckdb_\w+|pragma_\w+")
+"""table functions that show nothing but values and the catalog"""
 _SPAN_COLUMNS = ", ".join(f's."{name}"' for name in SPAN_FIELDS)
 
 
@@ -81,12 +86,9 @@ def load(
         traces = frame(con, f"SELECT * FROM traces WHERE {' AND '.join(where)} ORDER BY start_ns, run_id", values)
         wanted = traces.select("run_id")
         whole = run_ids is None and since_ns is None and until_ns is None
-        if whole:
-            first, last, found = None, None, None
-        else:
-            found = select_with(con, wanted, "SELECT * FROM run_traces SEMI JOIN incoming USING (run_id)")
-            first, last = found["first_ns"].min(), found["last_ns"].max()
-        by_run = "" if whole else "SEMI JOIN incoming USING (run_id)"
+        found = select_with(con, wanted, "SELECT * FROM run_traces SEMI JOIN incoming USING (run_id)")
+        first, last = (None, None) if whole else (found["first_ns"].min(), found["last_ns"].max())
+        by_run = "SEMI JOIN incoming USING (run_id)"
         window = "TRUE" if first is None else f"s.start_ns BETWEEN {first} AND {last}"
         spans = select_with(
             con,
@@ -97,8 +99,8 @@ def load(
             ORDER BY run_id, start_ns, span_id
             """,
         )
-        ids = spans.select("trace_id").unique() if found is None else found.select("trace_id")
-        by_trace = "" if whole else "SEMI JOIN incoming USING (trace_id)"
+        ids = found.select("trace_id")
+        by_trace = "SEMI JOIN incoming USING (trace_id)"
         during = "TRUE" if first is None else f"time_ns BETWEEN {first} AND {last}"
         events = select_with(
             con, ids, f"SELECT * FROM events {by_trace} WHERE {during} ORDER BY trace_id, time_ns, span_id, name"
@@ -193,6 +195,7 @@ def sql(store: Store, query: str, *, timeout_s: float = 60.0) -> pl.DataFrame:
             raise BadInput(f"Cannot read the query: {error}") from error
         if len(statements) != 1 or statements[0].type not in _READING:
             raise BadInput("Only one reading query at a time: SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.")
+        _refuse_sources(con, _EXPLAIN.sub("", query, count=1))
         con.execute("BEGIN TRANSACTION READ ONLY").fetchall()
         alarm = threading.Timer(timeout_s, con.interrupt)
         alarm.start()
@@ -214,6 +217,31 @@ def sql(store: Store, query: str, *, timeout_s: float = 60.0) -> pl.DataFrame:
 def frame(con: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """The answer to `query` as a frame that does not keep the database open."""
     return pl.DataFrame(con.sql(query, params=dict(values) if values else None))
+
+
+def _refuse_sources(con: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Refuse table functions that reach outside the tables, even to the files DuckDB itself must reach.
+
+    Reading the database file from within would drop the lock DuckDB holds on it.
+    """
+    [(text,)] = con.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchall()
+    tree: Any = json.loads(text)
+    if tree.get("error"):
+        raise BadInput(f"Cannot read the query: {tree.get('error_message')}")
+    nodes: list[Any] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            node = cast("dict[str, Any]", node)
+            if node.get("type") == "TABLE_FUNCTION":
+                name = str(node["function"].get("function_name", "")).lower()
+                if not _SOURCES.fullmatch(name):
+                    raise BadInput(
+                        f"The table function {name!r} is not available here: queries read the store and nothing else."
+                    )
+            nodes.extend(node.values())
+        elif isinstance(node, list):
+            nodes.extend(cast("list[Any]", node))
 
 
 def _bounds(since_ns: int | None, until_ns: int | None) -> tuple[list[str], dict[str, Any]]:

@@ -17,8 +17,7 @@ from tracer.errors import SchemaTooNew, StoreError
 
 _STEP = re.compile(r"(\d{4})_\w+\.sql")
 
-# For every connection: queries can reach neither files, network nor Python variables, and cannot change that.
-# (All connections of a process to one file must have the same settings.)
+# For every connection: queries can reach neither other files, network nor Python variables, and cannot change that.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "python_enable_replacements": "false",
