@@ -8,6 +8,7 @@ from typing import Literal
 
 from analyzers.detectors.conflicting_decisions import find_conflicting_decisions
 from analyzers.detectors.data_quality import find_data_quality
+from analyzers.detectors.deadlock import find_deadlocks
 from analyzers.detectors.guard_trip import find_guard_trip
 from analyzers.detectors.loop import find_loops
 from analyzers.detectors.lost_update import find_lost_update
@@ -30,6 +31,7 @@ class Detector:
 
 DETECTORS: tuple[Detector, ...] = (
     Detector("loop", find_loops),
+    Detector("deadlock", find_deadlocks),
     Detector("lost_update", find_lost_update),
     Detector("conflicting_decisions", find_conflicting_decisions),
     Detector("guard_trip", find_guard_trip),

@@ -74,7 +74,7 @@ def suspicious_runs(spans: pl.DataFrame, thresholds: LoopFindingThresholds) -> p
         steps.group_by("run_id", "agent", "kind", name.alias("step"))
         .agg(
             pl.len().alias("times"),
-            (pl.len() - said.hash().n_unique()).alias("again"),
+            (said.drop_nulls().len() - said.drop_nulls().hash().n_unique()).alias("again"),
             (pl.col("status") == SpanStatus.ERROR).sum().alias("errors"),
         )
         .filter(
@@ -83,14 +83,18 @@ def suspicious_runs(spans: pl.DataFrame, thresholds: LoopFindingThresholds) -> p
             | ((pl.col("errors") >= thresholds.min_errors) & (pl.col("kind") == SpanKind.TOOL))
         )
     )
-    # One agent handing off to, or calling, anybody.
-    coarse = (
-        steps.filter(pl.col("kind").is_in([str(SpanKind.HANDOFF), str(SpanKind.AGENT)]))
-        .group_by("run_id", "kind", pl.when(pl.col("kind") == SpanKind.HANDOFF).then("agent").alias("agent"))
+    # One agent handing off to anybody, or calling anybody.
+    handed = steps.filter(pl.col("kind") == SpanKind.HANDOFF).group_by("run_id", "agent").agg(pl.len().alias("times"))
+    callers = spans.lazy().filter(pl.col("agent").is_not_null()).select("trace_id", "span_id", caller="agent")
+    called = (
+        steps.filter(pl.col("kind") == SpanKind.AGENT)
+        .join(callers, left_on=["trace_id", "parent_span_id"], right_on=["trace_id", "span_id"])
+        .filter(pl.col("caller") != pl.col("agent"))
+        .group_by("run_id", "caller")
         .agg(pl.len().alias("times"))
-        .filter(pl.col("times") >= thresholds.min_occurrences)
     )
-    found = pl.concat([exact.select("run_id"), coarse.select("run_id")]).unique().sort("run_id").collect()
+    coarse = [x.filter(pl.col("times") >= thresholds.min_occurrences).select("run_id") for x in (handed, called)]
+    found = pl.concat([exact.select("run_id"), *coarse]).unique().sort("run_id").collect()
     return found["run_id"]
 
 

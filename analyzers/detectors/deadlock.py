@@ -1,0 +1,289 @@
+"""Do agents wait for each other so that none of them can ever go on?
+
+Yes: on one consistent cut (a moment at which all of them wait) the wait-for graph cannot be reduced: nobody who runs can
+release any of them. "All" waits make a cycle, "any" waits a knot, both together a mixture.
+
+    Ledger ──waits for──▶ Payroll ──waits for──▶ Audit ──waits for──▶ Ledger      cycle of three
+                                                        └ closing edge: the last wait to start
+
+How: the waits of a run are replayed in order of time through `tracer/online/waits.py`, which the live guard uses; every
+alarm is then checked against what came later (`analyzers/waiting.py`): a wait that was met first, or an agent that went
+on working, was no deadlock. A cycle that a timeout broke is reported with what it cost. Without any wait spans, a chain
+of unanswered messages among agents that never ended is reported with medium confidence.
+Not a deadlock: a long wait for somebody who works, a hierarchical chain, "any" with one running, waits that only touch.
+Known misses: waits nobody instrumented; several instances under one agent name. Cost: O(waits) per run with waits.
+Source: Holt 1972, Knapp 1987; phantom deadlocks as in Chandy, Misra, Haas 1983.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import polars as pl
+
+from analyzers.attributes import attributes_of
+from analyzers.finding import Check, Finding, Severity, Skipped
+from analyzers.frames import Frames
+from analyzers.graph import cycle_through_all, shortest_cycle, smallest_hitting
+from analyzers.waiting import Episode, Phantom, RecordedWait, find_episodes, with_holders
+from tracer.model import RunOutcome, SpanKind, SpanStatus
+from tracer.online.waits import Wait, WaitMode, stuck_waiters
+from tracer.semconv import Tracehound
+
+KIND = "deadlock"
+_BAD_ENDS = frozenset({RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.INTERRUPTED, RunOutcome.STOPPED_BY_GUARD})
+_OPEN_ENDS = frozenset({RunOutcome.RUNNING, RunOutcome.INTERRUPTED, RunOutcome.TIMED_OUT})
+_COLUMNS = (
+    "run_id", "span_id", "kind", "agent", "start_ns", "end_ns", "status", "target_agent", "wait_for", "wait_mode",
+    "deadline_ns", "reason", "pid", "attributes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlockThresholds:
+    """When a stand-still is believed, and when it is bad."""
+
+    skew_ns: int = 2_000_000_000
+    """waits recorded by different processes must overlap for longer: clocks of one site differ by less than 2 s"""
+    critical_wait_s: float = 300.0
+    """a cycle that a timeout broke only after five minutes is critical: longer than a person waits for an answer"""
+
+
+def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThresholds()) -> list[Finding | Skipped]:
+    """One finding per set of agents that stood still, for every run in `frames`."""
+    outcomes = dict(frames.traces.select("run_id", "outcome").iter_rows())
+    with_waits = frames.spans.filter((pl.col("kind") == SpanKind.WAIT) & (pl.col("wait_for").list.len() > 0))
+    runs = with_waits["run_id"].unique()
+    silent = [run for run, outcome in outcomes.items() if outcome in _OPEN_ENDS]
+    chosen = pl.concat([runs, pl.Series("run_id", silent, dtype=pl.String)]).unique().sort()
+    if chosen.is_empty():
+        return []
+    spans = frames.spans.filter(pl.col("run_id").is_in(chosen.implode())).select(_COLUMNS)
+    findings: list[Finding | Skipped] = []
+    for (run,), part in spans.group_by("run_id", maintain_order=True):
+        rows = sorted(part.iter_rows(named=True), key=lambda r: (r["start_ns"], r["span_id"]))
+        run_id, outcome = str(run), outcomes.get(str(run), "")
+        waits = [_recorded(row) for row in rows if row["kind"] == SpanKind.WAIT and row["agent"] and row["wait_for"]]
+        if waits:
+            findings += _from_waits(run_id, outcome, rows, waits, thresholds)
+        elif outcome in _OPEN_ENDS:
+            findings += _from_silence(run_id, rows)
+    return findings
+
+
+def _recorded(row: Mapping[str, Any]) -> RecordedWait:
+    attributes = attributes_of(row["attributes"])
+    holds: Any = attributes.get(Tracehound.WAIT_HOLDS, ())
+    outcome = str(attributes.get(Tracehound.WAIT_OUTCOME, ""))
+    end: int | None = row["end_ns"] if row["status"] != SpanStatus.RUNNING else None
+    deadline: int | None = row["deadline_ns"]
+    if end is None:
+        outcome = row["status"]
+    elif not outcome and (row["status"] == SpanStatus.ERROR or (deadline is not None and end >= deadline)):
+        outcome = "timed_out"
+    mode: WaitMode = "any" if row["wait_mode"] == "any" else "all"
+    return RecordedWait(
+        span_id=row["span_id"],
+        agent=row["agent"],
+        targets=tuple(row["wait_for"]),
+        mode=mode,
+        start_ns=row["start_ns"],
+        end_ns=end,
+        met=outcome in ("met", ""),
+        outcome=outcome or "unknown",
+        holds=tuple(str(x) for x in cast("Sequence[Any]", holds)) if isinstance(holds, (list, tuple)) else (),
+        deadline_ns=deadline,
+        pid=row["pid"],
+        reason=row["reason"],
+    )
+
+
+def _from_waits(
+    run_id: str,
+    outcome: str,
+    rows: Sequence[Mapping[str, Any]],
+    waits: Sequence[RecordedWait],
+    thresholds: DeadlockThresholds,
+) -> list[Finding]:
+    acts: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        if row["agent"] and row["kind"] in (SpanKind.LLM, SpanKind.TOOL, SpanKind.STATE_WRITE):
+            acts[row["agent"]].append(row["start_ns"])
+    agents = frozenset(row["agent"] for row in rows if row["agent"])
+    episodes, phantoms = find_episodes(with_holders(waits, agents), acts, thresholds.skew_ns)
+    last_ns = max((row["end_ns"] or row["start_ns"] for row in rows), default=0)
+    groups: dict[frozenset[str], list[Episode]] = defaultdict(list)
+    for episode in episodes:
+        groups[episode.core].append(episode)
+    return [
+        _finding(run_id, outcome, sorted(g, key=lambda e: e.window[0]), phantoms, last_ns, thresholds)
+        for _, g in sorted(groups.items(), key=lambda item: sorted(item[0]))
+    ]
+
+
+def _finding(
+    run_id: str,
+    outcome: str,
+    episodes: Sequence[Episode],
+    phantoms: Sequence[Phantom],
+    last_ns: int,
+    thresholds: DeadlockThresholds,
+) -> Finding:
+    first = episodes[0]
+    graph = {w.agent: [t for t in w.targets if t in first.core] for w in first.waits}
+    path = cycle_through_all(graph, first.core) or shortest_cycle(graph, first.waits[0].agent)
+    start = first.waits[0].agent
+    if start in path:
+        path = path[path.index(start) :] + path[: path.index(start)]
+    modes = {w.mode for w in first.waits if len(w.targets) > 1}
+    shape = "cycle" if not modes or modes == {"all"} else "knot" if modes == {"any"} else "mixture"
+    needs = {w.agent: Wait(frozenset(w.targets), w.mode) for w in first.waits}
+    release = smallest_hitting(needs, lambda gone: not stuck_waiters({a: w for a, w in needs.items() if a not in gone}))
+    lost_s = sum(((e.window[1] or max(last_ns, e.window[0])) - e.window[0]) / 1e9 for e in episodes)
+    ended = episodes[-1].first_end
+    resolved = ended is not None
+    severity: Severity = (
+        "critical" if not resolved or lost_s >= thresholds.critical_wait_s or outcome in _BAD_ENDS else "warning"
+    )
+    drawn = " → ".join([*path, path[0]]) if path else ", ".join(sorted(first.core))
+    closing = first.closing
+    how = (
+        f"resolved by {_how_ended(ended)} of {ended.agent} after {lost_s:.1f} s"
+        if ended is not None
+        else f"never resolved ({lost_s:.1f} s seen)"
+    )
+    holds = {w.agent: list(w.holds) for w in first.waits}
+    held = "; ".join(f"{a} holds {', '.join(h)}" for a, h in holds.items() if h)
+    spans = tuple(dict.fromkeys(w.span_id for e in episodes for w in e.waits))
+    return Finding(
+        kind=KIND,
+        severity=severity,
+        confidence=0.97 if all(w.outcome != "unknown" for w in first.waits) else 0.85,
+        title=f"Deadlock {drawn}, {how}",
+        explanation=(
+            f"{len(first.core)} agents wait for each other and nobody who runs can release any of them: {drawn} ({shape}). "
+            f"The closing wait is {closing.agent} for {', '.join(closing.targets)}. "
+            + (f"Meanwhile {held}. " if held else "")
+            + (f"{', '.join(first.victims)} wait for them too. " if first.victims else "")
+            + f"It was {how}"
+            + (f", {len(episodes)} times over" if len(episodes) > 1 else "")
+            + ". All of these waits overlap, none was met first, and none of the agents did anything meanwhile."
+        ),
+        suggestion=(
+            f"Releasing {' and '.join(release)} is enough to free the others. To prevent it, take resources in one fixed "
+            "order, or give every wait between agents a deadline after which it lets go of what it holds and escalates."
+        ),
+        trace_id=run_id,
+        spans=spans,
+        agents=tuple(path) if len(path) == len(first.core) else tuple(w.agent for w in first.waits),
+        start_ns=first.waits[0].start_ns,
+        end_ns=max((w.end_ns or last_ns) for e in episodes for w in e.waits),
+        checked=_checks(first, phantoms, thresholds),
+        data={
+            "shape": shape,
+            "cycle": list(path),
+            "closing": {
+                "agent": closing.agent,
+                "wait_for": list(closing.targets),
+                "span": closing.span_id,
+                "at_ns": closing.start_ns,
+            },
+            "holds": holds,
+            "victims": list(first.victims),
+            "release": release,
+            "since_ns": first.window[0],
+            "lost_s": round(lost_s, 3),
+            "resolved_by": None
+            if ended is None
+            else {"agent": ended.agent, "how": _how_ended(ended), "span": ended.span_id},
+            "episodes": len(episodes),
+        },
+    )
+
+
+def _how_ended(wait: RecordedWait) -> str:
+    return {"timed_out": "timeout", "cancelled": "cancellation"}.get(wait.outcome, "failure")
+
+
+def _checks(episode: Episode, phantoms: Sequence[Phantom], thresholds: DeadlockThresholds) -> tuple[Check, ...]:
+    start, end = episode.window
+    several = len({w.pid for w in episode.waits}) > 1
+    about = [p.reason for p in phantoms if p.agents & episode.core]
+    return (
+        Check(
+            rule="agents left after reduction of the wait-for graph",
+            value=len(episode.core),
+            threshold=1,
+            passed=True,
+        ),
+        Check(
+            rule="all waits overlap on one cut, seconds (across processes more than the clock skew)",
+            value=None if end is None else round((end - start) / 1e9, 6),
+            threshold=thresholds.skew_ns / 1e9 if several else 0.0,
+            passed=True,
+        ),
+        Check(
+            rule="first wait to end was met",
+            value=False,
+            threshold=False,
+            passed=True,
+        ),
+        Check(rule="calls made by the waiting agents meanwhile", value=0, threshold=0, passed=True),
+        Check(
+            rule="earlier look-alikes of these agents ruled out",
+            value="; ".join(about) or 0,
+            threshold=None,
+            passed=not about,
+        ),
+    )
+
+
+def _from_silence(run_id: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """No waits are recorded: agents that never ended, each of which last asked the next one and was never answered."""
+    open_agents = {r["agent"] for r in rows if r["kind"] == SpanKind.AGENT and r["agent"] and r["end_ns"] is None}
+    last: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if row["agent"] and row["kind"] != SpanKind.AGENT:
+            last[row["agent"]] = row
+    asked = {
+        agent: row
+        for agent, row in last.items()
+        if agent in open_agents and row["kind"] == SpanKind.MESSAGE and row["target_agent"] in open_agents
+    }
+    for row in rows:  # an answer after the question: nobody waits for it any more
+        question = asked.get(row["target_agent"] or "")
+        if question is not None and row["agent"] == question["target_agent"] and row["start_ns"] > question["start_ns"]:
+            del asked[row["target_agent"]]
+    stuck = stuck_waiters({a: Wait(frozenset((r["target_agent"],))) for a, r in asked.items()})
+    path = cycle_through_all({a: [asked[a]["target_agent"]] for a in stuck}, stuck)
+    if len(path) < 2:
+        return []
+    drawn = " → ".join([*path, path[0]])
+    members = sorted((asked[a] for a in path), key=lambda r: (r["start_ns"], r["span_id"]))
+    return [
+        Finding(
+            kind=KIND,
+            severity="warning",
+            confidence=0.5,
+            title=f"Probable deadlock {drawn}: requests without an answer",
+            explanation=(
+                f"No waits are recorded in this run. The last thing each of {', '.join(path)} did was to ask the next one; "
+                "none was answered and none of the agents ended. They probably wait for each other."
+            ),
+            suggestion="Record waits (tracer.wait) to be sure, and give requests between agents a deadline.",
+            trace_id=run_id,
+            spans=tuple(r["span_id"] for r in members),
+            agents=tuple(path),
+            start_ns=members[0]["start_ns"],
+            end_ns=None,
+            checked=(
+                Check(rule="wait spans in the run", value=0, threshold=1, passed=False),
+                Check(rule="unanswered requests in a cycle", value=len(path), threshold=2, passed=True),
+                Check(rule="agents of the cycle still open", value=len(path), threshold=len(path), passed=True),
+            ),
+            data={"shape": "cycle", "cycle": path, "inferred": True, "release": path[:1], "resolved_by": None},
+        )
+    ]
