@@ -18,11 +18,12 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from dashboard.figures.palette import FIGURE_CSS
+from dashboard.figures.trace_view import viewer_source
 
 _WEB = Path(__file__).with_name("web")
 
 Pick = Mapping[str, str]
-"""What was clicked: `span` and / or `finding`"""
+"""What was clicked: `span`, `finding` or `run`"""
 
 
 @cache
@@ -43,6 +44,11 @@ def _document_renderer() -> Any:
 @cache
 def _figure_renderer() -> Any:
     return _renderer("figure", FIGURE_CSS + _source("figure.css"), _source("figure.js"))
+
+
+@cache
+def _viewer_renderer() -> Any:
+    return _renderer("viewer", _source("viewer_mount.css"), viewer_source() + _source("viewer_mount.js"))
 
 
 def document_view(
@@ -92,12 +98,37 @@ def figure_view(
     )
 
 
+def viewer(
+    payload: Mapping[str, Any], *, key: str, stamp: str, mode: str, weight: str, selected: str | None,
+    on_pick: Callable[[Pick], None], on_state: Callable[[Mapping[str, str]], None],
+) -> None:  # fmt: skip
+    """Waterfall ("waterfall") or flame graph ("flame") of `figures.trace_view.payload`.
+
+    Args:
+        stamp: changes when the payload does; zoom, folded rows and scroll position survive the change.
+        weight: "time", "cost" or "tokens": what the width of the flame graph means.
+        on_state: told `mode` and `weight` when the person changes them inside the viewer (key `v`, weight buttons).
+    """
+
+    def changed() -> None:
+        said = st.session_state[key].state
+        if said:
+            on_state({name: str(said[name]) for name in ("mode", "weight") if name in said})
+
+    _viewer_renderer()(
+        key=key,
+        data={"payload": payload, "stamp": stamp, "mode": mode, "weight": weight, "selected": selected},
+        on_pick_change=_relay(key, on_pick),
+        on_state_change=changed,
+    )
+
+
 def _relay(key: str, on_pick: Callable[[Pick], None] | None) -> Callable[[], None]:
     """A component calls back without arguments; what was picked stands in the session's state under its key."""
 
     def relay() -> None:
         picked = st.session_state[key].pick
         if picked and on_pick is not None:
-            on_pick({name: str(value) for name, value in picked.items() if name in ("span", "finding")})
+            on_pick({name: str(value) for name, value in picked.items() if name in ("span", "finding", "run")})
 
     return relay

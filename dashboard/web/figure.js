@@ -56,12 +56,12 @@ export default function (component) {
       if (!node.hasAttribute("tabindex")) node.setAttribute("tabindex", "0");
     }
   }
-  for (const node of body.querySelectorAll(".is-selected")) node.classList.remove("is-selected");
+  for (const node of body.querySelectorAll(".selected")) node.classList.remove("selected");
   if (data.selected) {
     const hits = [...body.querySelectorAll(TARGET)].filter(
       (node) => node.dataset.span === data.selected || (node.dataset.spans || "").split(" ").includes(data.selected),
     );
-    for (const node of hits) node.classList.add("is-selected");
+    for (const node of hits) node.classList.add("selected");
     if (hits.length && root.__selected !== data.selected && !root.__own) hits[0].scrollIntoView({ block: "nearest" });
   }
   root.__selected = data.selected;

@@ -1,0 +1,32 @@
+"""The dashboard's entry script: frame, navigation, and one place where errors become sentences. Started by `launch`."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import address, chrome
+from dashboard.queries import NoStore
+from tracer.errors import TracehoundError
+
+
+def main() -> None:
+    """Draw the chosen page; whatever the store cannot do now is said in words, with a way out."""
+    st.set_page_config(page_title="tracehound", page_icon=chrome.ICON, layout="wide", initial_sidebar_state="collapsed")
+    page = st.navigation(
+        [
+            st.Page(address.OVERVIEW, title="Overview", icon=":material/monitoring:", default=True),
+            st.Page(address.TRACES, title="Traces", icon=":material/list:"),
+            st.Page(address.TRACE, title="Trace", icon=":material/account_tree:"),
+        ],
+        position="top",
+    )
+    chrome.draw()
+    try:
+        page.run()
+    except NoStore as error:
+        chrome.welcome(error)
+    except TracehoundError as error:
+        chrome.explain(error)
+
+
+main()

@@ -1,0 +1,64 @@
+"""What surrounds every page: style corrections, and the pages for "nothing yet" and "not now"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.figures.palette import Mode
+from tracer.errors import SchemaTooNew, StoreLocked, TracehoundError
+
+ICON = Path(__file__).with_name("web") / "icon.svg"
+
+_CSS = """<style>
+[data-testid="stMainBlockContainer"] { padding-inline: 1.75rem; max-width: 1760px; }
+[data-testid="stHeader"] { border-bottom: 1px solid var(--st-border-color, rgba(128,128,128,.25)); }
+[data-testid="stMetricValue"], [data-testid="stMetricDelta"], td, th { font-variant-numeric: tabular-nums; }
+[data-testid="stMetric"] { min-height: 9.2rem; }
+[data-testid="stVerticalBlock"] { gap: 0.75rem; }
+[data-testid="stPlotlyChart"] { overflow: hidden; }
+h1 a, h2 a, h3 a { display: none !important; }
+</style>"""
+
+
+def draw() -> None:
+    """Trim Streamlit's chrome; nothing here depends on the store."""
+    st.html(_CSS)
+
+
+def mode() -> Mode:
+    """Whether the person looks at the light or the dark theme."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def explain(error: TracehoundError) -> None:
+    """Say what went wrong and what to do; errors of the store are often over by the next second."""
+    st.title("This cannot be shown right now" if isinstance(error, StoreLocked | SchemaTooNew) else "Not found")
+    with st.container(border=True):
+        st.text(error.message)
+        if error.hint:
+            st.text(f"Hint: {error.hint}")
+    if isinstance(error, StoreLocked):
+        st.button("Try again", type="primary")
+
+
+def welcome(error: TracehoundError) -> None:
+    """The page of a store that does not exist yet; it goes over to the real one as soon as something is recorded."""
+    st.title("No traces yet")
+    st.text(error.message)
+    st.markdown("Record something, and it appears here within a second:")
+    st.code("tracehound demo                  # incidents of the bundled runtime, ready to look at\n"
+            "tracehound run app.py            # your program, unchanged, instrumented\n"
+            "tracehound import traces.json    # OTLP or a message transcript", language="shell")  # fmt: skip
+    st.markdown("Or in your own code:")
+    st.code("import tracer\n\ntracer.init()", language="python")
+    _wait_for_store()
+
+
+@st.fragment(run_every=2.0)
+def _wait_for_store() -> None:
+    path = queries.store_path()
+    if path.exists() or path.with_suffix(".spool").is_dir():
+        st.rerun()

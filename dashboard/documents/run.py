@@ -1,0 +1,201 @@
+"""The head of the trace page: what ran, how it ended, what it cost, what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analyzers.finding import DetectorFailure, Finding, Skipped
+from dashboard.documents import blocks as b
+from dashboard.figures import palette, units
+from dashboard.figures.findings import finding_tag
+from tracer.model import RunOutcome
+
+OUTCOME_TONES: Mapping[str, b.Tone] = {
+    RunOutcome.COMPLETED: "ok",
+    RunOutcome.FAILED: "critical",
+    RunOutcome.TIMED_OUT: "critical",
+    RunOutcome.INTERRUPTED: "warning",
+    RunOutcome.STOPPED_BY_GUARD: "warning",
+    RunOutcome.ESCALATED: "warning",
+    RunOutcome.RUNNING: "running",
+    RunOutcome.UNKNOWN: "neutral",
+}
+OUTCOME_GLYPHS: Mapping[str, str] = {
+    RunOutcome.COMPLETED: "✓",
+    RunOutcome.FAILED: "✕",
+    RunOutcome.TIMED_OUT: "⧗",
+    RunOutcome.INTERRUPTED: "⏻",
+    RunOutcome.STOPPED_BY_GUARD: "⊘",
+    RunOutcome.ESCALATED: "⚑",
+    RunOutcome.RUNNING: "◌",
+    RunOutcome.UNKNOWN: "?",
+}
+SEVERITY_TONES: Mapping[str, b.Tone] = {"critical": "critical", "warning": "warning", "info": "info"}
+_CHIPS_SHOWN = 8
+
+
+def header_document(
+    row: Mapping[str, Any], findings: Sequence[Finding], mark: Mapping[str, Any] | None, *, selected: str | None = None
+) -> list[b.Block]:
+    """Title, outcome, numbers and finding chips of a run. `row` is its row of `traces`, `mark` a person's verdict."""
+    outcome = row["outcome"]
+    first = [
+        b.chip(
+            outcome.replace("_", " "),
+            tone=OUTCOME_TONES.get(outcome, "neutral"),
+            glyph=OUTCOME_GLYPHS.get(outcome),
+            title=row["outcome_reason"],
+        )
+    ]
+    if mark is not None:
+        failed = mark["verdict"] == "failed"
+        first.append(
+            b.chip(
+                f"marked {mark['verdict']}" + (f": {mark['note']}" if mark["note"] else ""),
+                tone="critical" if failed else "ok", glyph="✎", title=f"on {units.moment(mark['time_ns'])}",
+            )
+        )  # fmt: skip
+    blocks = [
+        b.heading(
+            row["workflow"] or "unnamed workflow",
+            note=(row["source_id"] or row["run_id"][:8]),
+            copy=row["run_id"],
+            copy_label=f"Copy run id {row['run_id']}",
+            items=first,
+        ),
+        b.note(" · ".join(_numbers(row))),
+    ]
+    if findings:
+        shown = list(findings[:_CHIPS_SHOWN])
+        chosen = next((finding for finding in findings if finding.id == selected), None)
+        if chosen is not None and chosen not in shown:
+            shown.append(chosen)
+        chips = [
+            b.chip(
+                finding_tag(finding),
+                tone=SEVERITY_TONES[finding.severity],
+                glyph=palette.SEVERITY_GLYPHS[finding.severity],
+                title=finding.title,
+                pick={"finding": finding.id},
+                on=finding.id == selected,
+            )
+            for finding in shown
+        ]
+        if len(findings) > len(shown):
+            chips.append(b.chip(f"{len(findings) - len(shown)} more under Findings"))
+        blocks.append(b.chips(chips))
+    return blocks
+
+
+def _numbers(row: Mapping[str, Any]) -> list[str]:
+    running = row["end_ns"] is None
+    numbers = [
+        "started " + units.moment(row["start_ns"])[:19] + " UTC",
+        "still running" if running else "took " + units.duration(row["end_ns"] - row["start_ns"]),
+        cost_text(row),
+        f"{units.count(row['input_tokens'] + row['output_tokens'])} tokens",
+        units.plural(row["llm_calls"], "LLM call"),
+        units.plural(row["agents"], "agent"),
+        units.plural(row["spans"], "span"),
+    ]
+    if row["errors"]:
+        numbers.append(units.plural(row["errors"], "failed span"))
+    return numbers
+
+
+def cost_text(row: Mapping[str, Any]) -> str:
+    """Cost with its coverage: "$0.42", "at least $0.42 (3 of 9 calls without a price)", "cost unknown"."""
+    calls, unpriced, cost = row["llm_calls"], row["unpriced_calls"], row["cost_usd"]
+    if not calls and cost is None:
+        return "no LLM cost"
+    if cost is None:
+        return f"cost unknown (no price for {units.plural(calls, 'call')})"
+    if unpriced:
+        return f"at least {units.money(cost)} ({unpriced:,} of {units.plural(calls, 'call')} without a price)"
+    return units.money(cost)
+
+
+def findings_document(
+    findings: Sequence[Finding],
+    skipped: Sequence[Skipped],
+    failures: Sequence[DetectorFailure],
+    *,
+    selected: str | None,
+) -> list[b.Block]:
+    """Every finding of a run with its evidence, then what could not be judged, then detectors that crashed."""
+    blocks = [
+        b.card(finding_blocks(finding), tone=SEVERITY_TONES[finding.severity], selected=finding.id == selected,
+               pick={"finding": finding.id})
+        for finding in findings
+    ]  # fmt: skip
+    if not findings:
+        blocks.append(
+            b.card([b.heading("Nothing found", level=2), b.prose("No detector objects to this run. What each one looked at and could not judge is listed below.")], tone="ok")
+        )  # fmt: skip
+    if failures:
+        rows = [b.row([failure.detector, failure.error]) for failure in failures]
+        blocks.append(
+            b.section("Detectors that crashed", [b.note("Their questions stay unanswered for this run. This is a defect of tracehound.", tone="critical"),
+                      b.table([b.column("detector"), b.column("error", mono=True)], rows)], note=str(len(failures)), open=True)
+        )  # fmt: skip
+    if skipped:
+        rows = [b.row([item.detector.replace("_", " "), item.reason]) for item in skipped]
+        blocks.append(
+            b.section(
+                "Not judged", [b.table([b.column("question"), b.column("why not")], rows)], note=str(len(skipped))
+            )
+        )
+    return blocks
+
+
+def finding_blocks(finding: Finding, *, brief: bool = False) -> list[b.Block]:
+    """One finding: title, what happened, what to change, and the checks and spans it rests on."""
+    chips = [
+        b.chip(
+            finding.severity, tone=SEVERITY_TONES[finding.severity], glyph=palette.SEVERITY_GLYPHS[finding.severity]
+        ),
+        b.chip(finding.kind.replace("_", " ")),
+        b.chip(f"confidence {finding.confidence:.0%}", title="How sure the rule is, not how bad it would be."),
+    ]
+    if finding.wasted_usd is not None:
+        chips.append(b.chip(f"{units.money(finding.wasted_usd)} wasted"))
+    elif finding.wasted_tokens:
+        chips.append(b.chip(f"{units.count(finding.wasted_tokens)} tokens wasted"))
+    blocks = [b.heading(finding.title, level=1 if not brief else 2), b.chips(chips), b.prose(finding.explanation)]
+    if finding.suggestion:
+        blocks.append(b.facts([b.fact("What to change", finding.suggestion)]))
+    evidence: list[b.Block] = []
+    if finding.checked:
+        rows = [
+            b.row([check.rule.replace("_", " "), _plain(check.value), _plain(check.threshold),
+                   b.cell("✓ speaks for it", "critical") if check.passed else b.cell("does not", "muted")])
+            for check in finding.checked
+        ]  # fmt: skip
+        columns = [b.column("rule"), b.column("value", right=True), b.column("threshold", right=True), b.column("")]
+        evidence.append(b.table(columns, rows))
+    if finding.spans:
+        shown = finding.spans[:40]
+        evidence.append(b.chips([b.chip(span[:8], pick={"finding": finding.id, "span": span}, title=f"Select span {span}") for span in shown]))  # fmt: skip
+        if len(finding.spans) > len(shown):
+            evidence.append(b.note(f"Showing {len(shown)} of {units.plural(len(finding.spans), 'span')}."))
+    if evidence:
+        blocks.append(b.section("Evidence", evidence, note=_evidence_note(finding), open=not brief))
+    return blocks
+
+
+def _evidence_note(finding: Finding) -> str:
+    parts = [units.plural(len(finding.checked), "check")] if finding.checked else []
+    if finding.spans:
+        parts.append(units.plural(len(finding.spans), "span"))
+    if finding.agents:
+        parts.append(", ".join(finding.agents))
+    return " · ".join(parts)
+
+
+def _plain(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

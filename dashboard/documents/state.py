@@ -1,0 +1,92 @@
+"""Shared state over the run: every write to every key, who made it, on which version, and what it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from analyzers.frames import Frames
+from dashboard.documents import blocks as b
+from dashboard.documents.diffs import json_diff
+from dashboard.figures import units
+from tracer.model import CasOutcome, SpanKind
+
+SHOWN_WRITES = 120
+"""writes drawn at once; what is left out is said"""
+
+_TONES: Mapping[str, b.Tone] = {
+    CasOutcome.OK: "ok", CasOutcome.CONFLICT: "warning", CasOutcome.UNCHECKED: "warning", CasOutcome.UNVERSIONED: "critical",
+}  # fmt: skip
+_WORDS: Mapping[str, str] = {
+    CasOutcome.OK: "checked against its version", CasOutcome.CONFLICT: "refused: version had moved on",
+    CasOutcome.UNCHECKED: "written without a check", CasOutcome.UNVERSIONED: "changed behind the store's back",
+}  # fmt: skip
+
+
+def state_document(frames: Frames, *, selected: str | None = None) -> list[b.Block]:
+    """A section per key in order of first use: its writes with their diffs, its readers."""
+    touched = frames.spans.filter(
+        pl.col("kind").is_in([SpanKind.STATE_READ, SpanKind.STATE_WRITE]) & pl.col("duplicate_of").is_null()
+    ).sort("start_ns", "span_id")
+    if touched.is_empty():
+        return [b.note("This run reads and writes no shared state that was recorded.")]
+    origin = frames.spans["start_ns"].min()
+    start = origin if isinstance(origin, int) else 0
+    keys = touched.select(pl.col("state_key").fill_null("(unnamed)")).to_series().unique(maintain_order=True).to_list()
+    blocks: list[b.Block] = []
+    shown = 0
+    for key in keys:
+        own = touched.filter(pl.col("state_key").fill_null("(unnamed)") == key)
+        writes = own.filter(pl.col("kind") == SpanKind.STATE_WRITE)
+        reads = own.height - writes.height
+        writers = ", ".join(sorted({row["agent"] or "unknown" for row in writes.iter_rows(named=True)}))
+        note = f"{units.plural(writes.height, 'write')}{f' by {writers}' if writers else ''}, {units.plural(reads, 'read')}"
+        blocks.append(b.heading(key, level=1, glyph="▤", kind="state_write", note=note))
+        for row in own.iter_rows(named=True):
+            if shown >= SHOWN_WRITES:
+                break
+            shown += 1
+            blocks.append(_access(frames, row, start, row["span_id"] == selected))
+    if shown < touched.height:
+        blocks.append(b.note(f"Showing {shown:,} of {touched.height:,} reads and writes."))
+    return blocks
+
+
+def _access(frames: Frames, row: Mapping[str, Any], start: int, selected: bool) -> b.Block:
+    writes = row["kind"] == SpanKind.STATE_WRITE
+    chips: list[b.Block] = []
+    if row["cas_outcome"]:
+        chips.append(
+            b.chip(_WORDS.get(row["cas_outcome"], row["cas_outcome"]), tone=_TONES.get(row["cas_outcome"], "neutral"))
+        )
+    if row["derived"]:
+        chips.append(b.chip("derived", title=f"Not recorded, worked out from other spans: {', '.join(row['derived'])}"))
+    versions = _versions(row)
+    head = b.heading(
+        f"{row['agent'] or 'unknown agent'} {'writes' if writes else 'reads'}", level=2,
+        note=f"+{units.duration(row['start_ns'] - start)}{f' · {versions}' if versions else ''}", items=chips,
+    )  # fmt: skip
+    body: list[b.Block] = [head]
+    if writes:
+        before, after = (_body(frames, row[slot]) for slot in ("input_refs", "output_refs"))
+        if before is not None or after is not None:
+            body.append(b.diff(json_diff(before or "", after or "")))
+        elif row["changed_paths"]:
+            body.append(b.note("Changed: " + ", ".join(row["changed_paths"])))
+    tone: b.Tone = "critical" if row["cas_outcome"] == CasOutcome.UNVERSIONED else "neutral"
+    return b.card(body, tone=tone, pick={"span": row["span_id"]}, selected=selected)
+
+
+def _versions(row: Mapping[str, Any]) -> str:
+    parts = [
+        f"{word} v{row[column]}"
+        for word, column in (("read", "version_read"), ("expected", "version_expected"), ("wrote", "version_written"))
+        if row[column] is not None
+    ]
+    return ", ".join(parts)
+
+
+def _body(frames: Frames, refs: list[int] | None) -> str | None:
+    return frames.contents.get(refs[0]) if refs else None

@@ -1,0 +1,277 @@
+"""Every read the pages make, in one place and cached by the state of the store.
+
+A page asks `current()` first: what was recorded meanwhile is folded in (at most once a second, whoever asks) and a
+token says whether anything changed. Everything else takes that state, so an unchanged store costs nothing to look at.
+No lease is held when these functions return; pages draw from copies.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from analyzers.finding import DetectorFailure, Finding, Skipped
+from analyzers.frames import Frames
+from analyzers.run import Analysis, analyse
+from dashboard import run_reads
+from dashboard.figures import trace_view
+from dashboard.loading import load_frames
+from dashboard.pictures import PICTURES, Picture
+from dashboard.run_reads import Order, Overview, RunPage
+from dashboard.trace_query import TraceQuery
+from tracer.clock import SystemClock
+from tracer.errors import BadInput
+from tracer.store import reads
+from tracer.store.database import Store
+
+STORE_VARIABLE = "TRACEHOUND_STORE"
+DEFAULT_STORE = "./traces.duckdb"
+
+FOLD_EVERY_S = 1.0
+ANALYSED_RUNS = 1_000
+"""how many of the newest runs the findings of lists and of the fleet are computed over; pages say so"""
+ANALYSIS_REST_S = 15.0
+"""while runs are being recorded, the analysis of all of them is at most this old"""
+
+
+class NoStore(BadInput):
+    """Nothing was recorded at the path yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """Which store, and in which state; equal tokens mean equal answers."""
+
+    path: str
+    token: str
+
+
+def store_path() -> Path:
+    """The store this app shows: `TRACEHOUND_STORE`, which the launcher sets."""
+    return Path(os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
+
+
+def current() -> StoreState:
+    """The store as it is now, with everything recorded so far folded in.
+
+    Raises:
+        NoStore: nothing was recorded at this path yet.
+        StoreLocked, SchemaTooNew, StoreError: see `tracer.errors`.
+    """
+    path = str(store_path().resolve())
+    store = _store(path)
+    if not store.path.exists() and not store.spool_path.is_dir():
+        raise NoStore(f"Nothing has been recorded at {path} yet.")
+    return StoreState(path, _fold(path))
+
+
+@st.cache_resource(show_spinner=False)
+def _store(path: str) -> Store:
+    return Store(path)
+
+
+@st.cache_data(ttl=FOLD_EVERY_S, show_spinner=False)
+def _fold(path: str) -> str:
+    """Fold, and tell the state of the file. A stat is safe; opening the file here would drop DuckDB's lock on it."""
+    store = _store(path)
+    store.fold()
+    if not store.path.exists():
+        return "empty"
+    stat = store.path.stat()
+    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def overview(state: StoreState, since_ns: int | None) -> Overview:
+    """The numbers of the Overview page."""
+    return run_reads.overview(_store(state.path), since_ns=since_ns)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def runs(state: StoreState, query: TraceQuery, *, order: Order, limit: int, offset: int, minute: int) -> RunPage:
+    """One page of the list. `minute` is the clock's, so that `since:1h` moves on although the store does not."""
+    store = _store(state.path)
+    now_ns = minute * 60 * run_reads.SECOND_NS
+    among = None
+    if query.findings:
+        known = all_findings(state).by_run
+        among = [run_id for run_id, found in known.items() if query.accepts_findings(f.kind for f in found)]
+    return run_reads.search(store, query, now_ns=now_ns, order=order, limit=limit, offset=offset, among=among)
+
+
+def this_minute() -> int:
+    """The clock in whole minutes, rounded up."""
+    return SystemClock().now_ns() // (60 * run_reads.SECOND_NS) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllFindings:
+    """The analysis of the newest runs: `by_run` has an entry for every run that was looked at, findings or not."""
+
+    by_run: Mapping[str, tuple[Finding, ...]]
+    fleet: tuple[Finding, ...]
+    skipped: tuple[Skipped, ...]
+    failures: tuple[DetectorFailure, ...]
+    traces: pl.DataFrame
+    """rows of `traces` of the runs looked at"""
+    total: int
+    """runs in the store"""
+
+
+@dataclass
+class _Kept:
+    """The last analysis of one store. Analysing is worth a wait, so only one thread does it and the others take its result."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    token: str = ""
+    at: float = 0.0
+    answer: AllFindings | None = None
+
+
+@st.cache_resource(show_spinner=False)
+def _kept(path: str) -> _Kept:
+    del path  # one entry per store
+    return _Kept()
+
+
+def all_findings(state: StoreState) -> AllFindings:
+    """Findings of the newest `ANALYSED_RUNS` runs and of the fleet; up to `ANALYSIS_REST_S` old while runs are recorded."""
+    kept = _kept(state.path)
+    with kept.lock:
+        recording = kept.answer is not None and (kept.answer.traces["outcome"] == "running").any()
+        rest = recording and time.monotonic() - kept.at < ANALYSIS_REST_S
+        if kept.answer is None or (kept.token != state.token and not rest):
+            kept.answer = _analyse_newest(_store(state.path))
+            kept.token, kept.at = state.token, time.monotonic()
+        return kept.answer
+
+
+def _analyse_newest(store: Store) -> AllFindings:
+    known = reads.runs(store)
+    newest = known.head(ANALYSED_RUNS)
+    frames = load_frames(store, newest["run_id"].to_list())
+    analysis = analyse(frames)
+    by_run: dict[str, list[Finding]] = {run_id: [] for run_id in newest["run_id"].to_list()}
+    for finding in analysis.findings:
+        if finding.trace_id in by_run:
+            by_run[finding.trace_id].append(finding)
+    return AllFindings(
+        by_run={run_id: tuple(found) for run_id, found in by_run.items()},
+        fleet=analysis.fleet,
+        skipped=analysis.skipped,
+        failures=analysis.failures,
+        traces=newest,
+        total=known.height,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """One run, ready to draw."""
+
+    run_id: str
+    frames: Frames
+    row: Mapping[str, Any]
+    """its row of table `traces`"""
+    findings: tuple[Finding, ...]
+    skipped: tuple[Skipped, ...]
+    failures: tuple[DetectorFailure, ...]
+    payload: Mapping[str, Any]
+    """columns for the viewer"""
+    mark: Mapping[str, Any] | None
+    """a person's verdict: verdict, note, time_ns"""
+
+    @property
+    def stamp(self) -> str:
+        """Changes whenever the pictures of this run do."""
+        open_spans = (self.frames.spans["end_ns"].is_null()).sum()
+        findings = ",".join(finding.id for finding in self.findings)
+        return f"{self.run_id}:{self.frames.spans.height}:{open_spans}:{self.row['end_ns']}:{findings}"
+
+    def finding(self, finding_id: str | None) -> Finding | None:
+        """The finding with this id, if the run has it."""
+        return next((finding for finding in self.findings if finding.id == finding_id), None)
+
+
+def run(state: StoreState, name: str) -> RunView:
+    """The run called `name`: a run, trace or source id, or the beginning of one.
+
+    Raises:
+        UnknownName: there is no such run; near names are offered.
+    """
+    return _run(state, reads.find_run(_store(state.path), name))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _run(state: StoreState, run_id: str) -> RunView:
+    store = _store(state.path)
+    frames = load_frames(store, [run_id])
+    row = frames.traces.row(0, named=True)
+    # The analysis of all runs knows more (what this workflow usually costs); a running run changes too fast to wait for it.
+    known = None if row["outcome"] == "running" else all_findings(state)
+    alone: Analysis | None = None
+    if known is None or run_id not in known.by_run:
+        alone = analyse(frames)
+    findings = alone.of(run_id) if alone is not None else known.by_run[run_id] if known is not None else ()
+    source = alone if alone is not None else known
+    assert source is not None
+    marks = reads.marks(store).filter(pl.col("run_id") == run_id)
+    return RunView(
+        run_id=run_id,
+        frames=frames,
+        row=row,
+        findings=findings,
+        skipped=tuple(s for s in source.skipped if s.trace_id == run_id),
+        failures=source.failures,
+        payload=trace_view.payload(trace_view.build_view(frames, findings)),
+        mark=marks.row(0, named=True) if marks.height else None,
+    )
+
+
+def picture(shown: RunView, name: str, page: int = 0) -> Picture:
+    """A figure of a run by its name in `PICTURES`, drawn once per state of the run."""
+    return _picture(shown, shown.stamp, name, page)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _picture(_shown: RunView, stamp: str, name: str, page: int) -> Picture:
+    del stamp  # part of the key: the frames themselves are too large to hash
+    return PICTURES[name](_shown.frames, _shown.findings, page)
+
+
+def mark(state: StoreState, run_id: str, verdict: str, note: str) -> None:
+    """Record a person's verdict ("ok" or "failed") and forget what was cached about the store."""
+    reads.mark(_store(state.path), run_id, "ok" if verdict == "ok" else "failed", note.strip() or None)
+    _fold.clear()
+
+
+def counters(state: StoreState) -> Mapping[str, int]:
+    """What went wrong while recording: bad_frames, rejected_spans, duplicate_spans, dropped_spans."""
+    return _counters(state)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _counters(state: StoreState) -> Mapping[str, int]:
+    return reads.counters(_store(state.path))
+
+
+def worst_runs(findings: AllFindings, limit: int = 8) -> Sequence[tuple[Mapping[str, Any], tuple[Finding, ...]]]:
+    """The runs most worth a look: by critical findings, then warnings, then money wasted, then newest."""
+    rows = {row["run_id"]: row for row in findings.traces.iter_rows(named=True)}
+
+    def weight(run_id: str) -> tuple[int, int, float, int]:
+        found = findings.by_run[run_id]
+        wasted = sum(float(finding.wasted_usd or 0) for finding in found)
+        severities = [finding.severity for finding in found]
+        return severities.count("critical"), severities.count("warning"), wasted, int(rows[run_id]["start_ns"])
+
+    serious = [run_id for run_id, found in findings.by_run.items() if any(f.severity != "info" for f in found)]
+    return [(rows[run_id], findings.by_run[run_id]) for run_id in sorted(serious, key=weight, reverse=True)[:limit]]

@@ -1,0 +1,190 @@
+"""Trace: one run in seven views with one selection, and everything known about the selected span beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from analyzers.finding import Finding
+from dashboard import address, queries
+from dashboard.components import Pick, document_view, figure_view, viewer
+from dashboard.documents import blocks as b
+from dashboard.documents.choose import choose_document
+from dashboard.documents.conversation import conversation_document
+from dashboard.documents.run import SEVERITY_TONES, finding_blocks, findings_document, header_document
+from dashboard.documents.span import span_document
+from dashboard.documents.state import state_document
+from dashboard.queries import RunView, StoreState
+from dashboard.trace_query import TraceQuery
+
+VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Conversation", "State", "Findings")
+LIVE_EVERY_S = 1.0
+
+
+def render() -> None:
+    """Draw the page."""
+    state = queries.current()
+    name = address.get("trace")
+    if name is None:
+        _choose(state)
+        return
+    shown = queries.run(state, name)
+    head, actions = st.columns([6, 1], vertical_alignment="top")
+    with head:
+        document_view(
+            header_document(shown.row, shown.findings, shown.mark, selected=address.get("finding")),
+            key="head", label="Run", subject=shown.run_id, on_pick=lambda pick: _pick(shown, pick),
+        )  # fmt: skip
+    with actions, st.container(horizontal=True, horizontal_alignment="right"):
+        _mark(state, shown)
+    running = shown.row["outcome"] == "running"
+    st.fragment(_body, run_every=LIVE_EVERY_S if running else None)(name, running)
+
+
+def _choose(state: StoreState) -> None:
+    """The page without a run: the newest ones to choose from."""
+    st.title("Trace", anchor=False)
+    newest = queries.runs(state, TraceQuery(), order="newest", limit=12, offset=0, minute=0)
+    if newest.total == 0:
+        st.info("The store is there, but no run has been recorded in it yet.")
+        return
+    st.text("Choose a run to look into. These are the newest:")
+    document_view(choose_document(newest.rows), key="choose", label="Newest runs", subject="choose", on_pick=lambda pick: address.put(trace=pick["run"]))  # fmt: skip
+    st.page_link(address.TRACES, label=f"All {newest.total:,} runs", icon=":material/list:")
+
+
+def _pick(shown: RunView, pick: Pick) -> None:
+    """Select what was clicked. A finding selects its first span, unless one of its spans was named or is selected."""
+    finding = shown.finding(pick.get("finding"))
+    if finding is not None:
+        selected = pick.get("span") or address.get("span")
+        if selected not in finding.spans:
+            selected = finding.spans[0] if finding.spans else None
+        address.put(finding=finding.id, span=selected)
+    elif "span" in pick:
+        kept = shown.finding(address.get("finding"))
+        address.put(span=pick["span"], finding=kept.id if kept and pick["span"] in kept.spans else None)
+
+
+def _body(name: str, was_running: bool) -> None:
+    """Views and details, redrawn alone when the selection changes or a running trace grew."""
+    shown = queries.run(queries.current(), name)
+    if was_running and shown.row["outcome"] != "running":
+        st.rerun()  # the header is out of date, and nothing more will come
+    view = st.segmented_control(
+        "View", VIEWS, default="Waterfall", required=True, key="view", bind="query-params", label_visibility="collapsed"
+    )
+    main, side = st.columns([7, 3], gap="small")
+    with main:
+        _DRAW[view or "Waterfall"](shown)
+    with side:
+        _details(shown)
+
+
+def _details(shown: RunView) -> None:
+    span, finding = address.get("span"), shown.finding(address.get("finding"))
+    blocks: list[b.Block] = []
+    if finding is not None:
+        blocks.append(b.card(finding_blocks(finding, brief=True), tone=SEVERITY_TONES[finding.severity]))
+    if span is not None:
+        blocks += span_document(shown.frames, span, shown.findings)
+    elif finding is None:
+        blocks += _hint(shown.findings)
+    document_view(
+        blocks, key="details", label="Details", subject=f"{span} {finding.id if finding else ''}", panel=True,
+        on_pick=lambda pick: _pick(shown, pick),
+    )  # fmt: skip
+
+
+def _hint(findings: tuple[Finding, ...]) -> list[b.Block]:
+    """What to do while nothing is selected."""
+    blocks = [
+        b.heading("Nothing selected"),
+        b.prose("Click a span, an arrow or a node to see what was said, what it cost and how long it took. Press ? in the waterfall for the keyboard."),
+    ]  # fmt: skip
+    if findings:
+        blocks.append(b.prose(f"Start with the most serious finding: {findings[0].title}"))
+        blocks.append(
+            b.chips([b.chip("Show it", tone=SEVERITY_TONES[findings[0].severity], pick={"finding": findings[0].id})])
+        )
+    return blocks
+
+
+def _timeline(mode: str) -> Callable[[RunView], None]:
+    def draw(shown: RunView) -> None:
+        def follow(said: Mapping[str, str]) -> None:
+            address.put(weight=None if said["weight"] == "time" else said["weight"])
+            st.session_state["view"] = said["mode"].capitalize()
+
+        viewer(
+            shown.payload, key="timeline", stamp=shown.stamp, mode=mode, weight=address.get("weight") or "time",
+            selected=address.get("span"), on_pick=lambda pick: _pick(shown, pick), on_state=follow,
+        )  # fmt: skip
+
+    return draw
+
+
+def _figure(name: str, label: str) -> Callable[[RunView], None]:
+    def draw(shown: RunView) -> None:
+        first = queries.picture(shown, name)
+        page = 0
+        if first.pages > 1:
+            page = st.pagination(first.pages, key=f"{name}_page", bind="query-params") - 1
+        picture = first if page == 0 else queries.picture(shown, name, page)
+        figure_view(
+            picture.markup, key=name, css=picture.css, label=label, selected=address.get("span"),
+            on_pick=lambda pick: _pick(shown, pick),
+        )  # fmt: skip
+
+    return draw
+
+
+def _conversation(shown: RunView) -> None:
+    document_view(
+        conversation_document(shown.frames, selected=address.get("span")), key="conversation", label="Conversation",
+        subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
+    )  # fmt: skip
+
+
+def _state(shown: RunView) -> None:
+    document_view(
+        state_document(shown.frames, selected=address.get("span")), key="state", label="Shared state",
+        subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
+    )  # fmt: skip
+
+
+def _findings(shown: RunView) -> None:
+    document_view(
+        findings_document(shown.findings, shown.skipped, shown.failures, selected=address.get("finding")),
+        key="findings", label="Findings", subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
+    )  # fmt: skip
+
+
+_DRAW: Mapping[str, Callable[[RunView], None]] = {
+    "Waterfall": _timeline("waterfall"),
+    "Flame": _timeline("flame"),
+    "Sequence": _figure("sequence", "Sequence diagram"),
+    "Graph": _figure("graph", "Dependency graph"),
+    "Conversation": _conversation,
+    "State": _state,
+    "Findings": _findings,
+}
+
+
+def _mark(state: StoreState, shown: RunView) -> None:
+    """A person's verdict: the label that comparison with good runs needs."""
+    with st.popover("Mark run", icon=":material/flag:"), st.form("mark", border=False):
+        verdict = st.segmented_control(
+            "Verdict", ["ok", "failed"], default=shown.mark["verdict"] if shown.mark else None
+        )
+        note = st.text_input("Note", value=(shown.mark["note"] or "") if shown.mark else "", max_chars=500, placeholder="why, in a few words")  # fmt: skip
+        if st.form_submit_button("Save verdict", type="primary"):
+            if verdict is None:
+                st.warning("Choose ok or failed first.")
+            else:
+                queries.mark(state, shown.run_id, verdict, note or "")
+                st.rerun()
+
+
+render()

@@ -1,0 +1,182 @@
+"""Traces: every run, found by a query, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import polars as pl
+import streamlit as st
+
+from analyzers.finding import Finding
+from dashboard import address, queries
+from dashboard.components import document_view
+from dashboard.documents import blocks as b
+from dashboard.documents.run import OUTCOME_GLYPHS
+from dashboard.figures import units
+from dashboard.figures.findings import finding_tag
+from dashboard.figures.markup import readable
+from dashboard.figures.palette import SEVERITY_GLYPHS
+from dashboard.run_reads import Order, RunPage
+from dashboard.trace_query import FIELDS, TraceQuery, parse_query
+from tracer.errors import BadInput
+
+PAGE_ROWS = 50
+ORDERS: Mapping[str, Order] = {
+    "Newest": "newest",
+    "Slowest": "slowest",
+    "Costliest": "costliest",
+    "Most errors": "errors",
+}
+
+
+def render() -> None:
+    """Draw the page."""
+    state = queries.current()
+    st.title("Traces", anchor=False)
+    query = _query_box()
+    if query is None:
+        return
+    _list(state, query)
+
+
+def _query_box() -> TraceQuery | None:
+    """The query, or None after saying what is wrong with it."""
+    box, order, help_ = st.columns([6, 3, 1], vertical_alignment="center")
+    text = box.text_input(
+        "Query", key="q", bind="query-params", type="search", icon=":material/search:", label_visibility="collapsed",
+        placeholder='agent:researcher status:error cost>0.5 finding:loop "timed out"',
+    )  # fmt: skip
+    order.segmented_control(
+        "Order",
+        list(ORDERS),
+        default="Newest",
+        required=True,
+        key="order",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    with help_.popover("Fields", icon=":material/help:", type="tertiary"):
+        st.markdown(
+            "Every term must hold. A leading `-` turns a term round, `a,b` means any of them, `*` stands for anything."
+        )
+        rows = [b.row([field.example, field.says]) for field in FIELDS.values()]
+        document_view(
+            [b.table([b.column("write", mono=True), b.column("finds runs where")], rows)], key="fields", label="Fields"
+        )
+    try:
+        return parse_query(text or "")
+    except BadInput as error:
+        st.warning(readable(error.message + (f" {error.hint[0].upper()}{error.hint[1:]}" if error.hint else "")).replace("`", "'"), icon=":material/edit:")  # fmt: skip
+        return None
+
+
+def _list(state: queries.StoreState, query: TraceQuery) -> None:
+    order = ORDERS[st.session_state.get("order") or "Newest"]
+    minute = queries.this_minute()
+    page_number = max(1, int(st.session_state.get("page") or 1))
+    shown = queries.runs(
+        state, query, order=order, limit=PAGE_ROWS, offset=(page_number - 1) * PAGE_ROWS, minute=minute
+    )
+    if shown.total == 0:
+        _nothing(query)
+        return
+    findings = queries.all_findings(state)
+    picked = st.dataframe(  # pyright: ignore[reportUnknownMemberType]  (numpy is in its signature)
+        _table(shown, findings.by_run),
+        key=f"runs-{page_number}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height=min(35 * (shown.rows.height + 1) + 3, 35 * 19),
+        column_config=_columns(shown),
+        alt="Runs; select a row to open it",
+    )
+    first = (page_number - 1) * PAGE_ROWS + 1
+    foot, pager = st.columns([1, 1], vertical_alignment="center")
+    said = f"Showing {first:,}–{first + shown.rows.height - 1:,} of {units.plural(shown.total, 'run')}"
+    if query.findings and len(findings.by_run) < findings.total:
+        said += f"; finding: looks at the newest {len(findings.by_run):,} of {findings.total:,}"
+    foot.caption(said + ". Select a row to open it.")
+    pages = -(-shown.total // PAGE_ROWS)
+    if pages > 1:
+        with pager, st.container(horizontal=True, horizontal_alignment="right"):
+            st.pagination(pages, key="page", bind="query-params")
+    rows = cast("dict[str, Any]", picked)["selection"]["rows"]
+    if rows:
+        address.open_trace(str(shown.rows["run_id"][rows[0]]))
+    if (shown.rows["outcome"] == "running").any():
+        _follow(state.token)
+
+
+def _nothing(query: TraceQuery) -> None:
+    if query.terms:
+        st.info("No run matches. Take a term out, or look at the fields on the right.")
+    else:
+        st.info("The store is there, but no run has been recorded in it yet.")
+
+
+def _table(shown: RunPage, by_run: Mapping[str, Sequence[Finding]]) -> pl.DataFrame:
+    """What the list shows. Unknown cost stays empty, which the grid draws as a dash-free blank, never as zero."""
+    rows = shown.rows
+    outcomes = [f"{OUTCOME_GLYPHS.get(outcome, '?')} {outcome.replace('_', ' ')}" for outcome in rows["outcome"]]
+    return pl.DataFrame(
+        {
+            "outcome": outcomes,
+            "run": [source or run_id[:8] for source, run_id in zip(rows["source_id"], rows["run_id"], strict=True)],
+            "workflow": [readable(name) if name else None for name in rows["workflow"]],
+            "findings": [
+                [_tag(f) for f in by_run.get(run_id, ()) if f.severity != "info"][:4] for run_id in rows["run_id"]
+            ],
+            "agents": [[readable(name) for name in names or ()] for names in rows["agent_names"]],
+            "started": rows.select(pl.from_epoch("start_ns", time_unit="ns").dt.cast_time_unit("ms")).to_series(),
+            "took": rows.select((pl.col("end_ns") - pl.col("start_ns")) / 1e9).to_series(),
+            "spans": rows["spans"],
+            "tokens": rows["input_tokens"] + rows["output_tokens"],
+            "cost": [_cost(row) for row in rows.iter_rows(named=True)],
+        },
+        schema_overrides={"findings": pl.List(pl.String), "agents": pl.List(pl.String)},
+    )
+
+
+def _tag(finding: Finding) -> str:
+    return f"{SEVERITY_GLYPHS[finding.severity]} {finding_tag(finding)}"
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    if row["cost_usd"] is None:
+        return "unknown" if row["llm_calls"] else "—"
+    return ("≥ " if row["unpriced_calls"] else "") + units.money(row["cost_usd"])
+
+
+def _columns(shown: RunPage) -> dict[str, Any]:
+    config = st.column_config
+    longest = shown.rows.select(((pl.col("end_ns") - pl.col("start_ns")) / 1e9).max()).item()
+    return {
+        "outcome": config.TextColumn("Outcome", width=130),
+        "run": config.TextColumn("Run", width=95),
+        "workflow": config.TextColumn("Workflow", width=170),
+        "findings": config.ListColumn("Findings", width=210),
+        "agents": config.ListColumn("Agents", width=210),
+        "started": config.DatetimeColumn("Started, UTC", format="D MMM YYYY, HH:mm:ss", width=160),
+        "took": config.ProgressColumn(
+            "Took, s", format="%.1f", min_value=0.0, max_value=max(float(longest or 0), 0.001), width=110
+        ),
+        "spans": config.NumberColumn("Spans", format="localized", width=65),
+        "tokens": config.NumberColumn("Tokens", format="localized", width=80),
+        "cost": config.TextColumn("Cost", width=90, help="≥ where some calls have no known price", alignment="right"),
+    }
+
+
+def _follow(token: str) -> None:
+    """While something runs, look for news every other second and redraw only when there is some."""
+
+    @st.fragment(run_every=2.0)
+    def look() -> None:
+        if queries.current().token != token:
+            st.rerun()
+
+    look()
+
+
+render()

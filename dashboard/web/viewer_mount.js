@@ -1,0 +1,49 @@
+
+/* ---- mounted by Streamlit (appended to viewer.js) ---- */
+const TALL = () => Math.max(480, window.innerHeight - 250);
+
+function themeOf(node) {
+  const match = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})/i.exec(getComputedStyle(node).getPropertyValue('--st-background-color').trim());
+  if (!match) return 'light';
+  const [r, g, b] = match.slice(1, 4).map((part) => parseInt(part, 16));
+  return 0.299 * r + 0.587 * g + 0.114 * b < 128 ? 'dark' : 'light';
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const state = (parentElement.__viewer = parentElement.__viewer || {});
+  state.report = (name, value) => setTriggerValue(name, { ...value, at: Date.now() });
+  const theme = themeOf(parentElement.host || parentElement);
+  if (!state.api) {
+    const box = document.createElement('div');
+    parentElement.append(box);
+    state.api = mountTrace(box, data.payload, {
+      mode: data.mode, weight: data.weight, selected: data.selected, height: TALL(),
+      onSelect: (span) => { state.sent = span; state.sentAt = Date.now(); state.report('pick', { span }); },
+      onState: ({ mode, weight }) => {
+        if (mode === state.mode && weight === state.weight) return; // zooming stays here
+        state.mode = mode;
+        state.weight = weight;
+        state.report('state', { mode, weight });
+      },
+    });
+    addEventListener('resize', () => state.api.update(null, { height: TALL() }));
+  } else {
+    const more = {};
+    if (data.mode !== state.given.mode || data.weight !== state.given.weight) Object.assign(more, { mode: data.mode, weight: data.weight });
+    // An answer to an older click must not undo a newer one.
+    const late = state.sent && Date.now() - state.sentAt < 2000 && data.selected !== state.sent;
+    if (data.selected !== state.given.selected && !late) more.selected = data.selected;
+    if (data.stamp !== state.given.stamp) state.api.update(data.payload, more);
+    else if (Object.keys(more).length || theme !== state.theme) state.api.update(null, more);
+  }
+  state.mode = data.mode;
+  state.weight = data.weight;
+  state.theme = theme;
+  state.given = { mode: data.mode, weight: data.weight, selected: data.selected, stamp: data.stamp };
+  const host = state.api.host;
+  if (host.dataset.theme !== theme) {
+    host.dataset.theme = theme;
+    state.api.update(null, {});
+  }
+}
