@@ -130,7 +130,21 @@ def find_episodes(
                 phantoms.append(verdict)
             else:
                 episodes.append(verdict)
-    return [_with_late_victims(e, held) for e in episodes], phantoms
+    return [_with_late_victims(e, held) for e in _grown(episodes)], phantoms
+
+
+def _grown(episodes: Sequence[Episode]) -> list[Episode]:
+    """One episode where a deadlock took further agents in: the largest set, closed and begun by the first."""
+    kept: list[Episode] = []
+    for one in sorted(episodes, key=lambda e: (len(e.waits), e.window[0])):
+        members = {w.span_id for w in one.waits}
+        inside = [e for e in kept if {w.span_id for w in e.waits} < members]
+        if inside:
+            first = min(inside, key=lambda e: (e.window[0], e.closing.span_id))
+            kept = [e for e in kept if e not in inside]
+            one = replace(one, closing=first.closing, window=(first.window[0], one.window[1]))
+        kept.append(one)
+    return kept
 
 
 def _cores(stuck: Mapping[str, RecordedWait]) -> list[frozenset[str]]:

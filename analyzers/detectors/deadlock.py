@@ -153,7 +153,7 @@ def _finding(
     how = (
         f"resolved by {_how_ended(ended)} of {ended.agent} after {lost_s:.1f} s"
         if ended is not None
-        else f"never resolved ({lost_s:.1f} s seen)"
+        else "never resolved" + (f" ({lost_s:.1f} s seen)" if lost_s else "")
     )
     holds = {w.agent: list(w.holds) for w in first.waits}
     held = "; ".join(f"{a} holds {', '.join(h)}" for a, h in holds.items() if h)
