@@ -103,11 +103,13 @@ class Scope(Generic[S]):
         name = self._name or name_of(function)
         return wrap(function, lambda: Call(self._make, self._build(name)))
 
-    def record(self, *, end_ns: int | None = None) -> S:
+    def record(self, *, end_ns: int | None = None, error: BaseException | str | None = None) -> S:
         """Begin and end at once: a fact without a duration, or with one that is already over."""
         spec = self._build(self._name)
         span, context = begin(self._make, spec)
         span.end_ns = end_ns if end_ns is not None else spec.start_ns
+        if error is not None:
+            span.fail(error)
         finish(span, None, context)
         return span
 
@@ -129,13 +131,20 @@ class Mark(Scope[S]):
         self._used = True
         return super().__call__(function)
 
-    def record(self, *, end_ns: int | None = None) -> S:
+    def begin(self) -> S:
+        """Begin without becoming the current span; `span.end()` is up to the caller."""
+        self._used = True
+        return begin(self._make, self._build(self._name), self._context)[0]
+
+    def record(self, *, end_ns: int | None = None, error: BaseException | str | None = None) -> S:
         self._used = True
         spec = self._build(self._name)
         if spec.start_ns is None:
             spec.start_ns = self._made_ns
         span, context = begin(self._make, spec, self._context)
         span.end_ns = end_ns if end_ns is not None else spec.start_ns
+        if error is not None:
+            span.fail(error)
         finish(span, None, context)
         return span
 

@@ -148,6 +148,7 @@ def tool(
     *,
     arguments: Mapping[str, Any] | None = None,
     call_id: str | None = None,
+    agent: str | None = None,
     attempt: int | None = None,
     retry_of: SpanRef | None = None,
     fallback_of: SpanRef | None = None,
@@ -159,6 +160,7 @@ def tool(
     *,
     arguments: Mapping[str, Any] | None = None,
     call_id: str | None = None,
+    agent: str | None = None,
     attempt: int | None = None,
     retry_of: SpanRef | None = None,
     fallback_of: SpanRef | None = None,
@@ -176,6 +178,7 @@ def tool(
                 GenAI.TOOL_CALL_ID: call_id,
                 **_attempts(attempt, retry_of, fallback_of),
             },
+            agent=agent,
             start_ns=start_ns,
             inputs=given(dict(arguments) if arguments is not None else None),
         )

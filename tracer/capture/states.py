@@ -55,6 +55,7 @@ def state_write(
     agent: str | None = None,
     start_ns: int | None = None,
     end_ns: int | None = None,
+    error: BaseException | str | None = None,
 ) -> LiveSpan:
     """`key` of shared state was written, or was to be (`outcome="conflict"`). Recorded at once.
 
@@ -84,4 +85,4 @@ def state_write(
             outputs=() if after is NOTHING else (after,),
         )
 
-    return Scope(LiveSpan, build).record(end_ns=end_ns)
+    return Scope(LiveSpan, build).record(end_ns=end_ns, error=error)
