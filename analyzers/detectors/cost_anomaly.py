@@ -1,0 +1,266 @@
+"""Question: did a run cost far more than runs of its workflow usually do, and what made it dearer?
+
+A yes needs both rules at once, because each alone is often wrong (the note's simulation: "3x the median" alone raises 14-17 % false
+alarms on widely spread costs, mean + 3 sigma up to 9 %; both together 0.01-0.3 %):
+    cost > 3 x median of the other runs      and      z of log cost > 3.5, with z from the median absolute deviation, floor 0.15
+With 3 to 9 other runs: > 3 x median and > 1.5 x the dearest of them, at low confidence. With fewer: Skipped.
+
+The excess is split into calls x tokens per call x price per token, and by agent. Known misses: workflows whose costs spread over
+orders of magnitude (their input should be taken into account), several dear runs among few. Cost: one grouping over runs and one
+over the LLM calls of workflows with a suspect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from analyzers.finding import Check, Finding, Skipped
+from analyzers.frames import Frames
+from analyzers.wording import amount, listing, times, usd
+from tracer.model import RunOutcome
+
+Row = dict[str, Any]
+CONSISTENT_MAD = 1.4826
+"""makes the median absolute deviation an estimate of sigma for normal data"""
+MANY = 200
+"""runs from which on leaving the run in question out of its own baseline changes nothing"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostThresholds:
+    """Sources: simulation in the note on algorithms, section 4."""
+
+    ratio: float = 3.0
+    z: float = 3.5
+    spread_floor: float = 0.15
+    """smallest spread of log cost believed; without it, runs that all cost the same make every cent an outlier"""
+    enough: int = 10
+    """other runs from which on the z rule is used"""
+    few: int = 3
+    """other runs below which nothing is said"""
+    above_dearest: float = 1.5
+    """with few runs: how far above the dearest other run"""
+    critical_ratio: float = 10.0
+    shown: int = 10
+    """LLM calls a finding names"""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What runs of a workflow cost."""
+
+    runs: int
+    median_usd: float
+    dearest_usd: float
+    centre: float
+    """median of log cost"""
+    spread: float
+    """robust standard deviation of log cost"""
+
+    @classmethod
+    def of(cls, costs: Sequence[float], thresholds: CostThresholds) -> Usual:
+        if not costs:
+            return cls(0, 0.0, 0.0, 0.0, thresholds.spread_floor)
+        logs = [log(cost) for cost in costs]
+        centre = median(logs)
+        spread = max(CONSISTENT_MAD * median(abs(value - centre) for value in logs), thresholds.spread_floor)
+        return cls(len(costs), median(costs), max(costs), centre, spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the other runs of a workflow cost."""
+
+    runs: int
+    median_usd: float
+    dearest_usd: float
+    z: float
+    """of the run in question, in robust standard deviations of log cost"""
+
+
+def find_cost_anomaly(frames: Frames, thresholds: CostThresholds = CostThresholds()) -> list[Finding | Skipped]:
+    """One finding per run that is far too dear; one Skipped per workflow that has too few runs to say."""
+    priced = frames.traces.filter(
+        pl.col("cost_usd").is_not_null() & (pl.col("cost_usd") > 0) & pl.col("workflow").is_not_null()
+    )
+    priced = priced.with_columns(usd=pl.col("cost_usd").cast(pl.Float64)).sort("run_id")
+    ended = pl.col("outcome") != RunOutcome.RUNNING
+    answers: list[Finding | Skipped] = []
+    for (workflow,), runs in priced.sort("workflow", "run_id").group_by("workflow", maintain_order=True):
+        known = runs.filter(ended)
+        if runs.height - 1 < thresholds.few:
+            reason = f"{amount(runs.height, 'run')} of {workflow!r} with a known cost; {thresholds.few + 1} are needed to say what is usual"
+            answers.append(Skipped(detector="cost_anomaly", reason=reason))
+            continue
+        middle = known["usd"].median()
+        if not isinstance(middle, float):
+            continue
+        # The median of the others is at most a little lower than that of all, so 1.5 keeps every candidate for 3.
+        suspects = (
+            runs.filter(pl.col("usd") > thresholds.ratio / 2 * middle) if runs.height > thresholds.enough else runs
+        )
+        costs = dict(known.select("run_id", "usd").iter_rows())
+        usual = Usual.of(list(costs.values()), thresholds)
+        found = [
+            (row, base) for row in suspects.iter_rows(named=True) if (base := _dear(row, costs, usual, thresholds))
+        ]
+        if found:
+            calls = frames.llm_calls.filter(pl.col("run_id").is_in(runs["run_id"].implode()))
+            answers.extend(_finding(row, base, calls, costs, thresholds) for row, base in found)
+    return answers
+
+
+def _dear(run: Row, costs: dict[str, float], usual: Usual, thresholds: CostThresholds) -> Baseline | None:
+    if len(costs) <= MANY:
+        usual = Usual.of([cost for name, cost in costs.items() if name != run["run_id"]], thresholds)
+    if usual.runs < thresholds.few:
+        return None
+    base = Baseline(usual.runs, usual.median_usd, usual.dearest_usd, (log(run["usd"]) - usual.centre) / usual.spread)
+    if run["usd"] <= thresholds.ratio * usual.median_usd:
+        return None
+    if base.runs >= thresholds.enough:
+        return base if base.z > thresholds.z else None
+    return base if run["usd"] > thresholds.above_dearest * usual.dearest_usd else None
+
+
+def _finding(
+    run: Row, base: Baseline, calls: pl.DataFrame, costs: dict[str, float], thresholds: CostThresholds
+) -> Finding:
+    sure = base.runs >= thresholds.enough
+    ratio = run["usd"] / base.median_usd
+    usual = calls.filter((pl.col("run_id") != run["run_id"]) & pl.col("run_id").is_in(list(costs)))
+    mine = calls.filter(pl.col("run_id") == run["run_id"])
+    runs = usual["run_id"].n_unique()
+    whole = decompose(_totals(mine, 1), _totals(usual, runs))
+    agents = _by_agent(mine, usual, runs)
+    guilty = [row for row in agents if row["excess_usd"] > 0][:3]
+    blamed = guilty[0]["agent"] if guilty else None
+    dearest = mine.filter(pl.col("agent").eq_missing(pl.lit(blamed))).sort(
+        "cost_usd", "span_id", descending=[True, False], nulls_last=True
+    )
+    names = set(dearest["span_id"].head(thresholds.shown))
+    spans = tuple(span for span in mine.sort("start_ns", "span_id")["span_id"] if span in names)
+    excess = run["usd"] - base.median_usd
+    known = [(whole[name] or 0.0, text) for name, text in FACTORS.items()]
+    causes = [f"{times(value)} the {text}" for value, text in known if value >= 1.25]
+    return Finding(
+        kind="cost_anomaly",
+        severity="critical" if sure and ratio >= thresholds.critical_ratio else "warning",
+        confidence=0.95 if sure else 0.5,
+        title=f"{usd(run['usd'])}, {times(ratio)} the usual cost of {run['workflow']!r}",
+        explanation=(
+            f"This run cost {usd(run['usd'])}; the median of {amount(base.runs, 'other run')} of {run['workflow']!r} is {usd(base.median_usd)}, "
+            f"the dearest of them {usd(base.dearest_usd)}. The excess of {usd(excess)} comes from {listing(causes) or 'no single factor'}"
+            + (f"; most of it is {blamed or 'unattributed'}'s: {usd(guilty[0]['cost_usd'])} instead of {usd(guilty[0]['usual_usd'])}" if guilty else "")
+            + ". "
+            + (
+                f"Sure: it lies {base.z:.1f} robust standard deviations above the usual (limit {thresholds.z})."
+                if sure
+                else f"Low confidence: only {amount(base.runs, 'other run')} to compare with; from {thresholds.enough} on the spread is known."
+            )
+        ),
+        suggestion=(
+            f"Set a budget of about {usd(max(thresholds.ratio * base.median_usd, base.dearest_usd))} for {run['workflow']!r} "
+            f"(it warns at 75 % and stops at 100 %), and look at why {blamed or 'this run'} needed {_first_cause(whole)}."
+        ),
+        trace_id=run["run_id"],
+        spans=spans,
+        agents=tuple(row["agent"] for row in guilty if row["agent"] is not None),
+        start_ns=run["start_ns"],
+        end_ns=run["end_ns"],
+        checked=(
+            Check(rule="cost over the median of the other runs", value=round(ratio, 3), threshold=thresholds.ratio, passed=True),
+            Check(rule="robust z of log cost", value=round(base.z, 2), threshold=thresholds.z, passed=base.z > thresholds.z),
+            Check(rule="other runs to compare with", value=base.runs, threshold=thresholds.enough, passed=sure),
+            Check(rule="cost over the dearest other run", value=round(run["usd"] / base.dearest_usd, 3), threshold=thresholds.above_dearest,
+                  passed=run["usd"] > thresholds.above_dearest * base.dearest_usd),
+            Check(rule="LLM calls of this run without a price", value=run["unpriced_calls"], threshold=0, passed=run["unpriced_calls"] == 0),
+        ),
+        data={
+            "cost_usd": run["usd"],
+            "median_usd": base.median_usd,
+            "ratio": ratio,
+            "z": base.z,
+            "runs": base.runs,
+            "excess_usd": excess,
+            "factors": whole,
+            "by_agent": agents,
+            "wasted_spans": [],
+        },
+    )  # fmt: skip
+
+
+FACTORS = {"calls": "LLM calls", "tokens_per_call": "tokens per call", "usd_per_token": "price per token"}
+"""the factors whose product is cost; the order of an explanation"""
+
+
+def decompose(now: Row, usual: Row) -> dict[str, float | None]:
+    """The cost ratio as a product: calls x tokens per call x price per token, each as now / usual; None where a side has none."""
+
+    def ratio(over: float | None, under: float | None) -> float | None:
+        return over / under if over is not None and under else None
+
+    def per(row: Row, top: str, bottom: str) -> float | None:
+        return row[top] / row[bottom] if row[bottom] else None
+
+    return {
+        "calls": ratio(now["calls"], usual["calls"]),
+        "tokens_per_call": ratio(per(now, "tokens", "calls"), per(usual, "tokens", "calls")),
+        "usd_per_token": ratio(per(now, "usd", "tokens"), per(usual, "usd", "tokens")),
+    }
+
+
+def totals() -> list[pl.Expr]:
+    """calls, tokens and usd of a group of LLM calls."""
+    return [
+        pl.len().cast(pl.Float64).alias("calls"),
+        (pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0))
+        .sum()
+        .cast(pl.Float64)
+        .alias("tokens"),
+        pl.col("cost_usd").cast(pl.Float64).sum().alias("usd"),
+    ]
+
+
+def _totals(calls: pl.DataFrame, runs: int) -> Row:
+    row = calls.select(totals()).row(0, named=True)
+    return {name: value / max(runs, 1) for name, value in row.items()}
+
+
+def _by_agent(mine: pl.DataFrame, usual: pl.DataFrame, runs: int) -> list[Row]:
+    """One entry per agent of either side: cost now and usually, the excess, and its factors; the largest excess first."""
+    now = {row["agent"]: row for row in mine.group_by("agent").agg(totals()).iter_rows(named=True)}
+    then = {
+        row["agent"]: {name: row[name] / max(runs, 1) for name in ("calls", "tokens", "usd")}
+        for row in usual.group_by("agent").agg(totals()).iter_rows(named=True)
+    }
+    nothing: Row = {"calls": 0.0, "tokens": 0.0, "usd": 0.0}
+    rows: list[Row] = []
+    for agent in {*now, *then}:
+        here, there = now.get(agent, nothing), then.get(agent, nothing)
+        rows.append(
+            {
+                "agent": agent,
+                "cost_usd": here["usd"],
+                "usual_usd": there["usd"],
+                "excess_usd": here["usd"] - there["usd"],
+                **decompose(here, there),
+            }
+        )
+    return sorted(rows, key=lambda row: (-row["excess_usd"], row["agent"] or ""))
+
+
+def _first_cause(factors: dict[str, float | None]) -> str:
+    known: Sequence[tuple[float, str]] = [
+        (value, FACTORS[name]) for name, value in factors.items() if value is not None
+    ]
+    if not known:
+        return "that much"
+    value, name = max(known)
+    return f"{times(value)} the {name}"
