@@ -20,6 +20,6 @@ class ArrowStream:
         return self._source.__arrow_c_stream__(requested_schema)
 
 
-def frame_of(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+def fetched(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     """The rows of `relation` as a frame that does not keep the database open."""
     return pl.DataFrame(ArrowStream(relation))

@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
+import duckdb
 import polars as pl
 from polars.exceptions import PolarsError
 
+from tracer.store.arrow import ArrowStream, fetched
+from tracer.store.schema import table_schema
+
 _INT64 = range(-(1 << 63), 1 << 63)
 _MAX_MONEY = Decimal(10**9)
+
+
+def frame_of(table: str, rows: Sequence[Any], **more: Sequence[Any]) -> pl.DataFrame:
+    """The frame for `table` of objects whose attributes are its columns; `more` gives columns they lack.
+
+    A value its column cannot hold (a number beyond 64 bits, half a surrogate pair) is mended or becomes NULL.
+    """
+    schema = table_schema(table)
+    names = [name for name in schema if name not in more]
+    get = attrgetter(*names) if len(names) > 1 else _single(names[0])
+    columns = dict(zip(names, zip(*map(get, rows), strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+    return pl.DataFrame([_series(name, more.get(name, columns.get(name, ())), dtype) for name, dtype in schema.items()])
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
+    """Append the rows of `frame` to `table`, columns matched by name."""
+    if frame.height:
+        with_frame(con, frame, f'INSERT INTO "{table}" BY NAME SELECT * FROM incoming')
+
+
+def with_frame(
+    con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str, values: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """Run `sql`, in which `incoming` stands for `frame`, and return its rows."""
+    con.register("incoming", ArrowStream(frame))
+    try:
+        return con.execute(sql, dict(values) if values else None).fetchall()
+    finally:
+        con.unregister("incoming")
+
+
+def select_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str) -> pl.DataFrame:
+    """The answer to the query `sql`, in which `incoming` stands for `frame`; it does not keep the database open."""
+    con.register("incoming", ArrowStream(frame))
+    try:
+        return fetched(con.sql(sql))
+    finally:
+        con.unregister("incoming")
 
 
 def _single(name: str) -> Callable[[Any], tuple[Any]]:

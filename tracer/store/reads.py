@@ -18,7 +18,7 @@ import polars as pl
 
 from tracer.errors import BadInput, UnknownName
 from tracer.model import SPAN_FIELDS
-from tracer.store.arrow import frame_of
+from tracer.store.arrow import fetched
 from tracer.store.columns import select_with
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def sql(store: Store, query: str, *, timeout_s: float = 60.0) -> pl.DataFrame:
 
 def frame(con: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """The answer to `query` as a frame that does not keep the database open."""
-    return frame_of(con.sql(query, params=dict(values) if values else None))
+    return fetched(con.sql(query, params=dict(values) if values else None))
 
 
 def _refuse_sources(con: duckdb.DuckDBPyConnection, query: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from tracer.errors import SchemaTooNew, StoreError
-from tracer.store.arrow import frame_of
+from tracer.store.arrow import fetched
 
 _STEP = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -46,7 +46,7 @@ def table_schema(table: str) -> dict[str, Any]:
     with duckdb.connect(":memory:", config=CONFIG) as con:
         for _, sql in schema_steps():
             con.execute(sql)
-        return dict(frame_of(con.sql(f'SELECT * FROM "{table}" LIMIT 0')).schema)
+        return dict(fetched(con.sql(f'SELECT * FROM "{table}" LIMIT 0')).schema)
 
 
 def prepare(path: Path) -> None:
