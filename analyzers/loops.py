@@ -31,7 +31,10 @@ TOLERATED = 1
 """rounds with something new that a loop may contain in a row and still be one loop"""
 SAME_LOOP = 0.5
 """overlap, as a share of the shorter, that makes two alarms one loop"""
-_SPOKEN_FIRST = {"message": 0, "handoff": 0, "agent": 1, "tool": 2, "llm": 3, "decision": 4, "state": 5}
+_TALK_FIRST = {"message": 0, "handoff": 0, "agent": 1, "tool": 2, "llm": 3, "decision": 4, "state": 5}
+"""what names a loop of several agents best"""
+_TOOLS_FIRST = {"tool": 0, "message": 1, "handoff": 1, "agent": 2, "llm": 3, "decision": 4, "state": 5}
+"""what names a loop of one agent best"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,11 +201,11 @@ def _overlap(a: _Region, b: _Region) -> bool:
 
 
 def _loop(events: Sequence[Recorded], group: Sequence[_Region], iterations: dict[Symbol, list[Iteration]]) -> Loop:
-    several = len({events[i].event.agent for r in group for i in range(r.start, r.end + 1)}) > 1
+    several = len({events[i].event.agent for r in group for i in range(r.start, r.end + 1)} - {""}) > 1
 
     def worth(region: _Region) -> tuple[int, int, int, int, int, Symbol]:
         kind = region.symbol[1]
-        order = _SPOKEN_FIRST.get(kind, 9) if several else -_SPOKEN_FIRST.get(kind, 9) % 3
+        order = (_TALK_FIRST if several else _TOOLS_FIRST).get(kind, 9)
         rounds = len(region.occurrences)
         return (
             ("no_progress", "same_error", "reask").index(region.signal),
@@ -221,7 +224,7 @@ def _loop(events: Sequence[Recorded], group: Sequence[_Region], iterations: dict
     whole = tuple(events[first:end])
     path, period = _path(whole, _cut(whole, {events[i].event.id for i in starts}))
     # Whoever is no part of the cycle only happened to speak meanwhile.
-    span = tuple(r for r in whole if r.event.agent in path) if several and len(set(path)) > 1 else whole
+    span = tuple(r for r in whole if r.event.agent in {*path, ""}) if several and len(set(path)) > 1 else whole
     rounds = _cut(span, {events[i].event.id for i in starts})
     closed = [c for c in iterations.get(main.symbol, ()) if c.start >= first and c.end <= occurrences[-1]]
     repeats = max((len(r.occurrences) for r in group if r.signal == "reask"), default=1)
@@ -253,10 +256,15 @@ def _cut(events: Sequence[Recorded], starts: set[str]) -> tuple[tuple[int, int],
 
 
 def _turns(events: Sequence[Recorded]) -> list[int]:
-    """For each event the number of its turn: events in a row by one agent are one turn."""
+    """For each event the number of its turn: events in a row by one agent are one turn; nobody's events join it."""
     turns: list[int] = []
-    for i, one in enumerate(events):
-        turns.append(turns[-1] + (one.event.agent != events[i - 1].event.agent) if turns else 0)
+    turn, speaker = 0, ""
+    for one in events:
+        agent = one.event.agent
+        if agent and speaker and agent != speaker:
+            turn += 1
+        speaker = agent or speaker
+        turns.append(turn)
     return turns
 
 
@@ -284,7 +292,7 @@ def _last_round_end(events: Sequence[Recorded], occurrences: Sequence[int]) -> i
 
 def _path(events: Sequence[Recorded], rounds: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], int]:
     """The commonest cycle and its length: agents by turn, or one agent's tools; messages where the run is a transcript."""
-    agents = {r.event.agent for r in events}
+    agents = {r.event.agent for r in events} - {""}
     transcript = all(r.step is not None for r in events)
 
     def cycle(low: int, high: int) -> tuple[str, ...]:

@@ -393,7 +393,10 @@ class LoopCore:
         if found is None:
             memory.remember(Request(key, tokens, asked.hard, [at], [event.id], lane.totals))
             return
-        if lane.totals.progress > found.totals.progress:  # something real happened in between: start again
+        moved = lane.totals.progress > found.totals.progress
+        if (
+            moved or lane.totals.waits > found.totals.waits
+        ):  # something real happened in between, or time passed on purpose
             found.at, found.ids = [at], [event.id]
         else:
             found.at.append(at)
