@@ -1,0 +1,234 @@
+"""The dependency graph as SVG: pills are agents, rounded boxes tools, square boxes models; the wider an edge, the more contacts."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dashboard.figures import palette, units
+from dashboard.figures.dependency import DependencyGraph, Edge, Key, Node, edge_class, edge_text
+from dashboard.figures.dependency_layout import NODE_H, NODE_W, place
+from dashboard.figures.dependency_matrix import draw_matrix
+from dashboard.figures.markup import attrs, clip, esc, tag
+
+MATRIX_ABOVE: Final = 25
+"""agents; beyond that a graph is a hairball"""
+_RESOURCES_SHOWN: Final = 22
+_LABELS: Final = 14
+
+DEPENDENCY_CSS: Final = """
+.dg{background:var(--th-bg);overflow-x:auto}.dg text{text-anchor:middle;fill:var(--th-fg)}.dg .dg-name{font-weight:600;font-size:12px}.dg .dg-sub{font-size:10.5px;fill:var(--th-muted);font-variant-numeric:tabular-nums}
+.dg-node,.dg-edge{cursor:pointer;outline:none}.dg-back{fill:var(--th-bg)}.dg-shape{stroke-width:1.6;fill-opacity:.14}.dg-node:hover .dg-shape,.dg-node:focus-visible .dg-shape{fill-opacity:.3;stroke-width:2.6}
+.dg-agent .dg-shape{fill:var(--th-k-agent);stroke:var(--th-k-agent)}.dg-tool .dg-shape{fill:var(--th-k-tool);stroke:var(--th-k-tool)}.dg-model .dg-shape{fill:var(--th-k-llm);stroke:var(--th-k-llm)}.dg-person .dg-shape{fill:var(--th-fg);stroke:var(--th-fg);fill-opacity:.06}.dg-workflow .dg-shape{fill:var(--th-k-workflow);stroke:var(--th-k-workflow)}.dg-rest .dg-shape{stroke-dasharray:4 3}
+.dg-line{fill:none;stroke:var(--th-k-agent);stroke-opacity:.6}.dg-tip{fill:var(--th-k-agent);stroke:none}.dg-use .dg-line{stroke:var(--th-muted);stroke-opacity:.42;stroke-dasharray:5 3}.dg-use .dg-tip{fill:var(--th-muted);fill-opacity:.7}
+.dg-code .dg-line{stroke:var(--th-muted);stroke-opacity:.5}.dg-code .dg-tip{fill:var(--th-muted)}.dg-cycle .dg-line{stroke:var(--th-warning);stroke-opacity:.9}.dg-cycle .dg-tip{fill:var(--th-warning)}.dg-hot .dg-line{stroke:var(--th-error);stroke-opacity:1}.dg-hot .dg-tip{fill:var(--th-error)}.dg-wait .dg-line{stroke-dasharray:7 4}
+.dg-edge:hover .dg-line,.dg-edge:focus-visible .dg-line{stroke-opacity:1;stroke-width:5}.dg-wide{fill:none;stroke:transparent;stroke-width:12}
+.dg .dg-count{font-size:11px;font-weight:600;paint-order:stroke;stroke:var(--th-bg);stroke-width:4px;stroke-linejoin:round;pointer-events:none}.dg .dg-count.dg-hot{fill:var(--th-error)}.dg .dg-count.dg-cycle{fill:var(--th-warning)}
+.dg .dg-alarm{fill:var(--th-error)}.dg .dg-alarmtext{fill:var(--th-bg);font-size:10px;font-weight:700}.dg-caption{color:var(--th-muted);padding:4px 10px;display:flex;flex-wrap:wrap;gap:2px 16px}.dg-caption b{font-weight:600}.dg-key-hot{color:var(--th-error)}.dg-key-cycle{color:var(--th-warning)}
+.dm-cell{fill:var(--th-k-agent)}.dm-cell.dg-hot{fill:var(--th-error)}.dm-cell.dg-cycle{fill:var(--th-warning)}.dm-grid{fill:none;stroke:var(--th-line);stroke-width:.6}.dg .dm-row{text-anchor:end;font-size:11px}.dg .dm-col{text-anchor:start;font-size:11px}.dg .dm-num{font-size:10px;font-variant-numeric:tabular-nums}.dg .dm-num.dm-on{fill:var(--th-bg)}.dg .dm-axis{fill:var(--th-muted);font-size:11px}
+@media print{.dg{overflow:visible}.dg svg{max-width:100%;height:auto}}
+"""
+
+_GLYPHS: Final = {"person": "☺", "workflow": "◆", "agent": "●", "tool": "⚒", "model": "✦"}
+
+
+def draw_dependencies(
+    graph: DependencyGraph, *, view: Literal["auto", "graph", "matrix"] = "auto", resources: bool = True
+) -> str:
+    """HTML fragment of class `dg`: caption, SVG, and the edges as a hidden list. `view="auto"` takes the matrix above 25 agents."""
+    agents = [key for key in graph.agents if key[0] == "agent"]
+    matrix = view == "matrix" or (view == "auto" and len(agents) > MATRIX_ABOVE)
+    if not graph.nodes:
+        return tag(
+            "div", tag("div", "No agent, tool or model was recorded in this run.", class_="dg-caption"), class_="th dg"
+        )
+    svg = draw_matrix(graph) if matrix else _graph_svg(graph, resources=resources)
+    return tag("div", _caption(graph, len(agents), matrix) + svg + _list(graph), class_="th dg")
+
+
+def _caption(graph: DependencyGraph, agents: int, matrix: bool) -> str:
+    tools = sum(key[0] == "tool" for key in graph.nodes)
+    models = sum(key[0] == "model" for key in graph.nodes)
+    calls = sum(e.count for e in graph.edges)
+    parts = [
+        f"{units.plural(agents, 'agent')}, {units.plural(tools, 'tool')}, {units.plural(models, 'model')} · "
+        f"{units.plural(calls, 'contact')} on {units.plural(len(graph.edges), 'edge')}"
+    ]
+    if matrix:
+        parts.append("rows call columns; tools and models are left out")
+    out = [tag("span", esc(text)) for text in parts]
+    if any(e.finding >= 0 for e in graph.edges):
+        out.append(tag("span", "━ in a finding", class_="dg-key-hot"))
+    if any(e.in_cycle and e.finding < 0 for e in graph.edges):
+        out.append(tag("span", "━ cycle without a finding", class_="dg-key-cycle"))
+    return tag("div", "".join(out), class_="dg-caption")
+
+
+def _list(graph: DependencyGraph) -> str:
+    items = "".join(tag("li", esc(edge_text(graph, edge))) for edge in sorted(graph.edges, key=lambda e: -e.count))
+    return tag("ul", items, class_="hidden", aria_label="All edges of the dependency graph")
+
+
+# -- graph ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A cubic Bézier from `a` to `b`, arriving in direction `way` (1 right, -1 left)."""
+
+    a: tuple[float, float]
+    c1: tuple[float, float]
+    c2: tuple[float, float]
+    b: tuple[float, float]
+    way: int
+
+    def at(self, t: float) -> tuple[float, float]:
+        def mix(p: float, q: float, r: float, s: float) -> float:
+            return (1 - t) ** 3 * p + 3 * (1 - t) ** 2 * t * q + 3 * (1 - t) * t * t * r + t**3 * s
+
+        return mix(self.a[0], self.c1[0], self.c2[0], self.b[0]), mix(self.a[1], self.c1[1], self.c2[1], self.b[1])
+
+    def path(self) -> str:
+        (ax, ay), (px, py), (qx, qy), (bx, by) = self.a, self.c1, self.c2, self.b
+        return f"M{ax:.1f} {ay:.1f}C{px:.1f} {py:.1f} {qx:.1f} {qy:.1f} {bx:.1f} {by:.1f}"
+
+
+def _graph_svg(graph: DependencyGraph, *, resources: bool) -> str:
+    shown, rest = _choose_resources(graph) if resources else ([], [])
+    where = place(graph, shown)
+    edges = [e for e in graph.edges if e.source in where and e.target in where]
+    curves = _curves(edges, where)
+    most = max([10, *(e.count for e in edges)])  # a single contact is never a thick edge
+    lines = [
+        _edge_svg(graph, edge, curves[id(edge)], 1.2 + 4 * math.log1p(edge.count) / math.log1p(most))
+        for edge in sorted(edges, key=lambda e: (e.finding >= 0, e.in_cycle, e.count))
+    ]
+    slots = palette.agent_slots(key[1] for key in where if key[0] == "agent")
+    bodies = [_node_svg(graph.nodes[key], x, y, slots) for key, (x, y) in where.items()]
+    points = [curve.at(t / 12) for curve in curves.values() for t in range(13)]
+    xs = [x + side * NODE_W / 2 for x, _ in where.values() for side in (-1, 1)] + [p[0] for p in points]
+    ys = [y + side * NODE_H / 2 for _, y in where.values() for side in (-1, 1)] + [p[1] for p in points]
+    left, top = min(xs) - 20, min(ys) - 20
+    width, height = max(xs) - left + 20, max(ys) - top + (42 if rest else 20)
+    content = "".join(lines) + "".join(bodies) + _labels(edges, curves, where)
+    if rest:
+        x = max(x for x, _ in where.values())
+        note = f"and {units.plural(len(rest), 'more tool or model', 'more tools and models')}, {sum(graph.nodes[k].calls for k in rest):,} calls"
+        content += f'<text class="dg-sub" x="{x:.1f}" y="{top + height - 14:.1f}">{esc(note)}</text>'
+    label = f"Dependency graph of {len(where)} nodes and {len(edges)} edges; the same as a list follows"
+    return tag("svg", content, xmlns="http://www.w3.org/2000/svg", width=f"{width:.0f}", height=f"{height:.0f}",
+               viewBox=f"{left:.1f} {top:.1f} {width:.1f} {height:.1f}", role="img", aria_label=label)  # fmt: skip
+
+
+def _choose_resources(graph: DependencyGraph) -> tuple[list[Key], list[Key]]:
+    """The tools and models with most calls, and the others."""
+    held = sorted((key for key in graph.nodes if key[0] in ("tool", "model")), key=lambda key: -graph.nodes[key].calls)
+    return held[:_RESOURCES_SHOWN], held[_RESOURCES_SHOWN:]
+
+
+def _curves(edges: Sequence[Edge], where: dict[Key, tuple[float, float]]) -> dict[int, _Curve]:
+    """A curve per edge (by its id()), with its ends spread over the sides of the nodes so that no two start at one point."""
+    half, ends = NODE_W / 2, defaultdict[tuple[Key, int], list[tuple[float, int, int, int]]](list)
+    sides: dict[int, tuple[int, int]] = {}
+    for rank, edge in enumerate(edges):
+        (xa, ya), (xb, yb) = where[edge.source], where[edge.target]
+        if edge.source == edge.target:
+            continue
+        # Forwards: out at the right, in at the left. Backwards: out at the left, in at the right. Same column: both at the right.
+        out, into = (1, -1) if xb - xa > NODE_W else (-1, 1) if xa - xb > NODE_W else (1, 1)
+        sides[id(edge)] = (out, into)
+        # Both ends use the same rank, so that the two edges of a pair run side by side instead of crossing.
+        ends[edge.source, out].append((yb, rank, 0, id(edge)))
+        ends[edge.target, into].append((ya, rank, 1, id(edge)))
+    port: dict[tuple[int, int], float] = {}
+    for held in ends.values():
+        for k, (_, _, end, edge_id) in enumerate(sorted(held)):
+            port[edge_id, end] = ((k + 0.5) / len(held) - 0.5) * (NODE_H - 10)
+    curves: dict[int, _Curve] = {}
+    for edge in edges:
+        (xa, ya), (xb, yb) = where[edge.source], where[edge.target]
+        if edge.source == edge.target:
+            x, y = xa + half - 34, ya - NODE_H / 2
+            curves[id(edge)] = _Curve((x, y), (x + 4, y - 34), (x + 44, y - 30), (xa + half + 2, ya - 8), -1)
+            continue
+        out, into = sides[id(edge)]
+        a = (xa + out * half, ya + port[id(edge), 0])
+        b = (xb + into * (half + 3), yb + port[id(edge), 1])
+        bend = max(46.0, abs(b[0] - a[0]) * 0.45) if out != into else min(110.0, 40 + abs(b[1] - a[1]) * 0.2)
+        curves[id(edge)] = _Curve(a, (a[0] + out * bend, a[1]), (b[0] + into * bend, b[1]), b, -into)
+    return curves
+
+
+def _edge_svg(graph: DependencyGraph, edge: Edge, curve: _Curve, width: float) -> str:
+    x, y = curve.b
+    kinds = [
+        "dg-edge",
+        edge_class(edge),
+        "dg-use" if edge.target[0] in ("tool", "model") else "dg-code" if edge.source[0] == "workflow" else "",
+        "dg-wait" if set(edge.ways) == {"wait"} else "",
+    ]
+    finding = graph.findings[edge.finding].id if edge.finding >= 0 else None
+    wing = 3.2 + width * 0.7
+    content = (
+        tag("title", esc(edge_text(graph, edge)))
+        + f'<path class="dg-wide" d="{curve.path()}"/><path class="dg-line" d="{curve.path()}" stroke-width="{width:.1f}"/>'
+        + f'<path class="dg-tip" d="M{x + curve.way * 3:.1f} {y:.1f}l{-curve.way * 9} {-wing:.1f}v{2 * wing:.1f}z"/>'
+    )
+    return tag("g", content, class_=" ".join(k for k in kinds if k), data_spans=" ".join(edge.spans), data_finding=finding,
+               data_edge=f"{edge.source[1]}→{edge.target[1]}", data_count=edge.count)  # fmt: skip
+
+
+def _node_svg(node: Node, x: float, y: float, slots: dict[str, int]) -> str:
+    radius = {"agent": NODE_H / 2, "person": NODE_H / 2, "workflow": 8, "tool": 6, "model": 0}[node.kind]
+    box = f'x="{x - NODE_W / 2:.1f}" y="{y - NODE_H / 2:.1f}" width="{NODE_W}" height="{NODE_H}" rx="{radius}"'
+    name = clip(node.name, 18)
+    cost = f" · {units.money(node.cost_usd)}" if node.cost_usd else " · price unknown" if node.unpriced else ""
+    sub = f"{units.plural(node.calls, 'call')}{cost}" if node.calls else node.kind
+    trouble = f", {units.plural(node.errors, 'error')}" if node.errors else ""
+    full = f"{node.name} ({node.kind}): {units.plural(node.calls, 'call')}{cost}{trouble}"
+    content = (
+        tag("title", esc(full))
+        + f'<rect class="dg-back" {box}/><rect class="dg-shape" {box}/>'
+        + f'<text class="dg-name" x="{x:.1f}" y="{y - 2:.1f}">{_GLYPHS[node.kind]} {esc(name)}</text>'
+        + f'<text class="dg-sub" x="{x:.1f}" y="{y + 12:.1f}">{esc(sub)}</text>'
+    )
+    if node.kind == "agent":
+        ink = f"var(--th-a{slots[node.name] % len(palette.AGENT_INKS)})"
+        content += f'<rect x="{x - NODE_W / 2 + 22:.1f}" y="{y + NODE_H / 2 - 3:.1f}" width="{NODE_W - 44}" height="3" rx="1.5"{attrs(fill=ink)}/>'
+    if node.errors:
+        content += f'<circle class="dg-alarm" cx="{x + NODE_W / 2 - 10:.1f}" cy="{y - NODE_H / 2:.1f}" r="8"/>'
+        content += f'<text class="dg-alarmtext" x="{x + NODE_W / 2 - 10:.1f}" y="{y - NODE_H / 2 + 3.6:.1f}">{node.errors if node.errors < 100 else "✕"}</text>'
+    return tag(
+        "g",
+        content,
+        class_=f"dg-node dg-{node.kind}",
+        data_node=node.name,
+        data_kind=node.kind,
+        tabindex="0",
+        role="img",
+        aria_label=full,
+    )
+
+
+def _labels(edges: Sequence[Edge], curves: dict[int, _Curve], where: dict[Key, tuple[float, float]]) -> str:
+    """Counts on the busiest edges and on every edge of a cycle, where there is room."""
+    boxes = [(x - NODE_W / 2, y - NODE_H / 2, x + NODE_W / 2, y + NODE_H / 2) for x, y in where.values()]
+    urgent: Callable[[Edge], tuple[bool, bool, int]] = lambda e: (e.finding < 0, not e.in_cycle, -e.count)  # noqa: E731
+    ranked = sorted((e for e in edges if e.count > 1 or e.finding >= 0), key=urgent)
+    out: list[str] = []
+    for k, edge in enumerate(ranked):
+        if k >= _LABELS and edge.finding < 0 and not edge.in_cycle:
+            break
+        text = "waits" if set(edge.ways) == {"wait"} else f"{edge.count:,}×"
+        half = len(text) * 3.6 + 3
+        for t in (0.5, 0.38, 0.62, 0.28, 0.72, 0.2, 0.8):
+            x, y = curves[id(edge)].at(t)
+            box = (x - half, y - 8, x + half, y + 8)
+            if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in boxes):
+                boxes.append(box)
+                out.append(f'<text class="dg-count {edge_class(edge)}" x="{x:.1f}" y="{y + 4:.1f}">{text}</text>')
+                break
+    return "".join(out)
