@@ -49,7 +49,7 @@ class Contents:
         )
 
     def _short(self, value: Any) -> Any:
-        kind = type(value)
+        kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind is str:
             if len(value) > LONG:
                 return {"$content": self.put(value)}

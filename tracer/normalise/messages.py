@@ -140,10 +140,11 @@ def _call(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A requested tool call as {"id", "name", "arguments"}."""
     function = raw.get("function")
     inner = cast(Mapping[str, Any], function) if isinstance(function, Mapping) else raw
-    arguments = inner.get("arguments", raw.get("args"))
+    arguments: Any = inner.get("arguments", raw.get("args"))
     if isinstance(arguments, str):
         parsed = parse_json(arguments)
-        arguments = parsed if isinstance(parsed, dict | list) else arguments
+        if isinstance(parsed, dict | list):
+            arguments = cast(Any, parsed)
     call = {
         "id": raw.get("id") or inner.get("id"),
         "name": inner.get("name") or as_text(function),

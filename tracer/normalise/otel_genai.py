@@ -10,7 +10,7 @@ from tracer.normalise.contents import Contents
 from tracer.normalise.mapping import fill
 from tracer.normalise.messages import canonical, message_list, system_messages
 from tracer.normalise.reading import Adapter, Reading
-from tracer.normalise.values import as_text, parse_json
+from tracer.normalise.values import as_object, as_text, parse_json
 from tracer.semconv import GenAI
 
 OPERATIONS: dict[str, str] = {
@@ -152,10 +152,10 @@ def event_row(event: RawEvent, contents: Contents, trace_id: str, span_id: str) 
 def _messages_of(event: RawEvent, contents: Contents) -> tuple[list[int], list[int]]:
     attributes = event.attributes
     if event.name == GenAI.EVENT_DETAILS:
-        body = cast(Mapping[str, Any], event.body) if isinstance(event.body, Mapping) else {}
-        system = system_messages(attributes.get(GenAI.SYSTEM_INSTRUCTIONS, body.get(GenAI.SYSTEM_INSTRUCTIONS)))
-        sent = message_list(attributes.get(GenAI.INPUT_MESSAGES, body.get(GenAI.INPUT_MESSAGES))) or []
-        received = message_list(attributes.get(GenAI.OUTPUT_MESSAGES, body.get(GenAI.OUTPUT_MESSAGES))) or []
+        told = as_object(event.body)
+        system = system_messages(attributes.get(GenAI.SYSTEM_INSTRUCTIONS, told.get(GenAI.SYSTEM_INSTRUCTIONS)))
+        sent = message_list(attributes.get(GenAI.INPUT_MESSAGES, told.get(GenAI.INPUT_MESSAGES))) or []
+        received = message_list(attributes.get(GenAI.OUTPUT_MESSAGES, told.get(GenAI.OUTPUT_MESSAGES))) or []
         return contents.put_messages([*system, *sent]), contents.put_messages(received)
     raw: dict[str, Any] = {k: v for k, v in attributes.items() if not k.startswith(("gen_ai.", "event."))}
     body = parse_json(event.body) if event.body is not None else None

@@ -113,7 +113,7 @@ def unwrapped(value: Any) -> Any:
         outer = cast(dict[str, Any], parsed)
         if "kwargs" in outer and outer.keys() <= {"args", "kwargs"} and not outer.get("args"):
             return outer["kwargs"]
-    return parsed
+    return cast(Any, parsed)
 
 
 def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, str | None]:

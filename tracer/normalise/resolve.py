@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
 from tracer.normalise.duplicates import find_duplicates
@@ -76,8 +76,9 @@ def _messages_from_events(forest: Forest, events: Sequence[SpanEvent]) -> None:
         key = (event.trace_id, event.span_id)
         for name, found in ((GenAI.INPUT_MESSAGES, given), (GenAI.OUTPUT_MESSAGES, got)):
             stands = attributes.get(name)
-            if isinstance(stands, dict) and isinstance(stands.get("$messages"), list):
-                found.setdefault(key, []).extend(stands["$messages"])
+            ids: Any = cast(dict[str, Any], stands).get("$messages") if isinstance(stands, dict) else None
+            if isinstance(ids, list):
+                found.setdefault(key, []).extend(cast(list[int], ids))
     for column, found in (("input_refs", given), ("output_refs", got)):
         for key, refs in found.items():
             position = forest.position.get(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from typing import Any, cast
 
 from tracer.model import RawSpan, SpanKind
 from tracer.normalise.mapping import fill
@@ -57,7 +58,7 @@ def _texts(reading: Reading) -> None:
     for value, put in ((given, reading.set_input), (got, reading.set_output)):
         if value is not None:
             parsed = parse_json(value) if reading.kind == SpanKind.DECISION else None
-            bodies = parsed if isinstance(parsed, list) else [value]
+            bodies = cast(list[Any], parsed) if isinstance(parsed, list) else [value]
             put([reading.contents.put_value(body) for body in bodies])
 
 

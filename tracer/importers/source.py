@@ -1,0 +1,111 @@
+"""A file as bytes or as lines, gzip opened, encodings told apart; what cannot be read ends in one clear problem."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+HEAD_BYTES = 65_536
+"""what importers look at to recognise a format"""
+_GZIP = b"\x1f\x8b"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Unreadable(Exception):
+    """The file, or the rest of it from `line` on, cannot be read."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.line = reason, line
+
+
+@dataclass(slots=True)
+class Source:
+    """A file to import. Every call opens it anew, so that it can be read twice; nothing is kept in memory by `lines`."""
+
+    path: Path
+
+    def head(self) -> bytes:
+        """The first bytes, decompressed; UTF-16 text comes as UTF-8. A gzip cut short gives what there is."""
+        with self._open() as stream:
+            try:
+                data = stream.read(HEAD_BYTES)
+            except (EOFError, OSError, zlib.error):
+                data = self._salvage()[:HEAD_BYTES]
+        return _as_utf8(data) if data.startswith(_UTF16) else data.removeprefix(codecs.BOM_UTF8)
+
+    def whole(self) -> tuple[bytes, str | None]:
+        """(all bytes that can be read, what is wrong with the rest or None)."""
+        with self._open() as stream:
+            try:
+                data = stream.read()
+                broken = None
+            except (EOFError, OSError, zlib.error) as error:
+                data, broken = self._salvage(), f"compressed data ends early or is damaged: {error}"
+        if data.startswith(_UTF16):
+            data = _as_utf8(data)
+        return data.removeprefix(codecs.BOM_UTF8), broken
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """(line number from 1, line without its end). Raises Unreadable where the rest cannot be decompressed."""
+        with self._open() as stream:
+            first = stream.read(2) if stream.seekable() else b""
+            stream.seek(0)
+            source: BinaryIO = io.BytesIO(self.whole()[0]) if first in _UTF16 else stream
+            number = 0
+            try:
+                for line in source:
+                    number += 1
+                    text = line.rstrip(b"\r\n")
+                    yield number, text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
+            except (EOFError, OSError, zlib.error) as error:
+                raise Unreadable(f"compressed data ends early or is damaged: {error}", number + 1) from error
+
+    def _open(self) -> BinaryIO:
+        try:
+            stream = self.path.open("rb")
+        except IsADirectoryError as error:
+            raise Unreadable("is a directory; expected a file") from error
+        except FileNotFoundError as error:
+            raise Unreadable("no such file") from error
+        except (OSError, ValueError) as error:
+            raise Unreadable(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+        compressed = stream.read(2) == _GZIP
+        stream.seek(0)
+        if not compressed:
+            return stream
+        return cast(BinaryIO, _Gzip(stream))
+
+    def _salvage(self) -> bytes:
+        """As much of a damaged gzip file as comes out before the damage."""
+        engine = zlib.decompressobj(wbits=31)
+        out: list[bytes] = []
+        with self.path.open("rb") as stream:
+            while block := stream.read(HEAD_BYTES):
+                try:
+                    out.append(engine.decompress(block))
+                except zlib.error:
+                    break
+        return b"".join(out)
+
+
+class _Gzip(gzip.GzipFile):
+    """A gzip file that closes the file below it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(fileobj=stream, mode="rb")
+        self._below = stream
+
+    def close(self) -> None:
+        super().close()
+        self._below.close()
+
+
+def _as_utf8(data: bytes) -> bytes:
+    return data.decode("utf-16", "replace").encode("utf-8", "replace")

@@ -1,0 +1,115 @@
+"""Message transcripts: JSON or JSONL whose records hold a list of messages `{agent|name|role, content}`.
+
+One record is one run; a file of bare messages is one run. Recognised: the list under history, messages, conversation,
+traj ... (Who&When, AutoGen and Magentic logs, tau-bench, ChatDev), a JSON array of messages or of records, one of
+either a line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from tracer.importers.base import Importer, Sink
+from tracer.importers.jsontext import NOTHING, parse
+from tracer.importers.source import Source, Unreadable
+from tracer.importers.turns import LISTS, is_message, messages_in, run_of
+
+_MARK = re.compile(rb'"(?:' + "|".join(LISTS).encode() + rb')"\s*:\s*\[|"(?:content|role|source|speaker)"\s*:')
+_OTHER = re.compile(rb'"resource_?(?:S|s)pans"|"resource_?(?:L|l)ogs"')
+
+
+def sniff(head: bytes) -> bool:
+    return head.lstrip()[:1] in (b"{", b"[") and _MARK.search(head) is not None and _OTHER.search(head) is None
+
+
+def read(source: Source, sink: Sink) -> None:
+    loose: list[Mapping[str, Any]] = []
+    first_loose: int | None = None
+    name = _stem(source)
+    for line, value in _values(source, sink):
+        documents = cast(list[Any], value) if isinstance(value, list) else [value]
+        if documents and all(is_message(item) for item in documents):
+            loose.extend(cast(list[Mapping[str, Any]], documents))
+            first_loose = first_loose or line
+            continue
+        for number, document in enumerate(documents):
+            where = "" if len(documents) == 1 else f"record {number}: "
+            if not isinstance(document, Mapping):
+                sink.report.skip(
+                    line, f"{where}expected a record with a list of messages, got {type(document).__name__}"
+                )
+                continue
+            _record(cast(Mapping[str, Any], document), line, where, name, sink)
+    if loose:
+        _record({"messages": loose}, first_loose, "", name, sink)
+
+
+def _record(record: Mapping[str, Any], line: int | None, where: str, name: str, sink: Sink) -> None:
+    if messages_in(record) is None:
+        keys = ", ".join(repr(str(key)) for key in list(record)[:6]) or "nothing"
+        sink.report.skip(
+            line, f"{where}no list of messages (looked for {', '.join(LISTS[:5])} ...); the record has {keys}"
+        )
+        return
+    run = run_of(record, name)
+    if not run.spans:
+        sink.report.skip(line, f"{where}none of the {run.left_out} entries has both an author and a text")
+        return
+    if run.left_out:
+        sink.report.note(
+            line, f"{where}{run.left_out} of {run.left_out + run.steps} entries have no author or no text; left out"
+        )
+    sink.spans(run.spans, run.contents, count=1)
+
+
+def _values(source: Source, sink: Sink) -> Iterator[tuple[int | None, Any]]:
+    """(line, JSON value) of every line, or of the whole file where a line is no value of its own."""
+    by_line = False
+    try:
+        for number, line in source.lines():
+            if not line.strip():
+                continue
+            parsed = parse(line)
+            if parsed.reason is not None and not by_line and not _more_documents(source, number):
+                yield from _whole(source, sink)
+                return
+            by_line = True
+            if parsed.reason is not None:
+                sink.report.skip(number, parsed.reason)
+            if parsed.value is not NOTHING:
+                yield number, parsed.value
+    except Unreadable as error:
+        sink.report.skip(error.line, error.reason)
+
+
+def _more_documents(source: Source, after: int) -> bool:
+    """True where a later line is a JSON value with braces: the bad line is one of many, not the opening of one."""
+    try:
+        for number, line in source.lines():
+            if number > after and line.strip():
+                found = parse(line)
+                return found.reason is None and isinstance(found.value, dict | list)
+    except Unreadable:
+        return False  # the caller meets the same end and reports it
+    return False
+
+
+def _whole(source: Source, sink: Sink) -> Iterator[tuple[int | None, Any]]:
+    data, broken = source.whole()
+    if broken:
+        sink.report.skip(None, broken)
+    parsed = parse(data)
+    if parsed.reason is not None:
+        sink.report.skip(parsed.line, parsed.reason)
+    if parsed.value is not NOTHING:
+        yield 1, parsed.value
+
+
+def _stem(source: Source) -> str:
+    """File name without its endings: the workflow of runs that do not name one."""
+    return source.path.name.split(".", 1)[0] or "transcript"
+
+
+IMPORTER = Importer("transcript", sniff, read)

@@ -1,0 +1,385 @@
+"""One transcript record -> the spans of one run.
+
+    workflow                       the record: task, verdict, every other field
+      agent researcher             consecutive messages of one agent: a turn, so that per-agent metrics count turns
+        message (step 3)           one span a message: author, addressee, text; what loop detection and attribution read
+        tool search (step 4)       a tool's answer, with the arguments of the call that asked for it
+      message human (step 5)       people and system prompts take part but are no agents
+
+Ids depend on the record alone, so importing it again changes nothing. Times are the record's own where every message
+has one in order; else synthetic, one second a message from 2000-01-01, and marked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, cast
+
+from tracer.ids import canonical_json, content_id, short_hash, span_id_of, trace_id_of
+from tracer.model import RawSpan, RunOutcome, SpanKind
+from tracer.semconv import GenAI, Tracehound
+
+LISTS = (
+    "history",
+    "messages",
+    "conversation",
+    "trajectory",
+    "traj",
+    "chat_history",
+    "steps",
+    "turns",
+    "dialog",
+    "transcript",
+    "events",
+)
+"""keys under which a record holds its messages, the likeliest first"""
+
+SYNTHETIC_START_NS = 946_684_800 * 10**9
+"""2000-01-01 UTC: no trace is that old, so nobody takes it for a real time"""
+
+_AUTHORS = ("agent", "name", "source", "speaker", "sender", "author", "from", "role")
+_TEXTS = ("content", "text", "message", "value", "output", "parts")
+_TARGETS = ("target", "recipient", "receiver", "to")
+_TIMES = ("timestamp", "ts", "time", "created_at", "createdAt", "created", "start_time")
+_IDS = (
+    "id",
+    "run_id",
+    "trace_id",
+    "instance_id",
+    "conversation_id",
+    "question_ID",
+    "question_id",
+    "session_id",
+    "uuid",
+)
+_WORKFLOWS = ("workflow", "workflow_name", "app", "application", "subset", "framework", "variant", "benchmark")
+_TASKS = ("question", "task", "prompt", "instruction", "goal", "query", "problem")
+_VERDICTS = ("is_correct", "correct", "success", "is_success", "passed", "reward", "resolved")
+_PEOPLE = frozenset({"human", "user", "system", "developer", "environment"})
+
+_ADDRESSED = re.compile(r"^(?P<agent>.+?)\s*\(\s*->\s*(?P<target>.+?)\s*\)\s*$")
+_ASIDE = re.compile(r"^(?P<agent>.+?)\s*\((?P<aside>[a-z][a-z _-]*)\)\s*$")
+
+
+@dataclass(slots=True)
+class Run:
+    """The spans of a record and the texts they refer to."""
+
+    spans: list[RawSpan] = field(default_factory=list[RawSpan])
+    contents: dict[int, str] = field(default_factory=dict[int, str])
+    steps: int = 0
+    left_out: int = 0
+    """entries without author or text"""
+
+    def put(self, text: str) -> int:
+        clean = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+        key = content_id(clean)
+        self.contents[key] = clean
+        return key
+
+
+@dataclass(slots=True)
+class _Message:
+    step: int
+    author: str
+    target: str | None
+    aside: str | None
+    role: str
+    text: str
+    calls: list[Mapping[str, Any]]
+    raw: Mapping[str, Any]
+    start_ns: int = 0
+    end_ns: int = 0
+
+
+def agent_of(author: str) -> tuple[str, str | None, str | None]:
+    """(agent, addressee, aside) of an author: `Orchestrator (-> WebSurfer)` and `Orchestrator (thought)` are one agent.
+
+    Only an arrow or lower-case words in brackets are taken off; `Assistant (GPT-4)` is a name.
+    """
+    found = _ADDRESSED.match(author)
+    if found:
+        return found["agent"], found["target"], None
+    found = _ASIDE.match(author)
+    return (found["agent"], None, found["aside"]) if found else (author.strip(), None, None)
+
+
+def is_message(item: Any) -> bool:
+    """True for an object with an author and a text (or tool calls)."""
+    if not isinstance(item, Mapping):
+        return False
+    held = cast(Mapping[str, Any], item)
+    return any(isinstance(held.get(key), str) for key in _AUTHORS) and any(
+        key in held for key in (*_TEXTS, "tool_calls")
+    )
+
+
+def messages_in(record: Mapping[str, Any]) -> list[Any] | None:
+    """The list of messages of a record, also one level down (`{"result": {"messages": [...]}}`)."""
+    for key in LISTS:
+        value = record.get(key)
+        if isinstance(value, list) and any(is_message(item) for item in cast(list[Any], value)):
+            return cast(list[Any], value)
+    for value in record.values():
+        if isinstance(value, Mapping):
+            inner = cast(Mapping[str, Any], value)
+            for key in LISTS:
+                found = inner.get(key)
+                if isinstance(found, list) and any(is_message(item) for item in cast(list[Any], found)):
+                    return cast(list[Any], found)
+    return next((cast(list[Any], record[key]) for key in LISTS if isinstance(record.get(key), list)), None)
+
+
+def run_of(record: Mapping[str, Any], name: str) -> Run:
+    """The run in `record`; `name` is the workflow where the record names none. No spans where it holds no message."""
+    entries = messages_in(record) or []
+    run = Run()
+    messages = [found for step, entry in enumerate(entries) if (found := _message(step, entry))]
+    run.steps, run.left_out = len(messages), len(entries) - len(messages)
+    if not messages:
+        return run
+    source_id = _source_id(record)
+    trace_id = trace_id_of("transcript", source_id or name, short_hash(record))
+    synthetic = not _real_times(messages)
+    shared: dict[str, Any] = {Tracehound.SYNTHETIC_TIME: True} if synthetic else {}
+    root = _root(run, record, name, source_id, trace_id, messages, shared)
+    run.spans.append(root)
+    results = {str(call.get("id")): call for message in messages for call in message.calls}
+    turn: RawSpan | None = None
+    turn_agent = ""
+    for message in messages:
+        parent = root
+        if message.role in ("tool", "function") and turn is not None:
+            parent = turn
+        elif message.author.lower() not in _PEOPLE:
+            if turn is None or turn_agent != message.author:
+                turn, turn_agent = _turn(message, root, trace_id, shared), message.author
+                run.spans.append(turn)
+            parent = turn
+        else:
+            turn = None
+        if parent is turn and turn is not None and turn.end_ns is not None:
+            turn.end_ns = max(turn.end_ns, message.end_ns)
+        run.spans.append(_step(run, message, parent, trace_id, turn_agent, results, shared))
+    return run
+
+
+def _message(step: int, entry: Any) -> _Message | None:
+    if not is_message(entry):
+        return None
+    raw = cast(Mapping[str, Any], entry)
+    role = str(raw.get("role") or "")
+    keys = ("role",) if role in ("tool", "function") else _AUTHORS
+    author = next((raw[key] for key in keys if isinstance(raw.get(key), str) and raw[key].strip()), None)
+    if author is None:
+        return None
+    agent, target, aside = agent_of(author)
+    if target is None:
+        target = next((raw[key] for key in _TARGETS if isinstance(raw.get(key), str) and raw[key]), None)
+    calls = raw.get("tool_calls")
+    found = (
+        [cast(Mapping[str, Any], call) for call in cast(list[Any], calls) if isinstance(call, Mapping)]
+        if isinstance(calls, list)
+        else []
+    )
+    text = next((_text(raw[key]) for key in _TEXTS if raw.get(key) not in (None, "")), "")
+    if not text and not found and all(key not in raw for key in _TEXTS):
+        return None
+    return _Message(step, agent, target, aside, role, text, found, raw)
+
+
+def _text(value: Any) -> str:
+    """Text, or the texts of a list of parts, or JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        texts = [
+            part if isinstance(part, str) else cast(Mapping[str, Any], part).get("text")
+            for part in cast(list[Any], value)
+            if isinstance(part, str | Mapping)
+        ]
+        if texts and all(isinstance(text, str) for text in texts):
+            return "\n".join(cast(list[str], texts))
+    return canonical_json(value)
+
+
+def _source_id(record: Mapping[str, Any]) -> str | None:
+    found = next(
+        (str(record[key]) for key in _IDS if isinstance(record.get(key), str | int) and str(record[key])), None
+    )
+    if found is None and isinstance(record.get("task_id"), str | int):
+        found = str(record["task_id"])
+        if isinstance(record.get("trial"), str | int):
+            found += f"/{record['trial']}"
+    return found
+
+
+def _root(
+    run: Run,
+    record: Mapping[str, Any],
+    name: str,
+    source_id: str | None,
+    trace_id: str,
+    messages: list[_Message],
+    shared: dict[str, Any],
+) -> RawSpan:
+    workflow = next((str(record[key]) for key in _WORKFLOWS if isinstance(record.get(key), str) and record[key]), name)
+    attributes: dict[str, Any] = {
+        Tracehound.KIND: SpanKind.WORKFLOW.value,
+        Tracehound.WORKFLOW: workflow,
+        Tracehound.SOURCE_ID: source_id or trace_id,
+        **shared,
+    }
+    outcome = _verdict(record)
+    if outcome is not None:
+        attributes[Tracehound.OUTCOME], attributes[Tracehound.OUTCOME_REASON] = outcome
+    entries = messages_in(record)
+    for key, value in record.items():
+        if value is not entries and value is not None:
+            attributes[f"source.{key}"] = (
+                value if isinstance(value, str | int | float | bool) else canonical_json(value)
+            )
+    content: dict[str, list[int]] = {}
+    task = next((record[key] for key in _TASKS if isinstance(record.get(key), str) and record[key]), None)
+    if task:
+        content["input"] = [run.put(cast(str, task))]
+    return RawSpan(
+        trace_id=trace_id,
+        span_id=span_id_of(trace_id, "run"),
+        name=workflow,
+        start_ns=messages[0].start_ns,
+        end_ns=messages[-1].end_ns,
+        attributes=attributes,
+        scope="tracehound.transcript",
+        content=content,
+    )
+
+
+def _verdict(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(outcome, reason) where the record says whether the run did its task."""
+    for key in _VERDICTS:
+        value = record.get(key)
+        if isinstance(value, bool | int | float):
+            return (RunOutcome.COMPLETED if value >= 1 else RunOutcome.FAILED).value, f"the source says {key} = {value}"
+        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "1.0", "0.0", "yes", "no"):
+            good = value.lower() in ("true", "1", "1.0", "yes")
+            return (RunOutcome.COMPLETED if good else RunOutcome.FAILED).value, f"the source says {key} = {value}"
+    return None
+
+
+def _turn(message: _Message, root: RawSpan, trace_id: str, shared: dict[str, Any]) -> RawSpan:
+    return RawSpan(
+        trace_id=trace_id,
+        span_id=span_id_of(trace_id, "turn", str(message.step)),
+        parent_span_id=root.span_id,
+        name=message.author,
+        start_ns=message.start_ns,
+        end_ns=message.end_ns,
+        attributes={Tracehound.KIND: SpanKind.AGENT.value, Tracehound.AGENT: message.author, **shared},
+        scope=root.scope,
+    )
+
+
+def _step(
+    run: Run,
+    message: _Message,
+    parent: RawSpan,
+    trace_id: str,
+    caller: str,
+    asked: Mapping[str, Mapping[str, Any]],
+    shared: dict[str, Any],
+) -> RawSpan:
+    """The span of one message; a tool's answer becomes a tool span of the agent that asked."""
+    raw = message.raw
+    attributes: dict[str, Any] = {Tracehound.STEP: message.step, **shared}
+    content: dict[str, list[int]] = {}
+    if message.role in ("tool", "function"):
+        call = asked.get(str(raw.get("tool_call_id")), {})
+        function = call.get("function")
+        named = cast(Mapping[str, Any], function) if isinstance(function, Mapping) else call
+        tool = str(raw.get("name") or named.get("name") or message.role)
+        attributes |= {Tracehound.KIND: SpanKind.TOOL.value, GenAI.TOOL_NAME: tool}
+        if caller:
+            attributes[Tracehound.AGENT] = caller
+        if raw.get("tool_call_id"):
+            attributes[GenAI.TOOL_CALL_ID] = str(raw["tool_call_id"])
+        arguments = named.get("arguments")
+        if arguments is not None:
+            content["input"] = [run.put(_canonical(arguments))]
+        content["output"] = [run.put(message.text)]
+        name = f"execute_tool {tool}"
+    else:
+        attributes |= {Tracehound.KIND: SpanKind.MESSAGE.value, Tracehound.AGENT: message.author}
+        if message.target:
+            attributes[Tracehound.TARGET_AGENT] = message.target
+        if message.role in ("user", "assistant") and message.author in ("user", "assistant") and message.text:
+            attributes[Tracehound.USER_VISIBLE] = True
+        content["input"] = [run.put(message.text)] if message.text else []
+        content["input"] += [run.put(canonical_json(call)) for call in message.calls]
+        name = f"{message.author} ({message.aside})" if message.aside else message.author
+    for key, value in raw.items():
+        if key not in (*_TEXTS, "tool_calls") and value is not None:
+            attributes[f"source.{key}"] = (
+                value if isinstance(value, str | int | float | bool) else canonical_json(value)
+            )
+    return RawSpan(
+        trace_id=trace_id,
+        span_id=span_id_of(trace_id, "step", str(message.step)),
+        parent_span_id=parent.span_id,
+        name=name,
+        start_ns=message.start_ns,
+        end_ns=message.end_ns,
+        attributes=attributes,
+        scope=parent.scope,
+        content=content,
+    )
+
+
+def _canonical(arguments: Any) -> str:
+    """Arguments as canonical JSON, so that equal calls have equal hashes."""
+    if isinstance(arguments, str):
+        try:
+            return canonical_json(json.loads(arguments))
+        except ValueError:
+            return arguments
+    return canonical_json(arguments)
+
+
+def _real_times(messages: list[_Message]) -> bool:
+    """Set the times of `messages`; True where they are the source's own: every message has one, and none goes back.
+
+    A message is made between the time of the one before and its own. Equal times keep their order by a microsecond each.
+    """
+    found = [_time(message.raw) for message in messages]
+    times = [moment for moment in found if moment is not None]
+    real = len(times) == len(messages) and all(a <= b for a, b in pairwise(times))
+    before = times[0] if real else SYNTHETIC_START_NS
+    for position, message in enumerate(messages):
+        message.start_ns = before
+        moment = times[position] if real else SYNTHETIC_START_NS + (position + 1) * 10**9
+        before = message.end_ns = max(moment, before + 1_000)
+    return real
+
+
+def _time(raw: Mapping[str, Any]) -> int | None:
+    """A message's time in ns: ISO text, or a number of s, ms, us or ns since 1970."""
+    for key in _TIMES:
+        value = raw.get(key)
+        if isinstance(value, str) and not value.replace(".", "", 1).isdigit():
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                continue
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return int(moment.timestamp() * 1e6) * 1_000
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            number = float(value)
+            for scale in (1e9, 1e6, 1e3, 1.0):
+                if 1e17 < number * scale < 1e19:
+                    return int(number * scale)
+    return None
