@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dashboard.figures import palette, units
@@ -29,7 +29,8 @@ DEPENDENCY_CSS: Final = """
 .dg .dg-count{font-size:11px;font-weight:600;paint-order:stroke;stroke:var(--th-bg);stroke-width:4px;stroke-linejoin:round;pointer-events:none}.dg .dg-count.dg-hot{fill:var(--th-error)}.dg .dg-count.dg-cycle{fill:var(--th-warning)}
 .dg .dg-alarm{fill:var(--th-error)}.dg .dg-alarmtext{fill:var(--th-bg);font-size:10px;font-weight:700}.dg-caption{color:var(--th-muted);padding:4px 10px;display:flex;flex-wrap:wrap;gap:2px 16px}.dg-caption b{font-weight:600}.dg-key-hot{color:var(--th-error)}.dg-key-cycle{color:var(--th-warning)}
 .dm-cell{fill:var(--th-k-agent)}.dm-cell.dg-hot{fill:var(--th-error)}.dm-cell.dg-cycle{fill:var(--th-warning)}.dm-grid{fill:none;stroke:var(--th-line);stroke-width:.6}.dg .dm-row{text-anchor:end;font-size:11px}.dg .dm-col{text-anchor:start;font-size:11px}.dg .dm-num{font-size:10px;font-variant-numeric:tabular-nums}.dg .dm-num.dm-on{fill:var(--th-bg)}.dg .dm-axis{fill:var(--th-muted);font-size:11px}
-@media print{.dg{overflow:visible}.dg svg{max-width:100%;height:auto}}
+.dg svg{max-width:100%;min-width:min(100%,760px);height:auto}
+@media print{.dg{overflow:visible}}
 """
 
 _GLYPHS: Final = {"person": "☺", "workflow": "◆", "agent": "●", "tool": "⚒", "model": "✦"}
@@ -158,8 +159,22 @@ def _curves(edges: Sequence[Edge], where: dict[Key, tuple[float, float]]) -> dic
         a = (xa + out * half, ya + port[id(edge), 0])
         b = (xb + into * (half + 3), yb + port[id(edge), 1])
         bend = max(46.0, abs(b[0] - a[0]) * 0.45) if out != into else min(110.0, 40 + abs(b[1] - a[1]) * 0.2)
-        curves[id(edge)] = _Curve(a, (a[0] + out * bend, a[1]), (b[0] + into * bend, b[1]), b, -into)
+        curve = _Curve(a, (a[0] + out * bend, a[1]), (b[0] + into * bend, b[1]), b, -into)
+        curves[id(edge)] = curve if edge.target[0] in ("tool", "model") else _around(curve, edge, where)
     return curves
+
+
+def _around(curve: _Curve, edge: Edge, where: dict[Key, tuple[float, float]]) -> _Curve:
+    """The curve bent upwards or downwards until it passes no other node; as it was where that takes too much."""
+    others = [at for key, at in where.items() if key not in (edge.source, edge.target)]
+    for lift in (0, -50, 50, -90, 90, -140, 140, -190, 190):
+        tried = replace(curve, c1=(curve.c1[0], curve.c1[1] + lift), c2=(curve.c2[0], curve.c2[1] + lift))
+        spots = [tried.at(t / 16) for t in range(1, 16)]
+        if not any(
+            abs(px - x) < NODE_W / 2 + 4 and abs(py - y) < NODE_H / 2 + 5 for px, py in spots for x, y in others
+        ):
+            return tried
+    return curve
 
 
 def _edge_svg(graph: DependencyGraph, edge: Edge, curve: _Curve, width: float) -> str:

@@ -17,6 +17,7 @@ from dashboard.figures.dependency import DependencyGraph, Edge, Key
 NODE_W: Final = 164
 NODE_H: Final = 40
 _COLUMN: Final = 262
+_COLUMN_MANY: Final = 232
 _PITCH: Final = 60
 _MOST_LAYERS: Final = 6
 
@@ -29,7 +30,8 @@ def place(graph: DependencyGraph, resources: Sequence[Key]) -> dict[Key, tuple[f
     tallest = max((len(layer) for layer in layers), default=1)
     y = {key: (k - (len(layer) - 1) / 2) * _PITCH for layer in layers for k, key in enumerate(layer)}
     _settle(layers, edges, y)
-    where = {key: (column * _COLUMN * 1.0, y[key]) for column, layer in enumerate(layers) for key in layer}
+    step = _COLUMN if len(layers) <= 4 else _COLUMN_MANY
+    where = {key: (column * step * 1.0, y[key]) for column, layer in enumerate(layers) for key in layer}
     if resources:
         users: dict[Key, list[float]] = defaultdict(list)
         for edge in graph.edges:
@@ -40,7 +42,7 @@ def place(graph: DependencyGraph, resources: Sequence[Key]) -> dict[Key, tuple[f
         held = sorted(
             resources, key=lambda key: (rank.get(key[0], 2), fmean(users[key]) if users[key] else 0.0, key[1])
         )
-        column = len(layers) * _COLUMN + 40.0
+        column = len(layers) * step + 40.0
         centre = fmean([min(y.values(), default=0.0), max(y.values(), default=0.0)])
         for k, key in enumerate(held):
             # A gap stands between tools and models.
