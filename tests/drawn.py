@@ -106,13 +106,19 @@ def llm(
     answer: str | None = None,
     system: str = "",
     messages: Sequence[dict[str, Any]] = (),
+    tool_calls: Sequence[dict[str, Any]] = (),
     **fields: Any,
 ) -> Node:
-    """An LLM call. `prompt` (one user message or several), `system` and `answer` become messages; `messages` come as they are."""
+    """An LLM call. `prompt` (one user message or several), `system` and `answer` become messages; `messages` come as they are.
+
+    `tool_calls` are what the answer asks for, e.g. `{"id": "c1", "name": "search", "arguments": {...}}`.
+    """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     inputs = [_message("system", system)] if system else []
     inputs += [canonical_json(m) for m in messages] + [_message("user", text) for text in prompts if text]
     outputs = [] if answer is None else [_message("assistant", answer)]
+    if tool_calls:
+        outputs = [canonical_json({"role": "assistant", "content": answer or "", "tool_calls": list(tool_calls)})]
     name = fields.pop("name", f"chat {model}" if model else "chat")
     return node("llm", name, start, end, *children, model=model, inputs=inputs, outputs=outputs, **fields)
 

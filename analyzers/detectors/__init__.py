@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analyzers.detectors.conflicting_decisions import find_conflicting_decisions
+from analyzers.detectors.cost_anomaly import find_cost_anomaly
 from analyzers.detectors.data_quality import find_data_quality
 from analyzers.detectors.deadlock import find_deadlocks
 from analyzers.detectors.guard_trip import find_guard_trip
+from analyzers.detectors.hidden_calls import find_hidden_calls
 from analyzers.detectors.loop import find_loops
 from analyzers.detectors.lost_update import find_lost_update
+from analyzers.detectors.spend_rate import find_spend_rate
 from analyzers.finding import Finding, Skipped
 from analyzers.frames import Frames
 
@@ -34,6 +37,9 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("deadlock", find_deadlocks),
     Detector("lost_update", find_lost_update),
     Detector("conflicting_decisions", find_conflicting_decisions),
+    Detector("cost_anomaly", find_cost_anomaly),
+    Detector("hidden_calls", find_hidden_calls),
     Detector("guard_trip", find_guard_trip),
     Detector("data_quality", find_data_quality),
+    Detector("spend_rate", find_spend_rate, scope="fleet"),
 )

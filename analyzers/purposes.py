@@ -1,0 +1,206 @@
+"""Why an LLM was called, where nobody said so: read off what went in and came out.
+
+    rule                                                                        purpose
+    the output is the name of an agent, or small JSON that names one            route
+    the input is an earlier input plus a complaint about its format             parse_repair
+    the input is that of an earlier call that failed                            recover
+    asked for a summary, and the output is much shorter than the input          summarise
+    asked what to remember, output small                                        memory
+    asked to grade, the output is small JSON or one word                        judge
+    asked for a plan, the output is a list of steps                             plan
+    anything else                                                               work
+
+A call with tools to call, or that answers the user, is work whatever it says. The first rule that fits wins. The purpose attribute,
+where there is one, is never overruled.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import polars as pl
+
+from analyzers.frames import Frames
+from tracer.model import Purpose, SpanStatus
+
+SMALL_CHARS = 400
+"""an output up to here is small"""
+ROUTE_WORDS = 4
+"""an answer of at most so many words can be a bare name"""
+SHRINK = 0.5
+"""a summary has at most this share of its input's length"""
+ROUTE_KEYS = frozenset(
+    {
+        "next",
+        "next_speaker",
+        "next_agent",
+        "agent",
+        "route",
+        "recipient",
+        "speaker",
+        "goto",
+        "destination",
+        "is_request_satisfied",
+    }
+)
+JUDGE_KEYS = frozenset({"score", "grade", "verdict", "rating", "passed", "is_correct"})
+COMPLAINT = re.compile(
+    r"could not (be )?pars|can(no|')t (be )?pars|failed to parse|not valid json|invalid json|malformed|did not match the schema|"
+    r"validation error|reply (only )?with (valid )?json|fix the (format|json|errors)|output pars|missing field",
+    re.IGNORECASE,
+)
+SUMMARY = re.compile(r"\b(summari[sz]e|summary|condense|compress|shorten)\b", re.IGNORECASE)
+MEMORY = re.compile(
+    r"\b(worth remembering|remember|memor(y|ies|i[sz]e)|long-term facts|extract (the )?facts)\b", re.IGNORECASE
+)
+JUDGE = re.compile(r"\b(grade|judge|score|evaluate|rate) (the|this|its|their|how|whether)\b", re.IGNORECASE)
+PLAN = re.compile(
+    r"\b(make|write|create|devise|draft|produce) (a|the|an) ([\w-]+ ){0,2}plan\b|\bbreak .{0,40}(into|down).{0,20}(steps|tasks)\b",
+    re.IGNORECASE,
+)
+STEPS = re.compile(r"(?m)^\s*(?:\d+[.)]|[-*])\s+\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An LLM call as the rules see it."""
+
+    span_id: str
+    input_refs: tuple[int, ...]
+    output_refs: tuple[int, ...]
+    failed: bool
+    user_visible: bool
+
+
+def purposes(frames: Frames, calls: pl.DataFrame) -> dict[tuple[str, str], tuple[str, str]]:
+    """(run_id, span_id) -> (purpose, how it is known: "marked" or the rule's reason) of each of `calls`, rows of LLM calls."""
+    names: dict[str, set[str]] = defaultdict(set)
+    told = frames.spans.filter(pl.col("run_id").is_in(calls["run_id"].unique().implode()))
+    for run, agent, target in told.select("run_id", "agent", "target_agent").unique().iter_rows():
+        names[run] |= {_plain(name) for name in (agent, target) if name}
+    earlier: dict[str, dict[tuple[int, ...], Call]] = defaultdict(dict)
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    texts = _Texts(frames.contents)
+    columns = ["run_id", "span_id", "purpose", "input_refs", "output_refs", "status", "user_visible"]
+    for run, span, purpose, given, got, status, visible in (
+        calls.sort("run_id", "start_ns", "span_id").select(columns).iter_rows()
+    ):
+        call = Call(span, tuple(given or ()), tuple(got or ()), status == SpanStatus.ERROR, visible)
+        known[run, span] = (purpose, "marked") if purpose else _infer(call, names[run], earlier[run], texts)
+        if call.input_refs:
+            earlier[run][call.input_refs] = call
+    return known
+
+
+def _infer(call: Call, names: set[str], earlier: Mapping[tuple[int, ...], Call], texts: _Texts) -> tuple[str, str]:
+    if call.user_visible or not call.input_refs:
+        return Purpose.WORK, "nothing speaks against it"
+    before = earlier.get(call.input_refs)
+    if before is not None and before.failed:
+        return Purpose.RECOVER, "repeats the input of a call that failed"
+    if _extends(call, earlier) and COMPLAINT.search(texts.said(call.input_refs[-1])):
+        return Purpose.PARSE_REPAIR, "repeats an earlier input and complains about the format of the answer"
+    if any(texts.calls_tools(ref) for ref in call.output_refs):
+        return Purpose.WORK, "calls a tool"
+    output = "\n".join(texts.said(ref) for ref in call.output_refs).strip()
+    if not output:
+        return Purpose.WORK, "the output was not recorded"
+    asked = texts.said(call.input_refs[0]) + "\n" + texts.said(call.input_refs[-1])
+    held = _small_json(output)
+    if _routes(output, held, names):
+        return Purpose.ROUTE, "the output only names who is next"
+    instruction = asked[:600] + "\n" + asked[-300:]
+    if SUMMARY.search(instruction) and len(output) <= SHRINK * sum(len(texts.said(ref)) for ref in call.input_refs):
+        return Purpose.SUMMARISE, "asked for a summary, much shorter than the input"
+    if MEMORY.search(instruction) and len(output) <= SMALL_CHARS:
+        return Purpose.MEMORY, "asked what to remember, small output"
+    if (held is not None and JUDGE_KEYS & held.keys()) or (
+        JUDGE.search(instruction) and len(output.split()) <= ROUTE_WORDS
+    ):
+        return Purpose.JUDGE, "the output is a grade"
+    if PLAN.search(instruction) and len(STEPS.findall(output)) >= 2:
+        return Purpose.PLAN, "asked for a plan, the output is a list of steps"
+    return Purpose.WORK, "nothing speaks against it"
+
+
+def _extends(call: Call, earlier: Mapping[tuple[int, ...], Call]) -> bool:
+    """True where the input is that of an earlier call, followed by at most its answer and the complaint."""
+    return any(call.input_refs[:-extra] in earlier for extra in (1, 2, 3) if len(call.input_refs) > extra)
+
+
+def _routes(output: str, held: dict[str, Any] | None, names: Iterable[str]) -> bool:
+    known = set(names)
+    if held is not None:
+        pointed = [value for name, value in held.items() if name in ROUTE_KEYS]
+        said = [
+            _plain(str(cast("dict[str, Any]", value).get("answer", "")) if isinstance(value, dict) else str(value))
+            for value in pointed
+        ]
+        return any(value in known or value in {"finish", "end", "__end__"} for value in said)
+    return len(output.split()) <= ROUTE_WORDS and _plain(output) in known
+
+
+def _small_json(output: str) -> dict[str, Any] | None:
+    text = output.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    if not text.startswith("{") or len(text) > 4 * SMALL_CHARS:
+        return None
+    try:
+        held: object = json.loads(text)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", held) if isinstance(held, dict) else None
+
+
+def _plain(name: str) -> str:
+    return name.strip().strip("\"'.`*").casefold()
+
+
+class _Texts:
+    """What a stored message says, taken out of its JSON once."""
+
+    def __init__(self, contents: Mapping[int, str]) -> None:
+        self._contents = contents
+        self._said: dict[int, str] = {}
+
+    def said(self, ref: int) -> str:
+        if ref not in self._said:
+            self._said[ref] = message_text(self._contents.get(ref, ""))
+        return self._said[ref]
+
+    def calls_tools(self, ref: int) -> bool:
+        body = self._contents.get(ref, "")
+        return '"tool_calls"' in body or '"tool_call"' in body or '"function_call"' in body
+
+
+def message_text(body: str) -> str:
+    """The text of a stored message (a JSON object with role and content, or parts); any other body as it is."""
+    if not body.startswith("{"):
+        return body
+    try:
+        message: object = json.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(message, dict):
+        return body
+    held = cast("dict[str, Any]", message)
+    if "role" not in held:
+        return body
+    found: list[str] = []
+    for slot in ("content", "parts"):
+        value = held.get(slot)
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, Sequence):
+            for part in cast("Sequence[object]", value):
+                if isinstance(part, str):
+                    found.append(part)
+                elif isinstance(part, dict):
+                    inner = cast("dict[str, Any]", part)
+                    text = inner.get("text", inner.get("content"))
+                    found.extend([text] if isinstance(text, str) else [])
+    return "\n".join(found)
