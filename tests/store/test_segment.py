@@ -49,7 +49,7 @@ def test_a_write_can_be_read_when_it_returns(store: Path) -> None:
 
 
 def test_segment_and_process_look_alive_until_closed(store: Path) -> None:
-    """Both locks are held while writing and gone afterwards; the liveness file goes with a clean close."""
+    """Both locks are held while writing and gone afterwards; the files stay for the next reader."""
     writer = SegmentWriter(store)
     writer.write_spans([span(1)])
     during = list_spool(writer.spool)
@@ -57,7 +57,7 @@ def test_segment_and_process_look_alive_until_closed(store: Path) -> None:
     assert [s.sealed for s in during.segments] == [False]
     writer.close()
     after = list_spool(writer.spool)
-    assert (after.live, after.dead) == (frozenset(), frozenset())
+    assert (after.live, after.dead) == (frozenset(), {writer.writer_id})
     assert [s.sealed for s in after.segments] == [True]
 
 
@@ -164,7 +164,7 @@ def test_a_forked_child_has_a_segment_of_its_own(store: Path) -> None:
     assert list_spool(writer.spool).live == {theirs}, "the child holds the parent's lock"
     os.write(go[1], b"x")
     os.waitpid(child, 0)
-    assert list_spool(writer.spool).dead == {theirs}
+    assert list_spool(writer.spool).dead == {mine, theirs}
     for fd in (*ready, *go):
         os.close(fd)
 

@@ -2,7 +2,7 @@
 
     list spool -> read, decode, normalise      without the lease
     compare offsets, read the touched runs     lease
-    resolve and summarise whole runs           without the lease
+    resolve and summarise whole runs           without the lease (a small chunk: under it)
     compare offsets, write, advance, COMMIT    lease
     unlink segments that are sealed and done   a kill before this only leaves a file that the next fold removes
 
@@ -23,6 +23,7 @@ from pathlib import Path
 import duckdb
 
 from tracer.errors import TracehoundError
+from tracer.model import Span
 from tracer.store import apply
 from tracer.store.gather import Gathered, gather
 from tracer.store.lease import WAIT_S, Lease, lock_file
@@ -32,6 +33,8 @@ from tracer.store.spool import Listing, Segment, list_spool, sweep
 
 CHUNK_SPANS = 3_000
 """spans a transaction: enough to be fast, few enough that readers hardly wait and a kill costs little"""
+AT_ONCE_SPANS = 300
+"""up to so many spans, new and stored, runs are resolved under the lease: shorter than taking it a second time"""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,8 @@ class FoldState:
     offsets: dict[str, int] | None = None
     quiet: object = None
     """what the spool looked like when there was nothing to do"""
+    settled: bool = False
+    """this process has seen that no running span is without its process's liveness file"""
     turn: int = 0
     """rotates the order of segments, so that a busy writer does not starve the others"""
 
@@ -91,41 +96,47 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
     offsets = state.offsets
     new = gather(lease.spool, _in_turn(listing, goals, offsets, state), offsets, limit=limit)
     if not new.taken:
-        with lease.hold() as con:
-            if apply.read_offsets(con) != offsets:
-                state.offsets = None  # another process folded meanwhile
-                return True
-            lost = _lost_writers(listing, offsets, apply.read_writers(con))
-            new = interrupted(apply.read_running(con, lost, limit) if lost else [])
-        if not new.spans:
-            _clean(lease.spool, listing, offsets)
+        lost = _lost_spans(lease, state, listing, limit)
+        if lost is None:
+            return True
+        if not lost:
+            _clean(lease.spool, listing, offsets, settled=True)
             if all(offsets.get(segment.name, 0) >= segment.size for segment in listing.segments):
                 state.quiet = _look(lease.path, listing)
             return False
+        new = interrupted(lost)
 
+    present = {segment.name for segment in listing.segments}
+    gone = [name for name in offsets if name not in present]
     with lease.hold() as con:
         if not _unchanged(apply.read_offsets(con), new, lease.spool):
             state.offsets = None
             return True
         stored = apply.read_stored(con, new)
-    changes = merge(new, stored)
-    prepared = apply.prepare(new, changes)
-    advanced = {name: end for name, (_, end) in new.taken.items()}
-    present = {segment.name for segment in listing.segments}
-    gone = [name for name in offsets if name not in present]
-    with lease.hold() as con:
-        con.execute("BEGIN").fetchall()
-        if not _unchanged(apply.read_offsets(con), new, lease.spool):
-            state.offsets = None
-            return True
-        apply.write(con, prepared, advanced, gone)
-        commit(con)
-    state.offsets = {name: end for name, end in offsets.items() if name not in gone} | advanced
+        prepared = None
+        if len(new.spans) + len(stored.spans) <= AT_ONCE_SPANS:
+            prepared = apply.prepare(new, merge(new, stored))
+            _write(con, new, prepared, gone)
+    if prepared is None:
+        prepared = apply.prepare(new, merge(new, stored))
+        with lease.hold() as con:
+            if not _unchanged(apply.read_offsets(con), new, lease.spool):
+                state.offsets = None
+                return True
+            _write(con, new, prepared, gone)
+    state.offsets = {name: end for name, end in offsets.items() if name not in gone}
+    state.offsets |= {name: end for name, (_, end) in new.taken.items()}
     result.spans += len(new.spans)
     result.duplicates += prepared.counts.get("duplicate_spans", 0)
     result.bad_frames += prepared.counts.get("bad_frames", 0)
-    _clean(lease.spool, listing, state.offsets)
+    _clean(lease.spool, listing, state.offsets, settled=False)
     return True
+
+
+def _write(con: duckdb.DuckDBPyConnection, new: Gathered, prepared: apply.Prepared, gone: list[str]) -> None:
+    con.execute("BEGIN").fetchall()
+    apply.write(con, prepared, {name: end for name, (_, end) in new.taken.items()}, gone)
+    commit(con)
 
 
 def commit(con: duckdb.DuckDBPyConnection) -> None:
@@ -148,23 +159,38 @@ def _in_turn(listing: Listing, goals: Mapping[str, int], offsets: Mapping[str, i
     return behind[state.turn :] + behind[: state.turn]
 
 
-def _lost_writers(listing: Listing, offsets: Mapping[str, int], writers: set[str]) -> set[str]:
-    """Those of `writers` whose process is gone and whose segments are all folded."""
+def _lost_spans(lease: Lease, state: FoldState, listing: Listing, limit: int) -> list[Span] | None:
+    """Running spans whose process is gone and whose segments are all folded; None if another process folded meanwhile.
+
+    The liveness file of a dead process lies there until its spans are settled, so without one there is nothing to ask
+    the database; but the first time in a process it is asked, for somebody may have tidied the spool by hand.
+    """
+    if not listing.dead and state.settled:
+        return []
+    offsets = state.offsets or {}
     unread = {segment.writer for segment in listing.segments if offsets.get(segment.name, 0) < segment.size}
-    return writers - listing.live - unread
+    with lease.hold() as con:
+        if apply.read_offsets(con) != offsets:
+            state.offsets = None
+            return None
+        lost = apply.read_writers(con) - listing.live - unread
+        spans = apply.read_running(con, lost, limit) if lost else []
+    state.settled = not spans
+    return spans
 
 
-def _clean(spool: Path, listing: Listing, offsets: Mapping[str, int]) -> None:
-    """Remove sealed segments that are folded, and liveness files of dead writers that have none left."""
+def _clean(spool: Path, listing: Listing, offsets: Mapping[str, int], *, settled: bool) -> None:
+    """Remove sealed segments that are folded, and once their spans are settled the liveness files of dead writers."""
     kept: set[str] = set()
     for segment in listing.segments:
         if segment.sealed and offsets.get(segment.name, 0) >= segment.size:
             segment.path.unlink(missing_ok=True)
         else:
             kept.add(segment.writer)
-    for writer in listing.dead - kept:
-        (spool / (writer + LIVE_SUFFIX)).unlink(missing_ok=True)
-    sweep(spool)
+    if settled:
+        for writer in listing.dead - kept:
+            (spool / (writer + LIVE_SUFFIX)).unlink(missing_ok=True)
+        sweep(spool)
 
 
 def _look(path: Path, listing: Listing) -> object:

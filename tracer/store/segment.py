@@ -104,18 +104,16 @@ class SegmentWriter:
             self._append(frame)
 
     def close(self) -> None:
-        """Seal: the next reader folds everything, and spans still running count as interrupted."""
+        """Seal: the next reader folds everything, and spans still running count as interrupted.
+
+        The files stay for that reader; that they are unlocked is what tells it.
+        """
         with self._lock:
-            segment, self._fd = self._fd, -1
-            live, self._live_fd = self._live_fd, -1
-            writer = self._writer
             self._known.clear()
-            if segment >= 0:
-                os.close(segment)
-            if live >= 0:
-                with suppress(OSError):  # a reader has swept it, or the directory is gone; unlocking is what counts
-                    os.unlink(self.spool / (writer + LIVE_SUFFIX))
-                os.close(live)
+            for fd in (self._fd, self._live_fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._fd = self._live_fd = -1
 
     def _write_records(self, spans: Sequence[RawSpan], starts: Sequence[RawSpan], contents: Mapping[int, str]) -> None:
         with self._lock:
