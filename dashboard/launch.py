@@ -51,7 +51,7 @@ _THEME: dict[str, str] = {
     "theme.headingFontWeights": "[650, 600, 600, 600, 600, 600]",
     "theme.metricValueFontSize": "1.6rem",
     "theme.metricValueFontWeight": "600",
-    "theme.paddingTop": "4.25rem",
+    "theme.paddingTop": "1.1rem",
     "theme.paddingBottom": "2rem",
     "theme.showWidgetBorder": "true",
     "theme.light.primaryColor": "#2F5BD7",

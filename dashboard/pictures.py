@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from dashboard.figures.dependency import build_dependencies
+from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
 from dashboard.figures.sequence import PAGE, SEQUENCE_CSS, build_sequence, sequence_html
 
 
@@ -24,5 +26,10 @@ def _sequence(frames: Frames, findings: Sequence[Finding], page: int) -> Picture
     return Picture(sequence_html(diagram, page=page, page_rows=PAGE, width=860), SEQUENCE_CSS, diagram.pages)
 
 
-PICTURES: Mapping[str, Callable[[Frames, Sequence[Finding], int], Picture]] = {"sequence": _sequence}
+def _graph(frames: Frames, findings: Sequence[Finding], page: int) -> Picture:
+    del page  # always one
+    return Picture(draw_dependencies(build_dependencies(frames, findings)), DEPENDENCY_CSS)
+
+
+PICTURES: Mapping[str, Callable[[Frames, Sequence[Finding], int], Picture]] = {"sequence": _sequence, "graph": _graph}
 """name -> (frames of one run, its findings, page from 0)"""

@@ -13,7 +13,7 @@ from dashboard.figures.markup import readable
 
 Block = dict[str, Any]
 Pick = Mapping[str, str]
-Tone = Literal["critical", "warning", "info", "ok", "running", "neutral", "muted"]
+Tone = Literal["critical", "warning", "info", "ok", "running", "neutral", "muted", "none"]
 
 
 def _block(**fields: Any) -> Block:
@@ -106,9 +106,9 @@ def row(cells: Sequence[str | Block | None], *, pick: Pick | None = None, select
     )
 
 
-def cell(text: str, tone: Tone, *, title: str | None = None) -> Block:
-    """A coloured table cell."""
-    return _block(text=readable(text), tone=tone, title=_text(title))
+def cell(text: str, tone: Tone = "none", *, note: str | None = None, title: str | None = None) -> Block:
+    """A table cell with a colour, or a quiet note behind its text."""
+    return _block(text=readable(text), tone=tone, note=_text(note), title=_text(title))
 
 
 def table(columns: Sequence[Block], rows: Sequence[Block]) -> Block:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES
+from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, took_cell
 from dashboard.figures import units
 
 
@@ -31,7 +31,7 @@ def choose_document(rows: pl.DataFrame) -> list[b.Block]:
                             OUTCOME_TONES.get(row["outcome"], "neutral"),
                         ),
                         units.moment(row["start_ns"])[:19] + " UTC",
-                        "running" if row["end_ns"] is None else units.duration(row["end_ns"] - row["start_ns"]),
+                        took_cell(row),
                     ],
                     pick={"run": row["run_id"]},
                 )

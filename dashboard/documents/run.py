@@ -24,8 +24,8 @@ OUTCOME_TONES: Mapping[str, b.Tone] = {
 OUTCOME_GLYPHS: Mapping[str, str] = {
     RunOutcome.COMPLETED: "✓",
     RunOutcome.FAILED: "✕",
-    RunOutcome.TIMED_OUT: "⧗",
-    RunOutcome.INTERRUPTED: "⏻",
+    RunOutcome.TIMED_OUT: "◔",
+    RunOutcome.INTERRUPTED: "⊗",
     RunOutcome.STOPPED_BY_GUARD: "⊘",
     RunOutcome.ESCALATED: "⚑",
     RunOutcome.RUNNING: "◌",
@@ -89,10 +89,10 @@ def header_document(
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:
-    running = row["end_ns"] is None
+    took = took_cell(row)
     numbers = [
         "started " + units.moment(row["start_ns"])[:19] + " UTC",
-        "still running" if running else "took " + units.duration(row["end_ns"] - row["start_ns"]),
+        took if row["end_ns"] is None else f"took {took}",
         cost_text(row),
         f"{units.count(row['input_tokens'] + row['output_tokens'])} tokens",
         units.plural(row["llm_calls"], "LLM call"),
@@ -102,6 +102,20 @@ def _numbers(row: Mapping[str, Any]) -> list[str]:
     if row["errors"]:
         numbers.append(units.plural(row["errors"], "failed span"))
     return numbers
+
+
+def took_cell(row: Mapping[str, Any]) -> str:
+    """How long a run took, for a table."""
+    if row["end_ns"] is None:
+        return "running" if row["outcome"] == RunOutcome.RUNNING else "never ended"
+    return units.duration(row["end_ns"] - row["start_ns"])
+
+
+def cost_cell(row: Mapping[str, Any]) -> str:
+    """What a run cost, for a table: a dash without LLM calls, "unknown" without prices, "≥" where some are missing."""
+    if row["cost_usd"] is None:
+        return "unknown" if row["llm_calls"] else "—"
+    return ("≥ " if row["unpriced_calls"] else "") + units.money(row["cost_usd"])
 
 
 def cost_text(row: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from analyzers.finding import Finding
 from dashboard import address, charts, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, finding_blocks
+from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, finding_blocks, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
 from dashboard.run_reads import SECOND_NS, Overview
@@ -187,17 +187,16 @@ def _worst_row(row: Mapping[str, Any], found: Sequence[Finding]) -> b.Block:
     outcome = row["outcome"]
     tags = ", ".join(dict.fromkeys(finding_tag(f) for f in found if f.severity != "info"))
     first = found[0]
-    took = None if row["end_ns"] is None else units.duration(row["end_ns"] - row["start_ns"])
     return b.row(
         [
-            f"{row['workflow'] or 'unnamed'}  {row['source_id'] or row['run_id'][:8]}",
+            b.cell(row["workflow"] or "unnamed", note=row["source_id"] or row["run_id"][:8]),
             b.cell(
                 f"{OUTCOME_GLYPHS.get(outcome, '')} {outcome.replace('_', ' ')}", OUTCOME_TONES.get(outcome, "neutral")
             ),
             b.cell(f"{palette.SEVERITY_GLYPHS[first.severity]} {tags}", SEVERITY_TONES[first.severity]),
             first.title,
-            took or "running",
-            units.money(row["cost_usd"]) if row["cost_usd"] is not None else "unknown",
+            took_cell(row),
+            cost_cell(row),
         ],
         pick={"run": row["run_id"]},
     )
@@ -208,7 +207,7 @@ def _trends(shown: Overview) -> None:
     st.subheader("Over time", anchor=False)
     mode = chrome.mode()
     left, right = st.columns(2, gap="medium")
-    bucket = units.duration(shown.bucket_s * SECOND_NS)
+    bucket = _length(shown.bucket_s)
     if shown.totals.cost_usd is not None:
         _chart(left, f"Cost by workflow, USD per {bucket}", charts.spend_over_time(shown.spend, mode), "spend")
     else:
@@ -218,6 +217,15 @@ def _trends(shown: Overview) -> None:
     left, right = st.columns(2, gap="medium")
     _chart(left, "Share of ended runs", charts.success_over_time(shown.trend, mode), "success")
     _chart(right, "How runs ended", charts.outcome_bars(shown.outcomes, mode), "outcomes")
+
+
+def _length(seconds: int) -> str:
+    """A bucket's width in words: `10 s`, `5 min`, `hour`, `2 days`."""
+    for unit_s, word in ((86_400, "day"), (3_600, "hour"), (60, "min"), (1, "s")):
+        if seconds >= unit_s:
+            number = seconds // unit_s
+            return word if number == 1 else f"{number} {word}{'s' if len(word) > 3 or word == 'day' else ''}"
+    return "s"
 
 
 def _chart(column: Any, title: str, figure: charts.Figure, key: str) -> None:

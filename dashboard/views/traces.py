@@ -12,7 +12,7 @@ from analyzers.finding import Finding
 from dashboard import address, queries
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS
+from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell
 from dashboard.figures import units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.markup import readable
@@ -128,12 +128,12 @@ def _table(shown: RunPage, by_run: Mapping[str, Sequence[Finding]]) -> pl.DataFr
             "findings": [
                 [_tag(f) for f in by_run.get(run_id, ()) if f.severity != "info"][:4] for run_id in rows["run_id"]
             ],
-            "agents": [[readable(name) for name in names or ()] for names in rows["agent_names"]],
+            "agents": [[readable(name) for name in names or ()] for names in rows["agent_names"].to_list()],
             "started": rows.select(pl.from_epoch("start_ns", time_unit="ns").dt.cast_time_unit("ms")).to_series(),
             "took": rows.select((pl.col("end_ns") - pl.col("start_ns")) / 1e9).to_series(),
             "spans": rows["spans"],
             "tokens": rows["input_tokens"] + rows["output_tokens"],
-            "cost": [_cost(row) for row in rows.iter_rows(named=True)],
+            "cost": [cost_cell(row) for row in rows.iter_rows(named=True)],
         },
         schema_overrides={"findings": pl.List(pl.String), "agents": pl.List(pl.String)},
     )
@@ -143,28 +143,22 @@ def _tag(finding: Finding) -> str:
     return f"{SEVERITY_GLYPHS[finding.severity]} {finding_tag(finding)}"
 
 
-def _cost(row: Mapping[str, Any]) -> str:
-    if row["cost_usd"] is None:
-        return "unknown" if row["llm_calls"] else "—"
-    return ("≥ " if row["unpriced_calls"] else "") + units.money(row["cost_usd"])
-
-
 def _columns(shown: RunPage) -> dict[str, Any]:
     config = st.column_config
     longest = shown.rows.select(((pl.col("end_ns") - pl.col("start_ns")) / 1e9).max()).item()
     return {
-        "outcome": config.TextColumn("Outcome", width=130),
-        "run": config.TextColumn("Run", width=95),
-        "workflow": config.TextColumn("Workflow", width=170),
-        "findings": config.ListColumn("Findings", width=210),
-        "agents": config.ListColumn("Agents", width=210),
-        "started": config.DatetimeColumn("Started, UTC", format="D MMM YYYY, HH:mm:ss", width=160),
+        "outcome": config.TextColumn("Outcome", width=125),
+        "run": config.TextColumn("Run", width=90),
+        "workflow": config.TextColumn("Workflow", width=150),
+        "findings": config.ListColumn("Findings", width=185),
+        "agents": config.ListColumn("Agents", width=170),
+        "started": config.DatetimeColumn("Started, UTC", format="DD MMM YYYY HH:mm", width=135),
         "took": config.ProgressColumn(
-            "Took, s", format="%.1f", min_value=0.0, max_value=max(float(longest or 0), 0.001), width=110
+            "Took, s", format="%.1f", min_value=0.0, max_value=max(float(longest or 0), 0.001), width=100
         ),
-        "spans": config.NumberColumn("Spans", format="localized", width=65),
-        "tokens": config.NumberColumn("Tokens", format="localized", width=80),
-        "cost": config.TextColumn("Cost", width=90, help="≥ where some calls have no known price", alignment="right"),
+        "spans": config.NumberColumn("Spans", format="localized", width=60),
+        "tokens": config.NumberColumn("Tokens", format="localized", width=72),
+        "cost": config.TextColumn("Cost", width=85, help="≥ where some calls have no known price", alignment="right"),
     }
 
 

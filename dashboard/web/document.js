@@ -31,18 +31,30 @@ function pickable(node, target, ctx) {
   return node;
 }
 
+function icon(path) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  svg.append(line);
+  return svg;
+}
+const COPY = "M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z", DONE = "M3 8.5l3.5 3.5L13 4.5", FAILED = "M4 4l8 8M12 4l-8 8";
+
 function copyButton(text, label) {
-  const button = el("button", "copy", "⧉");
+  const button = el("button", "copy");
+  button.append(icon(COPY));
   button.type = "button";
   button.title = label || "Copy";
   button.setAttribute("aria-label", button.title);
   button.addEventListener("click", (event) => {
     event.stopPropagation();
-    const done = () => {
-      button.textContent = "✓";
-      setTimeout(() => (button.textContent = "⧉"), 1200);
+    const show = (path) => {
+      button.replaceChildren(icon(path));
+      setTimeout(() => button.replaceChildren(icon(COPY)), 1200);
     };
-    if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, () => (button.textContent = "✕"));
+    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => show(DONE), () => show(FAILED));
   });
   return button;
 }
@@ -164,6 +176,7 @@ const BLOCKS = {
         const td = el("td", `${column.align || ""}${column.mono ? " mono" : ""}`);
         if (cell && typeof cell === "object") {
           td.append(el("span", `tone-${cell.tone || "none"}`, cell.text));
+          if (cell.note) td.append(el("span", "muted cell-note", cell.note));
           if (cell.title) td.title = cell.title;
         } else td.textContent = cell === null || cell === undefined ? "—" : cell;
         tr.append(td);
