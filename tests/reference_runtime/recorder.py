@@ -82,7 +82,7 @@ class Recorder:
         setattr(target, method, replaced if inspect.iscoroutinefunction(original) else replaced_sync)
 
     def _guard(self, row: Row, error: BaseException) -> None:
-        guard = {"charge": "budget", "check": "breaker"}.get(row["method"])
+        guard = {"charge": "budget", "check": "circuit_breaker"}.get(row["method"])
         if guard is not None:
             self.rows.append({**row, "kind": "guard_trip", "guard": guard, "level": "stop", "error": repr(error)})
 

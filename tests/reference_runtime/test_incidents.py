@@ -235,6 +235,18 @@ def test_compare_and_swap_really_collides() -> None:
     assert sum(batch.runs[0].runtime.state.peek("stock").value.values()) == counted
 
 
+def test_flaky_services_are_tried_again_and_replaced() -> None:
+    """One retry of a model, two of a tool, one fallback to a smaller model; three tries at most."""
+    twin = next(twin for twin in HEALTHY if twin.name == "flaky_services")
+    _, recorder, _ = _play("flaky_services", twin.build, 0)
+    tries = [row["number"] for row in recorder.rows if row["kind"] == "attempt"]
+    models = [row["model"] for row in recorder.rows if row["kind"] == "llm"]
+
+    assert tries == [1, 2, 1, 2, 3, 1]
+    assert len([row for row in recorder.rows if row["kind"] == "fall_back"]) == 1
+    assert models == ["gpt-4.1-mini", "gpt-4.1-mini", "gpt-4.1", "gpt-4.1-mini"]
+
+
 def test_command_line_plays_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
     """The runtime is usable on its own: it lists, plays, and refuses names that it does not know."""
     assert main(["--list"]) == 0
