@@ -166,7 +166,7 @@ def _checked(
     if window[1] is not None and window[1] - window[0] <= needed:
         return Phantom(core, "the waits overlap for less than the clocks may differ")
     ended = [w for w in members if w.end_ns is not None]
-    first = min(ended, key=lambda w: (w.end_ns or 0, w.span_id), default=None)
+    first = min(ended, key=lambda w: (w.end_ns or 0, w.outcome != "timed_out", w.span_id), default=None)
     if first is not None and first.met:
         return Phantom(core, f"{first.agent} got what it waited for while the others still waited")
     for wait in members:

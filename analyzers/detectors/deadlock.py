@@ -144,7 +144,9 @@ def _finding(
     release = smallest_hitting(needs, lambda gone: not stuck_waiters({a: w for a, w in needs.items() if a not in gone}))
     lost_s = sum(((e.window[1] or max(last_ns, e.window[0])) - e.window[0]) / 1e9 for e in episodes)
     ended = episodes[-1].first_end
-    resolved = ended is not None
+    # Cancelled all at once: nobody solved anything, the run was ended from outside.
+    killed = ended is not None and all(w.outcome == "cancelled" for w in episodes[-1].waits)
+    resolved = ended is not None and not killed
     severity: Severity = (
         "critical" if not resolved or lost_s >= thresholds.critical_wait_s or outcome in _BAD_ENDS else "warning"
     )
@@ -152,7 +154,9 @@ def _finding(
     closing = first.closing
     how = (
         f"resolved by {_how_ended(ended)} of {ended.agent} after {lost_s:.1f} s"
-        if ended is not None
+        if ended is not None and not killed
+        else f"ended only when the run was cancelled after {lost_s:.1f} s"
+        if killed
         else "never resolved" + (f" ({lost_s:.1f} s seen)" if lost_s else "")
     )
     holds = {w.agent: list(w.holds) for w in first.waits}
@@ -197,7 +201,7 @@ def _finding(
             "since_ns": first.window[0],
             "lost_s": round(lost_s, 3),
             "resolved_by": None
-            if ended is None
+            if ended is None or killed
             else {"agent": ended.agent, "how": _how_ended(ended), "span": ended.span_id},
             "episodes": len(episodes),
         },

@@ -176,6 +176,14 @@ def test_timeout_that_broke_a_cycle_is_told_with_its_price(seconds: float, outco
     assert f"after {seconds:.1f} s" in found.title
 
 
+def test_cancelling_the_whole_run_solves_nothing() -> None:
+    """Where all waits end cancelled, the deadlock lasted until somebody killed the run: critical, resolved by nobody."""
+    (found,) = of(team(("A", held("B", 1, 9, "cancelled")), ("B", held("A", 2, 9, "cancelled"))))
+
+    assert (found.severity, found.data["resolved_by"], found.data["lost_s"]) == ("critical", None, 7.0)
+    assert "cancelled after 7.0 s" in found.title
+
+
 def test_the_same_agents_stuck_again_are_one_finding() -> None:
     """Retries that run into the same cycle are counted, not listed."""
     drawn = team(

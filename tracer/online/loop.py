@@ -92,6 +92,8 @@ class LoopThresholds:
     reask_warn: int = 4
     reask_critical: int = 6
     """as OpenHands' same action and observation (4); doubled distance for the stop"""
+    fresh_items: int = 3
+    """new identifiers in between that make the same request a new one: the answers were used [M]"""
     error_warn: int = 3
     """same tool, same masked error, whatever the arguments: OpenHands stops at 3"""
     error_critical: int = 5
@@ -393,10 +395,13 @@ class LoopCore:
         if found is None:
             memory.remember(Request(key, tokens, asked.hard, [at], [event.id], lane.totals))
             return
-        moved = lane.totals.progress > found.totals.progress
-        if (
-            moved or lane.totals.waits > found.totals.waits
-        ):  # something real happened in between, or time passed on purpose
+        d = lane.totals.minus(found.totals)
+        # A task that is handed on carries the same words every time: what came back decides. For spoken requests only
+        # items count, since answers vary in wording without getting anywhere.
+        fruitful = d.new_hard >= t.fresh_items and d.new_hard >= t.hard_ratio * d.hard
+        if event.kind in ("handoff", "agent"):
+            fruitful = fruitful or d.new_words >= t.word_ratio * max(d.words, t.min_words)
+        if fruitful or d.progress > 0 or d.waits > 0:  # start again; a wait makes it a poll
             found.at, found.ids = [at], [event.id]
         else:
             found.at.append(at)
