@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -39,22 +39,6 @@ def add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def existing_store(path: Path) -> Path:
-    """`path`, if there is a store; a command that reads never creates one.
-
-    Raises:
-        BadInput: neither the database nor its spool is there.
-    """
-    if path.is_dir():
-        raise BadInput(f"The store {str(path)!r} is a directory; a file was expected.", hint="name the .duckdb file.")
-    if not path.exists() and not path.with_suffix(".spool").exists():
-        raise BadInput(
-            f"There is no store at {str(path)!r}.",
-            hint="run `tracehound demo` or `tracehound import FILE`, or name another file with --store.",
-        )
-    return path
-
-
 def print_json(document: Any) -> None:
     """Print `document` as JSON; money becomes a number of USD."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False, default=_plain)
@@ -67,9 +51,13 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
 
 
+PIPED_WIDTH = 240
+"""Columns of a table that goes to a file or another program, where there is no terminal to fit."""
+
+
 def console() -> Console:
     """Where tables go. Text from traces is printed as it is, never read as markup."""
-    return Console(markup=False, highlight=False, soft_wrap=False)
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def note(text: str) -> None:
@@ -77,11 +65,12 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_table(columns: dict[str, str], rows: list[list[str | Text]], *, title: str | None = None) -> None:
+def print_table(columns: dict[str, str], rows: Sequence[Sequence[str | Text]], *, title: str | None = None) -> None:
     """Print rows under `columns` (heading -> "left" or "right"). Control characters in cells are made visible."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
     for heading, side in columns.items():
-        table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+        number = side == "right"
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="ellipsis" if number else "fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
     console().print(table)

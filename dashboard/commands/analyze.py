@@ -1,0 +1,78 @@
+"""`tracehound analyze`: what went wrong, with the evidence, and what to change."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+from rich.padding import Padding
+from rich.text import Text
+
+from analyzers.document import analysis_document
+from analyzers.finding import Finding
+from analyzers.frames import Frames
+from analyzers.run import Analysis, analyse
+from dashboard.commands.common import add_json, add_store, console, count, note, print_json, printable, usd
+from dashboard.commands.show import SEVERITY_STYLE
+from dashboard.loading import analyse_runs, find_runs, load_frames, open_store
+
+EXIT_FOUND = 1
+FAIL_ON = {"critical": {"critical"}, "warning": {"critical", "warning"}, "info": {"critical", "warning", "info"}}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("traces", nargs="*", metavar="TRACE", help="runs to look at (default: all, and the fleet as a whole)")
+    parser.add_argument("--engine", choices=["local"], default="local", help="where to compute")
+    parser.add_argument("--fail-on", choices=list(FAIL_ON), help="exit with 1 if there is a finding at least this severe")
+    add_store(parser)
+    add_json(parser)
+
+
+def run(args: Namespace) -> int:
+    """Print findings, or the JSON document; exit 1 only where `--fail-on` is met."""
+    store = open_store(args.store)
+    if args.traces:
+        frames, analysis = analyse_runs(store, find_runs(store, args.traces))
+    else:
+        frames = load_frames(store)
+        analysis = analyse(frames)
+    if args.json:
+        print_json(analysis_document(frames, analysis))
+    else:
+        _print(frames, analysis)
+    for failure in analysis.failures:
+        note(f"The detector {failure.detector} crashed: {failure.error}")
+    found = {finding.severity for finding in (*analysis.findings, *analysis.fleet)}
+    return EXIT_FOUND if args.fail_on and found & FAIL_ON[args.fail_on] else 0
+
+
+def _print(frames: Frames, analysis: Analysis) -> None:
+    runs = {row["run_id"]: row for row in frames.traces.iter_rows(named=True)}
+    worth_telling = [f for f in analysis.findings if f.severity != "info"]
+    shown: set[str] = set()
+    for finding in worth_telling:
+        run_id = finding.trace_id or ""
+        if run_id in shown:
+            continue
+        shown.add(run_id)
+        row = runs[run_id]
+        head = f"{row['workflow'] or 'run'}  {row['source_id'] or run_id}  {row['outcome']}  {usd(row['cost_usd'])}"
+        console().print(Text(printable(head), style="bold underline"))
+        _print_findings([f for f in worth_telling if f.trace_id == run_id])
+    if analysis.fleet:
+        console().print(Text("Over many runs", style="bold underline"))
+        _print_findings(analysis.fleet)
+    remarks = len(analysis.findings) - len(worth_telling)
+    print(
+        f"{count(len(runs))} runs: {count(len(shown))} with findings, {count(len(runs) - len(shown))} without; "
+        f"{count(remarks)} remarks of severity info, {count(len(analysis.skipped))} questions without enough data (--json shows them)."
+    )
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        head = Text(f"{finding.severity:8} ", style=SEVERITY_STYLE[finding.severity])
+        head.append(f"{finding.kind}: {printable(finding.title)}", style="bold")
+        console().print(head)
+        body = f"{printable(finding.explanation)}\nDo: {printable(finding.suggestion)}"
+        console().print(Padding(Text(body), (0, 0, 1, 9)))

@@ -1,0 +1,83 @@
+"""`tracehound import`: traces that other tools or frameworks wrote, through the same door as recorded ones."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from dashboard.commands.common import add_json, add_store, count, note, print_json, print_table, progress
+from tracer.errors import BadInput
+from tracer.importers import IMPORTERS, ImportReport, import_file
+from tracer.store.database import Store
+from tracer.store.segment import SegmentWriter
+
+SHOWN_REASONS = 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files to read; .gz is opened")
+    formats = ["auto", *(importer.name for importer in IMPORTERS)]
+    parser.add_argument("--format", choices=formats, default="auto", help="what the files hold (default: look)")
+    add_store(parser)
+    add_json(parser)
+
+
+def run(args: Namespace) -> int:
+    """Import the good part of every file, say what was left out and why.
+
+    Returns 2 when nothing at all could be read; what was stored before is never touched.
+    """
+    if args.store.is_dir():
+        raise BadInput(
+            f"The store {str(args.store)!r} is a directory; a file was expected.", hint="name a .duckdb file."
+        )
+    store = Store(args.store)
+    writer = SegmentWriter(store.path)
+    reports: list[ImportReport] = []
+    try:
+        with progress("Reading", len(args.files)) as advance:
+            for file in args.files:
+                reports.append(import_file(file, writer, format=args.format))
+                advance(1)
+    finally:
+        writer.close()
+    folded = store.fold()
+
+    read, skipped = sum(r.read for r in reports), sum(r.skipped for r in reports)
+    problems = [problem for report in reports for problem in report.problems]
+    if args.json:
+        print_json(
+            {
+                "files": [
+                    {
+                        "file": str(file),
+                        "format": report.format,
+                        "read": report.read,
+                        "skipped": report.skipped,
+                        "problems": [{"line": p.line, "reason": p.reason} for p in report.problems],
+                    }
+                    for file, report in zip(args.files, reports, strict=True)
+                ],
+                "read": read,
+                "skipped": skipped,
+                "duplicates": folded.duplicates,
+            }
+        )
+    else:
+        print_table(
+            {"file": "left", "format": "left", "read": "right", "skipped": "right"},
+            [
+                [file.name, report.format or "—", count(report.read), count(report.skipped)]
+                for file, report in zip(args.files, reports, strict=True)
+            ],
+        )
+    for problem in problems[:SHOWN_REASONS]:
+        note(f"{problem.file}:{problem.line or '-'}: {problem.reason}")
+    if len(problems) > SHOWN_REASONS:
+        note(f"... and {len(problems) - SHOWN_REASONS} more; --json lists them all.")
+    note(
+        f"{count(read)} read, {count(skipped)} skipped"
+        + (f", {count(folded.duplicates)} already stored" if folded.duplicates else "")
+        + f". Store: {args.store}"
+    )
+    return 2 if read == 0 else 0

@@ -1,0 +1,90 @@
+"""`tracehound traces`: the list of runs, newest first."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from analyzers.run import analyse
+from dashboard.commands.common import (
+    add_json,
+    add_store,
+    count,
+    note,
+    positive_int,
+    print_json,
+    print_table,
+    seconds,
+    usd,
+)
+from dashboard.loading import load_frames, open_store
+from dashboard.trace_query import parse_query, select_runs
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--filter", metavar="Q", default="", help='e.g. "agent:researcher status:error cost>0.5 finding:loop"'
+    )
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="show the newest N runs (default: all)")
+    add_store(parser)
+    add_json(parser)
+
+
+def run(args: Namespace) -> int:
+    """Print the runs that the filter lets through, with their findings."""
+    query = parse_query(args.filter)
+    frames = load_frames(open_store(args.store))
+    analysis = analyse(frames)
+    chosen = select_runs(query, frames, analysis.findings).sort("start_ns", "run_id", descending=[True, False])
+    shown = chosen.head(args.limit) if args.limit else chosen
+
+    findings: dict[str, list[dict[str, Any]]] = {}
+    for finding in analysis.findings:
+        summary = {"id": finding.id, "kind": finding.kind, "severity": finding.severity, "title": finding.title}
+        findings.setdefault(finding.trace_id or "", []).append(summary)
+    rows = [
+        {
+            "trace_id": row["trace_id"],
+            "run_id": row["run_id"],
+            "source_id": row["source_id"],
+            "workflow": row["workflow"],
+            "outcome": row["outcome"],
+            "start_ns": row["start_ns"],
+            "duration_s": None if row["end_ns"] is None else (row["end_ns"] - row["start_ns"]) / 1e9,
+            "spans": row["spans"],
+            "agents": row["agents"],
+            "llm_calls": row["llm_calls"],
+            "input_tokens": row["input_tokens"],
+            "output_tokens": row["output_tokens"],
+            "cost_usd": row["cost_usd"],
+            "findings": findings.get(row["run_id"], []),
+        }
+        for row in shown.iter_rows(named=True)
+    ]
+    if args.json:
+        print_json(rows)
+    else:
+        print_table(
+            {"run": "left", "workflow": "left", "outcome": "left", "duration": "right", "spans": "right",
+             "agents": "right", "LLM calls": "right", "tokens": "right", "cost": "right", "findings": "left"},
+            [_cells(row) for row in rows],
+        )  # fmt: skip
+    if shown.height < chosen.height:
+        note(f"Showing {count(shown.height)} of {count(chosen.height)} runs.")
+    return 0
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    kinds = dict.fromkeys(f["kind"] for f in row["findings"] if f["severity"] != "info")
+    return [
+        row["source_id"] or row["run_id"][:8],
+        row["workflow"] or "—",
+        row["outcome"],
+        seconds(row["duration_s"]),
+        count(row["spans"]),
+        count(row["agents"]),
+        count(row["llm_calls"]),
+        count(row["input_tokens"] + row["output_tokens"]),
+        usd(row["cost_usd"]),
+        ", ".join(kinds),
+    ]
