@@ -12,7 +12,7 @@ from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink,
 from tracer.normalise import autogen, openinference, openllmetry, otel_genai, pydantic_ai, tracehound
 from tracer.normalise.contents import Contents
 from tracer.normalise.mapping import fill
-from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, unwrapped
+from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, names_agents, unwrapped
 from tracer.normalise.values import as_float, as_int, as_text
 from tracer.pricing import NO_PROVIDERS, Prices, Usage, default_prices
 from tracer.semconv import Common, GenAI, OpenInference, PydanticAI, Resource, Stored
@@ -140,10 +140,11 @@ def _span(raw: RawSpan, origin: _Origin, contents: Contents, prices: Prices) -> 
         dropped_attributes=raw.dropped_attributes,
     )
     reading = Reading(raw, span, contents)
+    if attributes:
+        # otel_genai always: session.id and user.id may stand without any gen_ai name
+        fill(span, (*[adapter.name for adapter in speaking], "otel_genai"), attributes)
     for adapter in speaking:
         adapter.read(reading)
-    if attributes:
-        fill(span, "otel_genai", attributes)  # session.id and user.id may stand without any gen_ai name
     _status(raw, span)
     if span.kind in (SpanKind.TOOL, SpanKind.HANDOFF):
         _handoff(reading)
@@ -185,7 +186,7 @@ def _status(raw: RawSpan, span: Span) -> None:
 def _handoff(reading: Reading) -> None:
     """Set the agent a tool call names as target; the tool becomes a handoff here only where its name leaves no doubt."""
     span = reading.span
-    if span.target_agent is None:
+    if span.target_agent is None and names_agents(span.tool_name):
         value = next(
             (
                 reading.attributes[n]

@@ -12,6 +12,8 @@ from tracer.normalise.values import plain
 LONG = 512
 """Attribute texts longer than this many characters are stored as contents."""
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
+
 
 class Contents:
     """Collects content id -> body while spans are read."""
@@ -41,12 +43,11 @@ class Contents:
         """`attributes` as JSON; a text longer than `LONG` stands as {"$content": id}."""
         if not attributes:
             return "{}"
-        return json.dumps(
-            {key: self._short(value) for key, value in attributes.items()},
-            ensure_ascii=False,
-            separators=(",", ":"),
-            default=repr,
-        )
+        shown: dict[str, Any] = {}
+        for key, value in attributes.items():
+            plain_text = type(value) is str and len(value) <= LONG and value.isascii()
+            shown[key] = value if plain_text or type(value) is int else self._short(value)
+        return _encode(shown)
 
     def _short(self, value: Any) -> Any:
         kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]

@@ -30,29 +30,35 @@ _LLM_COLUMNS = (
     "output_refs",
 )
 _TOOL_COLUMNS = ("tool_call_id", "args_hash", "result_hash", "input_refs", "output_refs")
+_LEVELS = 4
 _TRANSPARENT = frozenset({SpanKind.OTHER, SpanKind.MESSAGE, SpanKind.WORKFLOW})
 
 
 def find_duplicates(forest: Forest) -> None:
     """Mark inner twins; what only the twin knows is copied to the outer span, so that nothing is lost by leaving twins out."""
+    inside: dict[int, list[int]] = {}
+    for position, upper in enumerate(forest.nearest((SpanKind.LLM,))):
+        if upper >= 0 and forest.spans[position].kind == SpanKind.LLM:
+            inside.setdefault(upper, []).append(position)
     for position in forest.order:
         span = forest.spans[position]
         if span.duplicate_of is None:
             if span.kind == SpanKind.LLM:
-                _llm(forest, position)
+                if position in inside:
+                    _llm(forest, position, inside)
             elif span.kind in (SpanKind.TOOL, SpanKind.HANDOFF):
                 _tool(forest, position)
             elif span.kind == SpanKind.AGENT:
                 _agent(forest, position)
 
 
-def _llm(forest: Forest, position: int) -> None:
+def _llm(forest: Forest, position: int, inside: dict[int, list[int]]) -> None:
     outer = forest.spans[position]
-    inner = [forest.spans[p] for p in forest.below(position) if forest.spans[p].kind == SpanKind.LLM]
+    inner = [forest.spans[p] for p in _llm_below(inside, position)]
     if not inner:
         return
     twins = [span for span in inner if _same_call(outer, span)]
-    if not twins and len(inner) == 1 and _models_agree(outer, inner[0]):
+    if not twins and len(inner) == 1 and _models_agree(outer, inner[0]) and not _both_ours(outer, inner[0]):
         twins = inner
     if not twins and outer.input_tokens is None and outer.output_tokens is None:
         counted = [span for span in inner if span.input_tokens is not None]
@@ -67,6 +73,16 @@ def _llm(forest: Forest, position: int) -> None:
             infer(outer, "cost_source", best.cost_source)
     for span in twins:
         span.duplicate_of = outer.span_id
+
+
+def _llm_below(inside: dict[int, list[int]], position: int) -> list[int]:
+    """LLM calls inside an LLM call, down to `_LEVELS` instrumentors on top of each other."""
+    found: list[int] = []
+    level = [position]
+    for _ in range(_LEVELS):
+        level = [below for upper in level for below in inside.get(upper, ())]
+        found += level
+    return sorted(found)
 
 
 def _same_call(outer: Span, inner: Span) -> bool:
@@ -95,6 +111,8 @@ def _same_tool(outer: Span, inner: Span) -> bool:
 def _tool(forest: Forest, position: int) -> None:
     outer = forest.spans[position]
     for span in _twins_below(forest, position, _same_tool):
+        if _both_ours(outer, span):
+            continue
         span.duplicate_of = outer.span_id
         _take(outer, span, _TOOL_COLUMNS)
         if span.status == SpanStatus.ERROR and outer.status == SpanStatus.OK:
@@ -107,11 +125,18 @@ def _agent(forest: Forest, position: int) -> None:
     """A twin of another convention is a duplicate; one of the same convention is a step of the same invocation."""
     outer = forest.spans[position]
     for span in _twins_below(forest, position, _same_agent):
+        if _both_ours(outer, span):
+            continue
         if span.convention != outer.convention:
             span.duplicate_of = outer.span_id
             _take(outer, span, ("input_refs", "output_refs"))
         else:
             replace(span, "kind", SpanKind.OTHER)
+
+
+def _both_ours(outer: Span, inner: Span) -> bool:
+    """What our own recorder nests is meant: an agent that calls itself, a tool inside a tool of the same name."""
+    return outer.convention == inner.convention == "tracehound"
 
 
 def _same_agent(outer: Span, inner: Span) -> bool:

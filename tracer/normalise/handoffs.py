@@ -22,15 +22,17 @@ from tracer.normalise.tree import Forest
 
 _EXPLICIT_ONLY = frozenset({"tracehound"})
 """conventions that record every handoff, so that none is derived"""
+_ACTING = frozenset({SpanKind.AGENT, SpanKind.TOOL, SpanKind.LLM})
 
 
 def classify_tools(forest: Forest, agents: dict[str, dict[str, str]]) -> None:
     """Decide which tool calls pass control and which delegate. `agents`: run id -> folded name -> agent name."""
+    called_by_tool = _called_agents(forest)
     for position in forest.order:
         span = forest.spans[position]
         if span.kind not in (SpanKind.TOOL, SpanKind.HANDOFF) or span.convention in _EXPLICIT_ONLY:
             continue
-        called = _called_agent(forest, position)
+        called = called_by_tool.get(position)
         if span.kind == SpanKind.TOOL and called is not None:
             if span.target_agent is None:
                 infer(span, "target_agent", called)
@@ -59,8 +61,11 @@ def folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def derive_handoffs(forest: Forest, members: Sequence[int]) -> None:
-    """Targets and reasons from the order of agents in one run; `members` are its positions in order of start."""
+def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> None:
+    """Targets and reasons from the order of agents in one run.
+
+    `members` are the positions of its spans in order of start, `agent_above` gives the nearest agent span of each.
+    """
     spans = [forest.spans[position] for position in members]
     handoffs = [span for span in spans if span.kind == SpanKind.HANDOFF and span.duplicate_of is None]
     turns = [
@@ -68,14 +73,14 @@ def derive_handoffs(forest: Forest, members: Sequence[int]) -> None:
         for position in members
         if forest.spans[position].kind == SpanKind.AGENT
         and forest.spans[position].duplicate_of is None
-        and not any(forest.spans[above].kind == SpanKind.AGENT for above in forest.ancestors(position))
+        and agent_above[position] < 0
     ]
     for span in handoffs:
         if span.target_agent is None:
             heir = next((t for t in turns if t.start_ns >= span.start_ns and t.agent != span.agent), None)
             if heir is not None and heir.agent:
                 infer(span, "target_agent", heir.agent)
-    _route(forest, members, turns)
+    _route(forest, [p for p in members if agent_above[p] < 0], turns)
     for before, after in pairwise(turns):
         if before.convention not in _EXPLICIT_ONLY and before.agent != after.agent:
             _take_over(before, after, handoffs)
@@ -103,18 +108,13 @@ def _take_over(before: Span, after: Span, handoffs: Sequence[Span]) -> None:
         infer(after, "reason", reason)
 
 
-def _route(forest: Forest, members: Sequence[int], turns: Sequence[Span]) -> None:
-    """An LLM call of a group chat manager, outside of every agent, chooses the next speaker."""
-    for position in members:
+def _route(forest: Forest, outside: Sequence[int], turns: Sequence[Span]) -> None:
+    """An LLM call of a group chat manager chooses the next speaker; `outside` are the spans outside of every agent."""
+    for position in outside:
         span = forest.spans[position]
         if span.kind != SpanKind.LLM or span.purpose is not None or span.duplicate_of:
             continue
-        above = list(forest.ancestors(position))
-        if any(forest.spans[p].kind == SpanKind.AGENT for p in above):
-            continue
-        if not any(forest.spans[p].convention == "autogen" for p in above) or not (span.agent or "").endswith(
-            "Manager"
-        ):
+        if not (span.agent or "").endswith("Manager") or not span.agent_inferred:
             continue
         infer(span, "purpose", Purpose.ROUTE.value)
         heir = next((t for t in turns if span.end_ns is not None and t.start_ns >= span.end_ns), None)
@@ -122,11 +122,14 @@ def _route(forest: Forest, members: Sequence[int], turns: Sequence[Span]) -> Non
             infer(span, "choice", heir.agent)
 
 
-def _called_agent(forest: Forest, position: int) -> str | None:
-    """The agent that works inside a tool call, unless it is the caller itself."""
-    caller = forest.spans[position].agent
-    for below in forest.below(position):
-        span = forest.spans[below]
-        if span.kind == SpanKind.AGENT and span.agent and span.agent != caller:
-            return span.agent
-    return None
+def _called_agents(forest: Forest) -> dict[int, str]:
+    """Position of a tool call -> the first agent that works directly inside it, unless that is the caller itself."""
+    above = forest.nearest(_ACTING)
+    found: dict[int, str] = {}
+    for position, span in enumerate(forest.spans):
+        upper = above[position]
+        if span.kind != SpanKind.AGENT or not span.agent or upper < 0:
+            continue
+        if forest.spans[upper].kind == SpanKind.TOOL and forest.spans[upper].agent != span.agent:
+            found.setdefault(upper, span.agent)
+    return found

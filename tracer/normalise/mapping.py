@@ -8,11 +8,12 @@ JSON metadata, sampling parameters) is in the adapter of the convention. Source:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from tracer.model import Span
 from tracer.normalise.values import as_float, as_int, as_text, as_texts, first_text, seconds_as_ns
-from tracer.semconv import AutoGen, Common, GenAI, OpenInference, OpenLLMetry, PydanticAI, Tracehound
+from tracer.semconv import Common, GenAI, OpenInference, OpenLLMetry, PydanticAI, Tracehound
 
 Converter = Callable[[Any], Any]
 Names = str | tuple[str, ...]
@@ -141,8 +142,6 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
 }
 """column -> (converter, {convention: spellings}); the autogen adapter has no plain columns"""
 
-AUTOGEN_KEYS = (AutoGen.OPERATION, AutoGen.SENDER_TYPE, AutoGen.RECIPIENT_TYPE)
-
 
 def _rules() -> dict[str, dict[str, tuple[str, int, Converter]]]:
     rules: dict[str, dict[str, tuple[str, int, Converter]]] = {}
@@ -155,12 +154,22 @@ def _rules() -> dict[str, dict[str, tuple[str, int, Converter]]]:
 
 
 RULES = _rules()
-"""convention -> attribute name -> (column, rank among the spellings, converter): one look-up per attribute of a span"""
+"""convention -> attribute name -> (column, rank among the spellings, converter)"""
 
 
-def fill(span: Span, convention: str, attributes: Mapping[str, Any]) -> None:
-    """Fill the columns of `span` that are still empty from the plain attributes of `convention`."""
-    rules = RULES[convention]
+@cache
+def rules_of(conventions: tuple[str, ...]) -> dict[str, tuple[str, int, Converter]]:
+    """The rules of several conventions as one table; those named first outrank the others."""
+    merged: dict[str, tuple[str, int, Converter]] = {}
+    for order, convention in enumerate(conventions):
+        for name, (column, rank, convert) in RULES.get(convention, {}).items():
+            merged.setdefault(name, (column, order * 100 + rank, convert))
+    return merged
+
+
+def fill(span: Span, conventions: tuple[str, ...], attributes: Mapping[str, Any]) -> None:
+    """Fill the empty columns of `span` from plain attributes: one look-up per attribute, the best-ranked spelling wins."""
+    rules = rules_of(conventions)
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
         rule = rules.get(name)
@@ -168,10 +177,7 @@ def fill(span: Span, convention: str, attributes: Mapping[str, Any]) -> None:
             continue
         column, rank, convert = rule
         known = ranks.get(column)
-        if known is None:
-            if getattr(span, column) is not None:
-                continue
-        elif known <= rank:
+        if known is not None and known <= rank:
             continue
         converted = convert(value)
         if converted is not None:

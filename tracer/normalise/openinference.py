@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from tracer.model import RawSpan, SpanKind
-from tracer.normalise.mapping import fill
 from tracer.normalise.messages import message_list, unflatten
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_float, as_object, as_text
@@ -69,7 +68,6 @@ def read(reading: Reading) -> None:
     metadata = as_object(attributes.get(OpenInference.METADATA))
     if metadata:
         _graph(reading, metadata)
-    fill(span, "openinference", attributes)
     match reading.kind:
         case SpanKind.LLM:
             _llm(reading)
@@ -116,10 +114,9 @@ def _graph(reading: Reading, metadata: dict[str, Any]) -> None:
     if namespace:
         outer = namespace.split("|", 1)[0]
         node = outer.split(":", 1)[0]
-        if node and node not in GENERIC_NODES:
-            span.agent, span.agent_id = node, outer
-        else:
-            span.agent_id = outer
+        span.agent_id = outer
+        if node and node not in GENERIC_NODES and OpenInference.AGENT_NAME not in reading.attributes:
+            span.agent = node
     target = as_text(metadata.get(LangGraph.HANDOFF_DESTINATION))
     if target and reading.kind == SpanKind.TOOL:
         span.kind = SpanKind.HANDOFF.value

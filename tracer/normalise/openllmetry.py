@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tracer.model import RawSpan, SpanKind
-from tracer.normalise.mapping import fill
 from tracer.normalise.messages import unflatten
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_text
@@ -37,7 +36,6 @@ def kind(raw: RawSpan) -> str | None:
 
 def read(reading: Reading) -> None:
     span, attributes, raw = reading.span, reading.attributes, reading.raw
-    fill(span, "openllmetry", attributes)
     entity = as_text(attributes.get(OpenLLMetry.ENTITY_NAME))
     if reading.kind == SpanKind.TOOL:
         span.tool_name = as_text(attributes.get(GenAI.TOOL_NAME)) or entity or raw.name.removesuffix(".tool")

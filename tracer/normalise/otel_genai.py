@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from tracer.model import RawEvent, RawSpan, SpanEvent, SpanKind
 from tracer.normalise.contents import Contents
-from tracer.normalise.mapping import fill
 from tracer.normalise.messages import canonical, message_list, system_messages
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_object, as_text, parse_json
@@ -71,7 +70,6 @@ def kind(raw: RawSpan) -> str | None:
 
 def read(reading: Reading) -> None:
     span, attributes, raw = reading.span, reading.attributes, reading.raw
-    fill(span, "otel_genai", attributes)
     for prefix in _NAMED_BY_OPERATION:
         if raw.name.startswith(prefix):
             if prefix == "execute_tool ":

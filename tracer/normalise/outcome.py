@@ -101,7 +101,7 @@ class _Run:
     def errors(self) -> list[str]:
         """Error texts that can end a run: those of the roots, of the last agent, of the spans right above a guardrail."""
         ended = [*self.roots, *([self.last_agent] if self.last_agent else [])]
-        return [f"{s.error_type or ''} {s.error_message or ''}" for s in ended if s.status == SpanStatus.ERROR]
+        return [_said_error(s) for s in ended if s.status == SpanStatus.ERROR]
 
 
 Rule = Callable[[_Run], tuple[str, str | None] | None]
@@ -248,6 +248,14 @@ def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
         said=said,
         last_agent=max(agents, key=lambda span: (span.start_ns, span.end_ns or 0, span.span_id), default=None),
     )
+
+
+def _said_error(span: Span) -> str:
+    """Type and message, the type once: many messages begin with it."""
+    kind, message = (span.error_type or "").rsplit(".", 1)[-1], span.error_message or ""
+    if not kind or message.startswith(kind):
+        return message or span.name
+    return f"{kind}: {message}" if message else kind
 
 
 def _short(text: str) -> str:

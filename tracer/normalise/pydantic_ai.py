@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from tracer.model import RawEvent, RawSpan, SpanKind
-from tracer.normalise.mapping import fill
 from tracer.normalise.messages import message_list
 from tracer.normalise.otel_genai import event_messages
 from tracer.normalise.reading import Adapter, Reading
@@ -29,7 +28,6 @@ def kind(raw: RawSpan) -> str | None:
 
 def read(reading: Reading) -> None:
     span, attributes, raw = reading.span, reading.attributes, reading.raw
-    fill(span, "pydantic_ai", attributes)
     if reading.kind == SpanKind.TOOL and span.tool_name is None and raw.name.startswith("running tool:"):
         span.tool_name = as_text(attributes.get(GenAI.TOOL_NAME)) or raw.name.removeprefix("running tool:").strip()
     if reading.kind == SpanKind.AGENT:

@@ -31,7 +31,7 @@ class Adapter:
     kind: Callable[[RawSpan], str | None]
     """what the convention says the span is; None where it says nothing"""
     read: Callable[[Reading], None]
-    """fills the columns that are still empty"""
+    """what the mapping table cannot say: messages, values inside JSON, names in span names"""
 
 
 class Reading:
@@ -138,6 +138,12 @@ def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, s
         return (coworker if isinstance(coworker, str) else None), None
     match = _NAMED_TARGET.fullmatch(tool_name)
     return (match[1], reason_text) if match else (None, None)
+
+
+def names_agents(tool_name: str | None) -> bool:
+    """Could a tool of this name pass work to an agent? Asked before its arguments are parsed."""
+    lowered = (tool_name or "").lower()
+    return lowered in _COWORKER or "handoff" in lowered or lowered.startswith(("transfer_", "delegate_"))
 
 
 def is_sure_handoff(tool_name: str | None) -> bool:

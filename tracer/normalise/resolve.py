@@ -42,8 +42,9 @@ def resolve(spans: Sequence[Span], events: Sequence[SpanEvent] = (), links: Sequ
     classify_tools(forest, _agents(forest))
     find_duplicates(forest)
     note_callers(forest)
+    agent_above = forest.nearest((SpanKind.AGENT,))
     for members in _runs(forest):
-        derive_handoffs(forest, members)
+        derive_handoffs(forest, members, agent_above)
         name_runs(forest, members)
     return forest.spans
 

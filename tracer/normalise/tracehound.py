@@ -6,7 +6,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 from tracer.model import RawSpan, SpanKind
-from tracer.normalise.mapping import fill
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_bool, as_text, parse_json
 from tracer.semconv import Tracehound
@@ -25,7 +24,6 @@ def kind(raw: RawSpan) -> str | None:
 
 def read(reading: Reading) -> None:
     span, attributes = reading.span, reading.attributes
-    fill(span, "tracehound", attributes)
     reading.take_slots()
     if Tracehound.PROGRESS in attributes:
         span.progress = as_bool(attributes[Tracehound.PROGRESS])

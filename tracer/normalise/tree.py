@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from tracer.model import SPAN_FIELDS, Span, SpanStatus
 from tracer.normalise.marks import mark
@@ -43,6 +43,15 @@ class Forest:
         while position >= 0:
             yield position
             position = self.parent[position]
+
+    def nearest(self, kinds: Container[str]) -> list[int]:
+        """For every position the nearest ancestor whose kind is among `kinds`, -1 for none."""
+        found = [-1] * len(self.spans)
+        for position in self.order:
+            parent = self.parent[position]
+            if parent >= 0:
+                found[position] = parent if self.spans[parent].kind in kinds else found[parent]
+        return found
 
     def below(self, position: int) -> Iterator[int]:
         """All descendants, parents first."""
