@@ -200,7 +200,7 @@ def test_human_answers_late_and_the_run_completes() -> None:
 
 def test_weekend_conversations_cost_what_they_always_cost() -> None:
     """$1.50 on a weekday and at the weekend; weekend runs overlap, and at full scale they pass $3,200."""
-    batch = cost_weekend.build(0, conversations=10, at_once=5, weeks=1, weekday=2, weekend=0)
+    batch = cost_weekend.build(0, conversations=4, at_once=2, weeks=0, weekday=1, weekend=0)
     truth = batch.truths[0]
     results = batch.play()
     start_ns, end_ns = int(truth.numbers["window_start_ns"]), int(truth.numbers["window_end_ns"])
@@ -208,7 +208,7 @@ def test_weekend_conversations_cost_what_they_always_cost() -> None:
     weekday = [r for r in results if r.started_ns < start_ns]
     mean = float(sum(r.cost_usd for r in weekend) / len(weekend))
 
-    assert (len(weekend), len(weekday)) == (10, truth.numbers["ordinary_conversations"])
+    assert (len(weekend), len(weekday)) == (4, truth.numbers["ordinary_conversations"])
     assert all(r.model_calls == r.messages == 50 for r in results)
     assert all(1.4 < r.cost_usd < 1.6 for r in results)
     assert mean * 2150 > 3200
