@@ -1,0 +1,193 @@
+"""The post-mortem as one HTML file: opens from disk, asks for nothing, runs no script but its own.
+
+The policy in its head admits exactly one style sheet and one script, by hash. Without JavaScript everything is there but the
+zoomable viewer, whose place a still timeline takes; paper gets the same.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from analyzers.finding import DetectorFailure, Finding, Skipped
+from analyzers.frames import Frames
+from analyzers.metrics import metrics
+from dashboard.documents.conversation import conversation_document
+from dashboard.documents.run import findings_document
+from dashboard.documents.state import state_document
+from dashboard.figures import palette, units
+from dashboard.figures.dependency import build_dependencies
+from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
+from dashboard.figures.markup import esc, tag
+from dashboard.figures.sequence import PAGE, SEQUENCE_CSS, build_sequence, sequence_html
+from dashboard.figures.timeline import TIMELINE_CSS, draw_timeline
+from dashboard.figures.trace_view import TraceView, build_view, packed, payload, viewer_source
+from dashboard.report.blocks_html import render_blocks
+from dashboard.report.verdict import numbers, quality, run_row, verdict
+
+_HERE: Final = Path(__file__).parent
+
+
+def render_html(
+    frames: Frames,
+    findings: Sequence[Finding] = (),
+    skipped: Sequence[Skipped] = (),
+    failures: Sequence[DetectorFailure] = (),
+) -> str:
+    """The whole file for one run. `findings` are the run's own, most important first; the others say what was not judged and why."""
+    view = build_view(frames, findings)
+    row = run_row(frames)
+    title = f"{row['workflow'] or 'run'} {row['source_id'] or row['run_id'][:8]}"
+    sections: list[tuple[str, str, str]] = [
+        (
+            "findings",
+            "Findings",
+            tag("div", render_blocks(findings_document(findings, skipped, failures, selected=None)), class_="stack"),
+        ),
+        ("timeline", "Timeline", _timeline(view)),
+        ("sequence", "Who said what to whom", _sequence(frames, findings)),
+        (
+            "graph",
+            "Who depends on whom",
+            tag("div", draw_dependencies(build_dependencies(frames, findings)), class_="figure"),
+        ),
+        ("agents", "Agents", _agents(frames)),
+        ("conversation", "Conversation", tag("div", render_blocks(conversation_document(frames)), class_="stack")),
+        ("state", "Shared state", tag("div", render_blocks(state_document(frames)), class_="stack")),
+        ("quality", "What this record lacks", _quality(frames, skipped)),
+    ]
+    nav = "".join(f'<a href="#{name}">{esc(label)}</a>' for name, label, _ in sections)
+    body = _header(frames, findings) + tag("nav", nav, aria_label="Sections")
+    body += "".join(
+        f'<section id="{name}"><h2>{esc(label)}</h2>{content}</section>' for name, label, content in sections
+    )
+    body += tag(
+        "footer",
+        esc(
+            f"Written by tracehound {_version()} from run {row['run_id']}. No model was asked; every verdict follows from the evidence shown."
+        ),
+    )
+    css = (
+        palette.FIGURE_CSS
+        + SEQUENCE_CSS
+        + DEPENDENCY_CSS
+        + TIMELINE_CSS
+        + (_HERE / "report.css").read_text(encoding="utf-8")
+    )
+    script = viewer_source() + (_HERE / "report.js").read_text(encoding="utf-8")
+    data = f'<script type="text/plain" id="trace-data">{packed(payload(view))}</script>'
+    policy = f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    return (
+        f'<!doctype html>\n<html lang="en" class="th"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer"><title>Post-mortem: {esc(title)}</title>'
+        f'<style>{css}</style></head>\n<body>{body}\n{data}\n<script type="module">{script}</script></body></html>\n'
+    )
+
+
+def _hash(source: str) -> str:
+    return "sha256-" + base64.b64encode(sha256(source.encode()).digest()).decode()
+
+
+def _version() -> str:
+    try:
+        return version("tracehound")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "(not installed)"
+
+
+def _header(frames: Frames, findings: Sequence[Finding]) -> str:
+    row = run_row(frames)
+    started = units.moment(row["start_ns"])[:19]
+    facts = " · ".join(
+        str(part)
+        for part in (f"started {started} UTC", f"run {row['run_id']}", row["service"], row["convention"])
+        if part
+    )
+    worst = findings[0].severity if findings else "ok"
+    lines = "".join(tag("li", esc(line)) for line in verdict(frames, findings))
+    strip = "".join(
+        tag("div", tag("span", esc(n.label)) + tag("b", esc(n.value)) + tag("span", esc(n.hint), class_="muted"), class_="number alarm" if n.alarm else "number")
+        for n in numbers(frames, findings)
+    )  # fmt: skip
+    heading = tag("h1", esc(f"Post-mortem: {row['workflow'] or 'unnamed workflow'}")) + tag(
+        "p", esc(facts), class_="muted"
+    )
+    return tag("header", heading + tag("ol", lines, class_=f"verdict {worst}") + tag("div", strip, class_="numbers"))
+
+
+def _timeline(view: TraceView) -> str:
+    still = tag("div", draw_timeline(view), class_="still figure")
+    return f'<div id="viewer"></div>{still}<noscript><p class="muted">The zoomable viewer needs JavaScript; this still picture shows the same spans.</p></noscript>'
+
+
+def _sequence(frames: Frames, findings: Sequence[Finding]) -> str:
+    diagram = build_sequence(frames, findings)
+    note = ""
+    if diagram.pages > 1:
+        note = tag(
+            "p",
+            esc(f"The first {PAGE:,} of {len(diagram.rows):,} rows are shown; the dashboard shows all."),
+            class_="muted",
+        )
+    return tag("div", sequence_html(diagram, width=1120, prefix="report-seq"), class_="figure") + note
+
+
+_AGENT_COLUMNS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "calls": units.count,
+    "success_rate": lambda v: "–" if v is None else f"{v:.0%}",
+    "error_rate": lambda v: "–" if v is None else f"{v:.0%}",
+    "latency_p50_s": lambda v: "–" if v is None else units.duration(v * 1e9),
+    "latency_p95_s": lambda v: "–" if v is None else units.duration(v * 1e9),
+    "llm_calls": units.count,
+    "input_tokens": units.count,
+    "output_tokens": units.count,
+    "cost_usd": units.money,
+}
+_AGENT_HEADS: Final = (
+    "Agent",
+    "Invocations",
+    "Success",
+    "Errors",
+    "p50",
+    "p95",
+    "LLM calls",
+    "Tokens in",
+    "Tokens out",
+    "Cost",
+)
+
+
+def agent_rows(frames: Frames) -> list[list[str]]:
+    """Per agent the columns of `_AGENT_HEADS` as text."""
+    table = metrics(frames).agents
+    return [
+        [str(row["agent"]), *(show(row.get(name)) for name, show in _AGENT_COLUMNS.items())]
+        for row in table.iter_rows(named=True)
+    ]
+
+
+def _agents(frames: Frames) -> str:
+    head = "".join(tag("th", esc(h), class_=None if k == 0 else "right") for k, h in enumerate(_AGENT_HEADS))
+    rows = "".join(
+        tag("tr", "".join(tag("td", esc(c), class_=None if k == 0 else "right") for k, c in enumerate(cells)))
+        for cells in agent_rows(frames)
+    )
+    if not rows:
+        return tag("p", "No agent was recorded in this run.", class_="muted")
+    return tag("div", tag("table", tag("thead", tag("tr", head)) + tag("tbody", rows)), class_="table-wrap")
+
+
+def _quality(frames: Frames, skipped: Sequence[Skipped]) -> str:
+    lacks = quality(frames)
+    if not lacks and not skipped:
+        return tag(
+            "p",
+            "Nothing: every call has tokens and a price, every span its parent, every text its content.",
+            class_="muted",
+        )
+    rows = "".join(tag("tr", tag("td", esc(what)) + tag("td", esc(n), class_="right")) for what, n in lacks)
+    return tag("div", tag("table", tag("tbody", rows)), class_="table-wrap") if rows else ""

@@ -1,0 +1,139 @@
+"""What happened, in five lines and a handful of numbers: the part of a report that everybody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from analyzers.finding import SEVERITIES, Finding
+from analyzers.frames import Frames
+from dashboard.figures import units
+from tracer.model import RunOutcome, SpanKind
+
+_ENDED: Final[Mapping[str, str]] = {
+    RunOutcome.COMPLETED: "It completed",
+    RunOutcome.FAILED: "It failed",
+    RunOutcome.ESCALATED: "It was escalated to a person",
+    RunOutcome.STOPPED_BY_GUARD: "A guard stopped it",
+    RunOutcome.TIMED_OUT: "It ran out of time",
+    RunOutcome.INTERRUPTED: "It was interrupted: its process died",
+    RunOutcome.RUNNING: "It is still running",
+    RunOutcome.UNKNOWN: "How it ended is not known",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A headline number; `alarm` where it is bad news, `hint` says what it leaves out."""
+
+    label: str
+    value: str
+    hint: str = ""
+    alarm: bool = False
+
+
+def run_row(frames: Frames) -> dict[str, Any]:
+    """The run's row of `traces`."""
+    return frames.traces.row(0, named=True)
+
+
+def verdict(frames: Frames, findings: Sequence[Finding]) -> list[str]:
+    """Five sentences: what ran, how it ended, what was wrong, what it cost, what to change."""
+    row = run_row(frames)
+    lines = [
+        f"{row['workflow'] or 'The run'} ran {units.duration(_duration_ns(frames))} with {units.plural(row['agents'], 'agent')}, "
+        f"{units.plural(row['llm_calls'], 'LLM call')} and {units.count(row['input_tokens'] + row['output_tokens'])} tokens.",
+        _ENDED.get(row["outcome"], "How it ended is not known")
+        + (f": {row['outcome_reason']}." if row["outcome_reason"] else "."),
+    ]
+    ranked = sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
+    if not ranked:
+        lines.append("No detector objects to this run.")
+        lines.append(_cost_line(row, findings))
+        lines.append("Nothing to change was found.")
+        return lines
+    worst = ranked[0]
+    others = f" Besides: {units.plural(len(ranked) - 1, 'more finding')}." if len(ranked) > 1 else ""
+    lines.append(_sentence(worst.title) + others)
+    lines.append(_cost_line(row, findings))
+    lines.append(f"What to change: {_sentence(worst.suggestion)}" if worst.suggestion else "No change is suggested.")
+    return lines
+
+
+def numbers(frames: Frames, findings: Sequence[Finding]) -> list[Number]:
+    """The strip of headline numbers."""
+    row = run_row(frames)
+    bad = row["outcome"] not in (RunOutcome.COMPLETED, RunOutcome.RUNNING)
+    waiting = frames.spans.filter((pl.col("kind") == SpanKind.WAIT) & pl.col("end_ns").is_not_null())
+    waited = int((waiting["end_ns"] - waiting["start_ns"]).sum() or 0)
+    critical = sum(f.severity == "critical" for f in findings)
+    unpriced = row["unpriced_calls"]
+    return [
+        Number("Outcome", str(row["outcome"]).replace("_", " "), row["outcome_reason"] or "", bad),
+        Number("Findings", units.count(len(findings)), f"{critical} critical" if critical else "none critical", critical > 0),
+        Number("Duration", units.duration(_duration_ns(frames)), f"{units.duration(waited)} in waits" if waited else ""),
+        Number("Cost", units.money(row["cost_usd"]) if row["cost_usd"] is not None or row["llm_calls"] else "none",
+               f"{units.plural(unpriced, 'call')} without a price" if unpriced else "", alarm=bool(unpriced)),
+        Number("Tokens", units.count(row["input_tokens"] + row["output_tokens"]), f"{units.count(row['output_tokens'])} out"),
+        Number("LLM calls", units.count(row["llm_calls"]), units.plural(row["agents"], "agent")),
+        Number("Errors", units.count(row["errors"]), f"of {units.plural(row['spans'], 'span')}", bool(row["errors"])),
+    ]  # fmt: skip
+
+
+def quality(frames: Frames) -> list[tuple[str, str]]:
+    """What the record lacks: (what, how much); empty where nothing is missing."""
+    spans = frames.spans
+    calls = frames.llm_calls
+    ids = {(t, s) for t, s in spans.select("trace_id", "span_id").iter_rows()}
+    named = spans.filter(pl.col("parent_span_id").is_not_null()).select("trace_id", "parent_span_id").iter_rows()
+    refs = {
+        ref for column in ("input_refs", "output_refs") for held in spans[column].drop_nulls().to_list() for ref in held
+    }
+    counts = [
+        ("LLM calls without a known price", calls["cost_usd"].null_count(), calls.height),
+        ("LLM calls without token counts", calls.filter(pl.col("input_tokens").is_null()).height, calls.height),
+        ("spans whose parent never arrived", sum(parent not in ids for parent in named), spans.height),
+        ("spans whose process died", spans.filter(pl.col("status") == "interrupted").height, spans.height),
+        ("spans whose agent was inferred", int(spans["agent_inferred"].sum() or 0), spans.height),
+        (
+            "spans that repeat another one and are not counted",
+            spans.height - spans["duplicate_of"].null_count(),
+            spans.height,
+        ),
+        (
+            "spans with values that were derived, not recorded",
+            spans.filter(pl.col("derived").list.len() > 0).height,
+            spans.height,
+        ),
+        ("attributes dropped by the producer's limits", int(spans["dropped_attributes"].sum() or 0), 0),
+        ("texts that were not recorded or not kept", sum(ref not in frames.contents for ref in refs), len(refs)),
+    ]
+    return [(what, f"{n:,}" + (f" of {whole:,}" if whole else "")) for what, n, whole in counts if n]
+
+
+def _duration_ns(frames: Frames) -> int:
+    """From the start to the end; for a running run to the last thing that happened."""
+    row = run_row(frames)
+    last = frames.spans.select(pl.max_horizontal("start_ns", "end_ns").max()).item()
+    return max(0, (row["end_ns"] or last or row["start_ns"]) - row["start_ns"])
+
+
+def _cost_line(row: Mapping[str, Any], findings: Sequence[Finding]) -> str:
+    if row["cost_usd"] is None:
+        return "What it cost is not known: no call has a known price." if row["llm_calls"] else "It called no model."
+    least = "at least " if row["unpriced_calls"] else ""
+    wasted = sum(float(f.wasted_usd) for f in findings if f.wasted_usd is not None)
+    bought = (
+        f", of which {units.money(wasted)} ({units.share(wasted, float(row['cost_usd']))}) bought nothing"
+        if wasted
+        else ""
+    )
+    return f"It cost {least}{units.money(row['cost_usd'])}{bought}."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else text + "."
