@@ -49,20 +49,37 @@ ROUTE_KEYS = frozenset(
     }
 )
 JUDGE_KEYS = frozenset({"score", "grade", "verdict", "rating", "passed", "is_correct"})
-COMPLAINT = re.compile(
-    r"could not (be )?pars|can(no|')t (be )?pars|failed to parse|not valid json|invalid json|malformed|did not match the schema|"
-    r"validation error|reply (only )?with (valid )?json|fix the (format|json|errors)|output pars|missing field",
-    re.IGNORECASE,
-)
-SUMMARY = re.compile(r"\b(summari[sz]e|summary|condense|compress|shorten)\b", re.IGNORECASE)
-MEMORY = re.compile(
-    r"\b(worth remembering|remember|memor(y|ies|i[sz]e)|long-term facts|extract (the )?facts)\b", re.IGNORECASE
-)
-JUDGE = re.compile(r"\b(grade|judge|score|evaluate|rate) (the|this|its|their|how|whether)\b", re.IGNORECASE)
-PLAN = re.compile(
-    r"\b(make|write|create|devise|draft|produce) (a|the|an) ([\w-]+ ){0,2}plan\b|\bbreak .{0,40}(into|down).{0,20}(steps|tasks)\b",
-    re.IGNORECASE,
-)
+COMPLAINT, SUMMARY, MEMORY, JUDGE, PLAN = "complaint", "summary", "memory", "judge", "plan"
+CUES: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
+    COMPLAINT: (
+        ("pars", "json", "malformed", "schema", "validation", "format", "missing field"),
+        re.compile(
+            r"could not (be )?pars|can(no|')t (be )?pars|failed to parse|not valid json|invalid json|malformed|did not match the schema|"
+            r"validation error|reply (only )?with (valid )?json|fix the (format|json|errors)|output pars|missing field"
+        ),
+    ),
+    SUMMARY: (
+        ("summar", "condense", "compress", "shorten"),
+        re.compile(r"\b(summari[sz]e|summary|condense|compress|shorten)\b"),
+    ),
+    MEMORY: (
+        ("remember", "memor", "facts"),
+        re.compile(r"\b(worth remembering|remember|memor(y|ies|i[sz]e)|long-term facts|extract (the )?facts)\b"),
+    ),
+    JUDGE: (
+        ("grade", "judge", "score", "evaluate", "rate"),
+        re.compile(r"\b(grade|judge|score|evaluate|rate) (the|this|its|their|how|whether)\b"),
+    ),
+    PLAN: (
+        ("plan", "break"),
+        re.compile(
+            r"\b(make|write|create|devise|draft|produce) (a|the|an) ([\w-]+ ){0,2}plan\b|\bbreak .{0,40}(into|down).{0,20}(steps|tasks)\b"
+        ),
+    ),
+}
+"""cue -> (parts of words without which it cannot be there, the rule itself); both look at lower-case text, the first is 50 times faster"""
+HEAD_CHARS, TAIL_CHARS = 600, 300
+"""where a message says what is asked: its beginning and its end"""
 STEPS = re.compile(r"(?m)^\s*(?:\d+[.)]|[-*])\s+\S")
 
 
@@ -103,27 +120,24 @@ def _infer(call: Call, names: set[str], earlier: Mapping[tuple[int, ...], Call],
     before = earlier.get(call.input_refs)
     if before is not None and before.failed:
         return Purpose.RECOVER, "repeats the input of a call that failed"
-    if _extends(call, earlier) and COMPLAINT.search(texts.said(call.input_refs[-1])):
+    if COMPLAINT in texts.cues(call.input_refs[-1]) and _extends(call, earlier):
         return Purpose.PARSE_REPAIR, "repeats an earlier input and complains about the format of the answer"
     if any(texts.calls_tools(ref) for ref in call.output_refs):
         return Purpose.WORK, "calls a tool"
     output = "\n".join(texts.said(ref) for ref in call.output_refs).strip()
     if not output:
         return Purpose.WORK, "the output was not recorded"
-    asked = texts.said(call.input_refs[0]) + "\n" + texts.said(call.input_refs[-1])
+    asked = texts.cues(call.input_refs[0]) | texts.cues(call.input_refs[-1])
     held = _small_json(output)
     if _routes(output, held, names):
         return Purpose.ROUTE, "the output only names who is next"
-    instruction = asked[:600] + "\n" + asked[-300:]
-    if SUMMARY.search(instruction) and len(output) <= SHRINK * sum(len(texts.said(ref)) for ref in call.input_refs):
+    if SUMMARY in asked and len(output) <= SHRINK * sum(len(texts.said(ref)) for ref in call.input_refs):
         return Purpose.SUMMARISE, "asked for a summary, much shorter than the input"
-    if MEMORY.search(instruction) and len(output) <= SMALL_CHARS:
+    if MEMORY in asked and len(output) <= SMALL_CHARS:
         return Purpose.MEMORY, "asked what to remember, small output"
-    if (held is not None and JUDGE_KEYS & held.keys()) or (
-        JUDGE.search(instruction) and len(output.split()) <= ROUTE_WORDS
-    ):
+    if (held is not None and JUDGE_KEYS & held.keys()) or (JUDGE in asked and len(output.split()) <= ROUTE_WORDS):
         return Purpose.JUDGE, "the output is a grade"
-    if PLAN.search(instruction) and len(STEPS.findall(output)) >= 2:
+    if PLAN in asked and len(STEPS.findall(output)) >= 2:
         return Purpose.PLAN, "asked for a plan, the output is a list of steps"
     return Purpose.WORK, "nothing speaks against it"
 
@@ -166,11 +180,25 @@ class _Texts:
     def __init__(self, contents: Mapping[int, str]) -> None:
         self._contents = contents
         self._said: dict[int, str] = {}
+        self._cues: dict[int, frozenset[str]] = {}
 
     def said(self, ref: int) -> str:
         if ref not in self._said:
             self._said[ref] = message_text(self._contents.get(ref, ""))
         return self._said[ref]
+
+    def cues(self, ref: int) -> frozenset[str]:
+        """Which of `CUES` the message gives."""
+        if ref not in self._cues:
+            text = self.said(ref).lower()
+            if len(text) > HEAD_CHARS + TAIL_CHARS:
+                text = text[:HEAD_CHARS] + "\n" + text[-TAIL_CHARS:]
+            self._cues[ref] = frozenset(
+                cue
+                for cue, (hints, pattern) in CUES.items()
+                if any(hint in text for hint in hints) and pattern.search(text)
+            )
+        return self._cues[ref]
 
     def calls_tools(self, ref: int) -> bool:
         body = self._contents.get(ref, "")

@@ -15,7 +15,7 @@ def usd(amount: Decimal | float | None) -> str:
     value = float(amount)
     if value == 0 or abs(value) >= 1:
         return f"${value:,.2f}"
-    return f"${value:.2g}" if abs(value) >= 1e-4 else f"${value:.1e}"
+    return f"${value:.2g}" if abs(value) >= 1e-4 else f"${value:.7f}".rstrip("0").rstrip(".")
 
 
 def duration(ns: int) -> str:

@@ -206,7 +206,8 @@ def _clash(
         ),
         data={
             "key": scope,
-            "choices": [
+            "choices": len({row["choice"] for row in rivals}),
+            "decisions": [
                 {"span": row["span_id"], "agent": row["agent"], "choice": row["choice"], "reason": row["reason"], "acted_on": bool(acted[row["span_id"]])}
                 for row in rivals
             ],

@@ -39,6 +39,7 @@ CHEAPER: dict[str, str] = {
     Purpose.RECOVER: "retry in code where the error says that the same call may succeed",
     Purpose.PLAN: "plan once per task",
 }
+COLUMNS = ["run_id", "span_id", "agent", "start_ns", "end_ns", "cost_usd", "input_tokens", "output_tokens"]
 Row = dict[str, Any]
 
 
@@ -67,7 +68,7 @@ def find_hidden_calls(frames: Frames, thresholds: HiddenCallThresholds = HiddenC
     known = purposes(frames, calls)
     ratios: dict[str, tuple[str | None, float, int]] = {}
     rows: dict[str, list[Row]] = {run: [] for run in runs["run_id"]}
-    for row in calls.sort("run_id", "start_ns", "span_id").iter_rows(named=True):
+    for row in calls.sort("run_id", "start_ns", "span_id").select(COLUMNS).iter_rows(named=True):
         purpose, how = known[row["run_id"], row["span_id"]]
         rows[row["run_id"]].append({**row, "purpose": purpose, "how": how})
     for run, workflow, marked in runs.select("run_id", "workflow", "visible").iter_rows():
@@ -130,7 +131,7 @@ def _finding(
     confidence = 0.95 if not inferred else 0.85 if len(inferred) < len(hidden) else 0.7
     critical = part is not None and part >= thresholds.critical_share and float(cost or 0) >= thresholds.critical_usd
     kinds = listing([f"{entry['calls']} {entry['purpose'].replace('_', ' ')}" for entry in by_purpose])
-    agents = list(dict.fromkeys(str(row["agent"]) for row in hidden if row["agent"]))
+    agents = list(dict.fromkeys(str(row["agent"]) for row in (*hidden, *calls) if row["agent"]))
     share_text = f"{usd(cost)}, {share(part)} of the run" if part is not None else usd(cost)
     worst = by_purpose[0]["purpose"]
     return Finding(
