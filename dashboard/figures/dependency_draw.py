@@ -160,7 +160,11 @@ def _curves(edges: Sequence[Edge], where: dict[Key, tuple[float, float]]) -> dic
         b = (xb + into * (half + 3), yb + port[id(edge), 1])
         bend = max(46.0, abs(b[0] - a[0]) * 0.45) if out != into else min(110.0, 40 + abs(b[1] - a[1]) * 0.2)
         curve = _Curve(a, (a[0] + out * bend, a[1]), (b[0] + into * bend, b[1]), b, -into)
-        curves[id(edge)] = curve if edge.target[0] in ("tool", "model") else _around(curve, edge, where)
+        curves[id(edge)] = (
+            curve
+            if edge.target[0] in ("tool", "model") or edge.source[0] == "workflow"
+            else _around(curve, edge, where)
+        )
     return curves
 
 

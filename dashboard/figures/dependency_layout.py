@@ -133,3 +133,10 @@ def _settle(layers: list[list[Key]], edges: Sequence[Edge], y: dict[Key, float])
                 placed.append(max(want, placed[-1] + _PITCH) if placed else want)
             drift = fmean(placed) - fmean(wanted)  # pushing down moved the layer; move it back as a whole
             y.update({key: at - drift for key, at in zip(layer, placed, strict=True)})
+    # Parts without a tie between them drift apart; close every band in which no layer has a node.
+    shift, last = 0.0, None
+    for key in sorted(y, key=y.__getitem__):
+        if last is not None and y[key] - last > _PITCH:
+            shift += y[key] - last - _PITCH
+        last = y[key]
+        y[key] -= shift

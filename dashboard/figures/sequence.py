@@ -309,7 +309,7 @@ class _Pen:
 def _fold_title(row: Fold, folded: Sequence[Step], finding: Finding | None) -> str:
     """`loop ×47 · 4m 58s · $4.83`."""
     word = finding.kind.replace("_", " ") if finding else "repeated"
-    parts = [f"{word} ×{row.times}", units.duration(max(s.until_ns for s in folded) - folded[0].at_ns)]
+    parts = [f"{word} ×{row.times}", units.duration(max(s.done_ns for s in folded) - folded[0].at_ns)]
     cost, tokens = sum(s.cost_usd for s in folded), sum(s.tokens for s in folded)
     if cost:
         parts.append(units.money(cost))

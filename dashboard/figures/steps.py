@@ -52,6 +52,8 @@ class Step:
     running: bool = False
     symbol: str = ""
     """what makes two steps repeats of one another, besides kind, source and target; never the wording"""
+    done_ns: int = 0
+    """when the work it led to was done; never before `until_ns`"""
     cost_usd: float = 0.0
     tokens: int = 0
     finding: int = -1
@@ -213,7 +215,7 @@ def _invocation(walk: _Walk, position: int) -> None:
             )
         return
     source = caller or (walk.workflow(position) if walk.tree.parent[position] >= 0 else USER)
-    walk.add(position, "invoke", source, name, row["reason"] or walk.words(position) or "runs", failed=False)
+    walk.add(position, "invoke", source, name, row["reason"] or walk.words(position) or "starts", failed=False)
     end, failed = walk.tree.stop[position], row["status"] == SpanStatus.ERROR
     if row["status"] == SpanStatus.RUNNING or (not failed and caller is None and source != USER):
         return
@@ -285,8 +287,11 @@ def _owners(walk: _Walk, steps: list[Step]) -> list[int]:
 
 
 def _charged(walk: _Walk, steps: list[Step], owner: list[int], evidence: list[list[int]]) -> list[Step]:
-    """The steps with cost, tokens and finding filled in."""
-    cost, tokens = [0.0] * len(steps), [0] * len(steps)
+    """The steps with cost, tokens and finding filled in, and the time when the work was done."""
+    cost, tokens, done = [0.0] * len(steps), [0] * len(steps), [step.until_ns for step in steps]
+    for i, k in enumerate(owner):
+        if k >= 0 and any(a in walk.of_span for a in (i, *walk.tree.ancestors(i))):
+            done[k] = max(done[k], walk.tree.stop[i])
     columns = walk.tree.frame.select("duplicate_of", "cost_usd", "input_tokens", "output_tokens").iter_rows()
     for k, (duplicate, usd, sent, received) in zip(owner, columns, strict=True):
         if k >= 0 and duplicate is None:
@@ -296,7 +301,9 @@ def _charged(walk: _Walk, steps: list[Step], owner: list[int], evidence: list[li
     for f in range(len(evidence) - 1, -1, -1):
         for k in evidence[f]:
             mark[k] = f
-    return [replace(s, cost_usd=cost[k], tokens=tokens[k], finding=mark[k]) for k, s in enumerate(steps)]
+    return [
+        replace(s, done_ns=done[k], cost_usd=cost[k], tokens=tokens[k], finding=mark[k]) for k, s in enumerate(steps)
+    ]
 
 
 def _participants(steps: list[Step], workflows: set[str]) -> list[Participant]:

@@ -292,7 +292,8 @@ export function mountTrace(element, payload, options = {}) {
     return n;
   }
   function outlineFinding(g, {k, x0, x1}, y, h, w, tagged) {
-    const finding = M.P.findings[k], a = Math.max(x0, -4), b = Math.min(x1, w + 4); if (b - a < 1.5) return;
+    if (x1 - x0 < 7) { const m = (x0 + x1) / 2; x0 = m - 3.5; x1 = m + 3.5; }   /* an instant must not go unseen */
+    const finding = M.P.findings[k], a = Math.max(x0, -4), b = Math.min(x1, w + 4);
     g.globalAlpha = 1; g.strokeStyle = colours[finding.severity]; g.lineWidth = 1.8; g.setLineDash([4, 3]); g.strokeRect(a + 0.5, y - 0.5, b - a - 1, h + 1); g.setLineDash([]);
     const tw = textWidth(g, finding.tag) + 10; if (tagged.has(k) || b - a < tw + 4) return;
     tagged.add(k); const x = Math.min(b, w) - tw - 2; if (x < Math.max(a, 0)) return;

@@ -165,7 +165,13 @@ def agent_rows(frames: Frames) -> list[list[str]]:
     """Per agent the columns of `_AGENT_HEADS` as text."""
     table = metrics(frames).agents
     return [
-        [str(row["agent"]), *(show(row.get(name)) for name, show in _AGENT_COLUMNS.items())]
+        [
+            str(row["agent"]),
+            *(
+                "–" if name == "cost_usd" and not row["llm_calls"] else show(row.get(name))
+                for name, show in _AGENT_COLUMNS.items()
+            ),
+        ]
         for row in table.iter_rows(named=True)
     ]
 
