@@ -80,7 +80,8 @@ def read(reading: Reading) -> None:
             named = _HANDOFF_NAME.fullmatch(raw.name)
             span.target_agent = as_text(attributes.get(OpenInference.OUTPUT_VALUE)) or (named[1] if named else None)
         case SpanKind.AGENT:
-            span.agent = span.agent or agent_of_name(raw.name, root=raw.parent_span_id is None)
+            if span.agent_id is None:  # a graph node is named in the metadata
+                span.agent = span.agent or agent_of_name(raw.name, root=raw.parent_span_id is None)
         case SpanKind.RETRIEVER:
             _documents(reading)
         case _:
@@ -132,11 +133,12 @@ def _llm(reading: Reading) -> None:
         span.model = span.model or as_text(parameters.get("model")) or as_text(parameters.get("model_name"))
     reading.set_input(_flattened(reading, OpenInference.INPUT_MESSAGES))
     reading.set_output(_flattened(reading, OpenInference.OUTPUT_MESSAGES))
-    for name, put in ((OpenInference.INPUT_VALUE, reading.set_input), (OpenInference.OUTPUT_VALUE, reading.set_output)):
-        if (span.input_refs if put == reading.set_input else span.output_refs) is None:
-            found = message_list(attributes.get(name))
-            if found:
-                put(reading.contents.put_messages(found))
+    for name, known, put in (
+        (OpenInference.INPUT_VALUE, span.input_refs, reading.set_input),
+        (OpenInference.OUTPUT_VALUE, span.output_refs, reading.set_output),
+    ):
+        if known is None and (found := message_list(attributes.get(name))):
+            put(reading.contents.put_messages(found))
     output = attributes.get(OpenInference.OUTPUT_VALUE)
     if span.response_id is None and isinstance(output, str) and (answer := _RESPONSE_ID.match(output)):
         span.response_id = answer[1]
