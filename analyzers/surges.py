@@ -5,7 +5,8 @@
     surge                      =======      windows that stick out, joined where they touch
 
 A window sticks out when it is above `ratio` x the median of the earlier windows with anything in them, *and* its logarithm lies more than
-`z` robust standard deviations above theirs. Windows that stuck out are no baseline for later ones, so a long surge stays one.
+`z` robust standard deviations above theirs. Windows that stuck out are no baseline for the next `SETTLED` windows, so a long surge stays one;
+after that a new level is what is usual.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import log
 from statistics import median
+
+SETTLED = 14
+"""windows after which a raised level counts as usual (two weeks of days)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,8 @@ def _compare(
 ) -> Verdict | None:
     before: list[float] = []
     for earlier in range(at - length, -1, -length):
-        if sums[earlier] > 0 and not any(raised[earlier : earlier + length]):
+        fresh = at - earlier <= SETTLED * length
+        if sums[earlier] > 0 and not (fresh and any(raised[earlier : earlier + length])):
             before.append(sums[earlier])
         if len(before) >= memory:
             break
