@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -24,10 +24,12 @@ def frame_of(table: str, rows: Sequence[Any], **more: Sequence[Any]) -> pl.DataF
     A value its column cannot hold (a number beyond 64 bits, half a surrogate pair) is mended or becomes NULL.
     """
     schema = table_schema(table)
+    if not rows:
+        return pl.DataFrame(schema=schema)
     names = [name for name in schema if name not in more]
-    get = attrgetter(*names) if len(names) > 1 else _single(names[0])
-    columns = dict(zip(names, zip(*map(get, rows), strict=True), strict=True)) if rows else dict.fromkeys(names, ())
-    return pl.DataFrame([_series(name, more.get(name, columns.get(name, ())), dtype) for name, dtype in schema.items()])
+    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*map(attrgetter(*names), rows), strict=True), strict=True))
+    columns.update(more)
+    return pl.DataFrame([_series(name, columns[name], dtype) for name, dtype in schema.items()])
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
@@ -56,12 +58,9 @@ def select_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str) -
         con.unregister("incoming")
 
 
-def _single(name: str) -> Callable[[Any], tuple[Any]]:
-    get = attrgetter(name)
-    return lambda row: (get(row),)
-
-
 def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
+    if values.count(None) == len(values):  # most of the seventy columns of most chunks
+        return pl.Series(name, [None], dtype=dtype).new_from_index(0, len(values))
     if isinstance(dtype, pl.Decimal):
         values = [_money(value) for value in values]  # polars aborts on NaN
     try:
