@@ -16,6 +16,7 @@ from typing import Any, cast
 import polars as pl
 
 from analyzers.lanes import LaneSpan, assign_lanes
+from tracer.ids import canonical_json
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import Event, EventKind
 
@@ -81,7 +82,9 @@ def _recorded(
     row: Mapping[str, Any], lane: str, agent_of: Mapping[str, str], speaks_itself: bool, contents: Mapping[int, str]
 ) -> Recorded:
     kind = EVENT_KINDS.get(row["kind"], "mark")
-    given, answered = _texts(row["input_refs"], contents), _texts(row["output_refs"], contents)
+    # An LLM's input is the whole history again: nothing of it is new, and reading it would be quadratic.
+    given = "" if kind == "llm" else _texts(row["input_refs"], contents)
+    answered = _texts(row["output_refs"], contents)
     text, args, args_hash, result_hash = "", "", row["args_hash"], row["result_hash"]
     name: str = row["target_agent"] or ""
     if kind == "agent":
@@ -95,6 +98,10 @@ def _recorded(
         result_hash = _refs_hash(row["input_refs"] or row["output_refs"])
     elif kind == "llm":
         name, text, result_hash = row["purpose"] or "", answered, _refs_hash(row["output_refs"])
+        if not row["agent"] and row["input_refs"]:
+            # A bare call: no message or task span says what was asked, so its newest input does.
+            args = spoken(contents.get(row["input_refs"][-1], ""))
+            args_hash = str(row["input_refs"][-1])
     elif kind == "tool":
         name, args, text = row["tool_name"] or row["name"], given, answered
     elif kind == "decision":
@@ -186,10 +193,12 @@ def spoken(body: str) -> str:
         message: Any = json.loads(body)
     except ValueError:
         return body
-    if not isinstance(message, dict) or not ("role" in message and ("content" in message or "parts" in message)):
+    if not isinstance(message, dict) or "role" not in message:
         return body
     said = cast("dict[str, Any]", message)
     content: Any = said.get("content", said.get("parts"))
+    if not content:
+        return "\n".join(_call_text(call) for call in cast("list[Any]", said.get("tool_calls") or ()))
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -204,3 +213,14 @@ def spoken(body: str) -> str:
             if isinstance(text, str):
                 texts.append(text)
     return "\n".join(texts)
+
+
+def _call_text(call: Any) -> str:
+    """A requested tool call as name and arguments, without its id."""
+    if not isinstance(call, dict):
+        return ""
+    asked = cast("dict[str, Any]", call)
+    inner = asked.get("function")
+    what = cast("dict[str, Any]", inner) if isinstance(inner, dict) else asked
+    arguments: Any = what.get("arguments", "")
+    return f"{what.get('name', '')} {arguments if isinstance(arguments, str) else canonical_json(arguments)}"

@@ -44,11 +44,12 @@ def assign_lanes(spans: Iterable[LaneSpan], talks: Mapping[str, set[str]]) -> di
     children: dict[str | None, list[LaneSpan]] = defaultdict(list)
     for span in held:
         children[span.parent if span.parent in known and span.parent != span.span_id else None].append(span)
+    busy = _with_work_below(held)
     lanes: dict[str, str] = {}
     queue: list[tuple[str | None, str]] = [(None, "")]
     while queue:
         parent, lane = queue.pop()
-        for child, own in _branches(children.get(parent, ()), lane, talks):
+        for child, own in _branches(children.get(parent, ()), lane, talks, busy):
             if child.span_id not in lanes:
                 lanes[child.span_id] = own
                 queue.append((child.span_id, own))
@@ -57,8 +58,23 @@ def assign_lanes(spans: Iterable[LaneSpan], talks: Mapping[str, set[str]]) -> di
     return lanes
 
 
-def _branches(siblings: Sequence[LaneSpan], lane: str, talks: Mapping[str, set[str]]) -> Iterable[tuple[LaneSpan, str]]:
-    for cluster in _clusters([s for s in siblings if s.kind in BRANCHING]):
+def _with_work_below(spans: Sequence[LaneSpan]) -> set[str]:
+    """Spans that are a call or have one below them; a framework's empty wrappers open no branch."""
+    parents = {s.span_id: s.parent for s in spans}
+    busy: set[str] = set()
+    for span in spans:
+        if span.kind in BRANCHING - {"other", "workflow"}:
+            at: str | None = span.span_id
+            while at is not None and at in parents and at not in busy:
+                busy.add(at)
+                at = parents[at]
+    return {s.span_id for s in spans if s.span_id in busy and s.kind in BRANCHING}
+
+
+def _branches(
+    siblings: Sequence[LaneSpan], lane: str, talks: Mapping[str, set[str]], busy: set[str]
+) -> Iterable[tuple[LaneSpan, str]]:
+    for cluster in _clusters([s for s in siblings if s.span_id in busy]):
         if len(cluster) == 1 or _one_conversation(cluster, talks):
             yield from ((span, lane) for span in cluster)
             continue
@@ -72,7 +88,7 @@ def _branches(siblings: Sequence[LaneSpan], lane: str, talks: Mapping[str, set[s
             else:
                 free[slot] = end
             yield span, f"{lane}/{span.who}#{slot}"
-    yield from ((s, lane) for s in siblings if s.kind not in BRANCHING)
+    yield from ((s, lane) for s in siblings if s.span_id not in busy)
 
 
 def _clusters(siblings: Sequence[LaneSpan]) -> list[list[LaneSpan]]:

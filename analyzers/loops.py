@@ -37,6 +37,10 @@ _TOOLS_FIRST = {"tool": 0, "message": 1, "handoff": 1, "agent": 2, "llm": 3, "de
 """what names a loop of one agent best"""
 
 
+ALTERNATING = 0.8
+"""share of turns that must go from one to the other to take two lanes for one conversation"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
     """One loop in one run."""
@@ -318,7 +322,9 @@ def _across_lanes(loops: Sequence[Loop]) -> list[Loop]:
     merged: list[Loop] = []
     for loop in sorted(loops, key=lambda x: (-len(x.rounds), x.events[0].at_ns, x.events[0].event.id)):
         for i, other in enumerate(merged):
-            if _same_time(loop, other) and (_address_each_other(loop, other) or _parallel(loop, other)):
+            if _same_time(loop, other) and (
+                _address_each_other(loop, other) or _parallel(loop, other) or _alternate(loop, other)
+            ):
                 merged[i] = _joined(other, loop)
                 break
         else:
@@ -349,6 +355,16 @@ def _parallel(a: Loop, b: Loop) -> bool:
     """The same step going round in sibling branches: `/fetch#0` beside `/fetch#1`."""
     lane_a, lane_b = a.events[0].event.lane, b.events[0].event.lane
     return a.symbol == b.symbol and lane_a.rpartition("#")[0] == lane_b.rpartition("#")[0]
+
+
+def _alternate(a: Loop, b: Loop) -> bool:
+    """One goes round between the rounds of the other and never beside it: turns of one conversation in two lanes."""
+    rounds = sorted(
+        [(a.events[low].start_ns, a.events[high - 1].end_ns, 0) for low, high in a.rounds]
+        + [(b.events[low].start_ns, b.events[high - 1].end_ns, 1) for low, high in b.rounds]
+    )
+    turns = sum(one[2] != other[2] and one[1] <= other[0] for one, other in pairwise(rounds))
+    return turns >= ALTERNATING * (len(rounds) - 1)
 
 
 def _joined(main: Loop, other: Loop) -> Loop:

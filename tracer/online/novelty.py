@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from .words import FUNCTION_WORDS, STEM
@@ -38,7 +39,7 @@ _VOLATILE = re.compile(
 )
 _COUNTER = re.compile(
     r"(?:\w*_)?(?:attempts?|iterations?|steps?|try|tries|retry|retries|round|turns?|pass|count|counter|seq|sequence|version|revision|rev"
-    r"|elapsed|duration|latency|timestamp|time|tokens|cost|cost_usd|updated|updated_at|created_at|ts)"
+    r"|elapsed|duration|latency|timestamp|time|tokens|cost|cost_usd|updated|updated_at|created_at|ts|datetime\.datetime)"
 )
 _UNIT = re.compile(r"(?:ns|us|µs|ms|s|secs?|seconds?|minutes?|mins?|hours?|tokens|kb|mb|bytes)")
 _NUMBER = re.compile(r"#?[-+]?\d[\d.,]*(?:/\d+)?%?")
@@ -81,8 +82,9 @@ def clip(text: str) -> str:
     return f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
 
 
+@lru_cache(maxsize=512)
 def read(text: str) -> Reading:
-    """Read one text; the empty text gives `EMPTY`."""
+    """Read one text; the empty text gives `EMPTY`. The last few hundred are remembered: an answer is often also the message sent."""
     if not text:
         return EMPTY
     hard: list[str] = []
@@ -153,7 +155,7 @@ def _take(chunk: str) -> _Chunk:
             if not counting:
                 hard.append(piece)
                 sequence.append(piece)
-            continue
+            continue  # and stays in force: datetime(2026, 11, 22) has several numbers
         counting = bool(_COUNTER.fullmatch(piece))
         sequence.append(piece)
         if _CJK.search(piece):
@@ -162,6 +164,8 @@ def _take(chunk: str) -> _Chunk:
             hard.append(piece)
         else:
             words += [part[:STEM] for part in piece.split("-") if len(part) > 2 and part not in FUNCTION_WORDS]
+    if counting and len(pieces) > 1:
+        flags |= _COUNTER_FLAG
     return flags, tuple(hard), tuple(words), tuple(sequence)
 
 
