@@ -19,7 +19,7 @@ _CSS = """<style>
 [data-testid="stMetric"] { min-height: 9.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.75rem; }
 [data-testid="stPlotlyChart"] { overflow: hidden; }
-h1 a, h2 a, h3 a { display: none !important; }
+h1 { padding-block: 0.15rem 0.35rem !important; }
 </style>"""
 
 
@@ -31,6 +31,27 @@ def draw() -> None:
 def mode() -> Mode:
     """Whether the person looks at the light or the dark theme."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def follow(state: queries.StoreState, *, recording: bool, findings_of: str | None) -> None:
+    """Redraw the page when there is news: runs go on, or findings are on their way. Asks a small question now and then.
+
+    Args:
+        recording: runs on this page have not ended.
+        findings_of: token of the analysis the page shows, None if it shows none yet.
+    """
+    waiting = queries.is_analysing(state)
+    if not recording and not waiting:
+        return
+
+    @st.fragment(run_every=1.0 if waiting else 2.0)
+    def look() -> None:
+        now = queries.current()
+        known = queries.store_analysis(now) if waiting else None
+        if (recording and now.token != state.token) or (known is not None and known.token != findings_of):
+            st.rerun()
+
+    look()
 
 
 def explain(error: TracehoundError) -> None:

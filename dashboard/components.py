@@ -23,7 +23,7 @@ from dashboard.figures.trace_view import viewer_source
 _WEB = Path(__file__).with_name("web")
 
 Pick = Mapping[str, str]
-"""What was clicked: `span`, `finding` or `run`"""
+"""What was clicked: `span`, `finding`, `run` or `query`"""
 
 
 @cache
@@ -129,6 +129,6 @@ def _relay(key: str, on_pick: Callable[[Pick], None] | None) -> Callable[[], Non
     def relay() -> None:
         picked = st.session_state[key].pick
         if picked and on_pick is not None:
-            on_pick({name: str(value) for name, value in picked.items() if name in ("span", "finding", "run")})
+            on_pick({name: str(value) for name, value in picked.items() if name in ("span", "finding", "run", "query")})
 
     return relay

@@ -8,10 +8,8 @@ No lease is held when these functions return; pages draw from copies.
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,9 @@ import streamlit as st
 
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
-from analyzers.run import Analysis, analyse
+from analyzers.run import analyse
 from dashboard import run_reads
+from dashboard.analyst import Analyst, StoreAnalysis, analyse_newest
 from dashboard.figures import trace_view
 from dashboard.loading import load_frames
 from dashboard.pictures import PICTURES, Picture
@@ -36,10 +35,6 @@ STORE_VARIABLE = "TRACEHOUND_STORE"
 DEFAULT_STORE = "./traces.duckdb"
 
 FOLD_EVERY_S = 1.0
-ANALYSED_RUNS = 1_000
-"""how many of the newest runs the findings of lists and of the fleet are computed over; pages say so"""
-ANALYSIS_REST_S = 15.0
-"""while runs are being recorded, the analysis of all of them is at most this old"""
 
 
 class NoStore(BadInput):
@@ -95,16 +90,23 @@ def overview(state: StoreState, since_ns: int | None) -> Overview:
     return run_reads.overview(_store(state.path), since_ns=since_ns)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
 def runs(state: StoreState, query: TraceQuery, *, order: Order, limit: int, offset: int, minute: int) -> RunPage:
     """One page of the list. `minute` is the clock's, so that `since:1h` moves on although the store does not."""
-    store = _store(state.path)
-    now_ns = minute * 60 * run_reads.SECOND_NS
     among = None
     if query.findings:
-        known = all_findings(state).by_run
-        among = [run_id for run_id, found in known.items() if query.accepts_findings(f.kind for f in found)]
-    return run_reads.search(store, query, now_ns=now_ns, order=order, limit=limit, offset=offset, among=among)
+        known = _analyst(state.path).wait(state.token).by_run
+        among = tuple(run_id for run_id, found in known.items() if query.accepts_findings(f.kind for f in found))
+    return _runs(state, query, order, limit, offset, minute, among)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _runs(
+    state: StoreState, query: TraceQuery, order: Order, limit: int, offset: int, minute: int, among: tuple[str, ...] | None
+) -> RunPage:  # fmt: skip
+    now_ns = minute * 60 * run_reads.SECOND_NS
+    return run_reads.search(
+        _store(state.path), query, now_ns=now_ns, order=order, limit=limit, offset=offset, among=among
+    )
 
 
 def this_minute() -> int:
@@ -112,65 +114,20 @@ def this_minute() -> int:
     return SystemClock().now_ns() // (60 * run_reads.SECOND_NS) + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllFindings:
-    """The analysis of the newest runs: `by_run` has an entry for every run that was looked at, findings or not."""
-
-    by_run: Mapping[str, tuple[Finding, ...]]
-    fleet: tuple[Finding, ...]
-    skipped: tuple[Skipped, ...]
-    failures: tuple[DetectorFailure, ...]
-    traces: pl.DataFrame
-    """rows of `traces` of the runs looked at"""
-    total: int
-    """runs in the store"""
-
-
-@dataclass
-class _Kept:
-    """The last analysis of one store. Analysing is worth a wait, so only one thread does it and the others take its result."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    token: str = ""
-    at: float = 0.0
-    answer: AllFindings | None = None
-
-
 @st.cache_resource(show_spinner=False)
-def _kept(path: str) -> _Kept:
-    del path  # one entry per store
-    return _Kept()
+def _analyst(path: str) -> Analyst:
+    store = _store(path)
+    return Analyst(lambda token: analyse_newest(store, token))
 
 
-def all_findings(state: StoreState) -> AllFindings:
-    """Findings of the newest `ANALYSED_RUNS` runs and of the fleet; up to `ANALYSIS_REST_S` old while runs are recorded."""
-    kept = _kept(state.path)
-    with kept.lock:
-        recording = kept.answer is not None and (kept.answer.traces["outcome"] == "running").any()
-        rest = recording and time.monotonic() - kept.at < ANALYSIS_REST_S
-        if kept.answer is None or (kept.token != state.token and not rest):
-            kept.answer = _analyse_newest(_store(state.path))
-            kept.token, kept.at = state.token, time.monotonic()
-        return kept.answer
+def store_analysis(state: StoreState) -> StoreAnalysis | None:
+    """Findings of the newest runs and of the fleet: the newest there are, None while the first analysis is being made."""
+    return _analyst(state.path).ask(state.token)
 
 
-def _analyse_newest(store: Store) -> AllFindings:
-    known = reads.runs(store)
-    newest = known.head(ANALYSED_RUNS)
-    frames = load_frames(store, newest["run_id"].to_list())
-    analysis = analyse(frames)
-    by_run: dict[str, list[Finding]] = {run_id: [] for run_id in newest["run_id"].to_list()}
-    for finding in analysis.findings:
-        if finding.trace_id in by_run:
-            by_run[finding.trace_id].append(finding)
-    return AllFindings(
-        by_run={run_id: tuple(found) for run_id, found in by_run.items()},
-        fleet=analysis.fleet,
-        skipped=analysis.skipped,
-        failures=analysis.failures,
-        traces=newest,
-        total=known.height,
-    )
+def is_analysing(state: StoreState) -> bool:
+    """Whether newer findings are on their way."""
+    return _analyst(state.path).working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +153,13 @@ class RunView:
         findings = ",".join(finding.id for finding in self.findings)
         return f"{self.run_id}:{self.frames.spans.height}:{open_spans}:{self.row['end_ns']}:{findings}"
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Span id -> what the figures call the span."""
+        columns, labels, kinds = self.payload["columns"], self.payload["labels"], self.payload["kinds"]
+        coded = zip(columns["id"], columns["kind"], columns["label"], strict=True)
+        return {span: f"{kinds[kind]['glyph']} {labels[label]}" for span, kind, label in coded}
+
     def finding(self, finding_id: str | None) -> Finding | None:
         """The finding with this id, if the run has it."""
         return next((finding for finding in self.findings if finding.id == finding_id), None)
@@ -207,33 +171,43 @@ def run(state: StoreState, name: str) -> RunView:
     Raises:
         UnknownName: there is no such run; near names are offered.
     """
-    return _run(state, reads.find_run(_store(state.path), name))
+    known = store_analysis(state)
+    return _run(state, reads.find_run(_store(state.path), name), known.token if known else None)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _run(state: StoreState, run_id: str) -> RunView:
+def _run(state: StoreState, run_id: str, analysis_token: str | None) -> RunView:
+    del analysis_token  # part of the key: a newer analysis may say more about this run
     store = _store(state.path)
     frames = load_frames(store, [run_id])
     row = frames.traces.row(0, named=True)
-    # The analysis of all runs knows more (what this workflow usually costs); a running run changes too fast to wait for it.
-    known = None if row["outcome"] == "running" else all_findings(state)
-    alone: Analysis | None = None
-    if known is None or run_id not in known.by_run:
+    # The analysis of all runs knows more: what this workflow usually costs. Until it is there, or while the run goes on,
+    # the run is judged alone.
+    known = store_analysis(state)
+    if known is not None and _knows(known, row):
+        findings, skipped, failures = known.by_run[run_id], known.skipped, known.failures
+    else:
         alone = analyse(frames)
-    findings = alone.of(run_id) if alone is not None else known.by_run[run_id] if known is not None else ()
-    source = alone if alone is not None else known
-    assert source is not None
+        findings, skipped, failures = alone.of(run_id), alone.skipped, alone.failures
     marks = reads.marks(store).filter(pl.col("run_id") == run_id)
     return RunView(
         run_id=run_id,
         frames=frames,
         row=row,
         findings=findings,
-        skipped=tuple(s for s in source.skipped if s.trace_id == run_id),
-        failures=source.failures,
+        skipped=tuple(refusal for refusal in skipped if refusal.trace_id == run_id),
+        failures=failures,
         payload=trace_view.payload(trace_view.build_view(frames, findings)),
         mark=marks.row(0, named=True) if marks.height else None,
     )
+
+
+def _knows(analysis: StoreAnalysis, row: Mapping[str, Any]) -> bool:
+    """Whether the analysis saw the run as it is now."""
+    seen = analysis.traces.filter(pl.col("run_id") == row["run_id"])
+    if seen.is_empty() or row["outcome"] == "running":
+        return False
+    return seen.row(0, named=True) == dict(row)
 
 
 def picture(shown: RunView, name: str, page: int = 0) -> Picture:
@@ -263,7 +237,7 @@ def _counters(state: StoreState) -> Mapping[str, int]:
     return reads.counters(_store(state.path))
 
 
-def worst_runs(findings: AllFindings, limit: int = 8) -> Sequence[tuple[Mapping[str, Any], tuple[Finding, ...]]]:
+def worst_runs(findings: StoreAnalysis, limit: int = 8) -> Sequence[tuple[Mapping[str, Any], tuple[Finding, ...]]]:
     """The runs most worth a look: by critical findings, then warnings, then money wasted, then newest."""
     rows = {row["run_id"]: row for row in findings.traces.iter_rows(named=True)}
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 import duckdb
@@ -241,6 +242,16 @@ def _since(operator: str, value: str, now_ns: int) -> Compiled:
     return "t.start_ns >= ?", (now_ns - int(duration_s(value) * 1e9),)
 
 
+def _before(operator: str, value: str, now_ns: int) -> Compiled:
+    del operator, now_ns
+    return "t.start_ns < ?", (moment_ns(value),)
+
+
+def _after(operator: str, value: str, now_ns: int) -> Compiled:
+    del operator, now_ns
+    return "t.start_ns >= ?", (moment_ns(value),)
+
+
 def _text(operator: str, value: str, now_ns: int) -> Compiled:
     """Names, errors and recorded texts that contain `value`, without case."""
     del operator, now_ns
@@ -292,6 +303,24 @@ def duration_s(text: str) -> float:
     if match is None or (match["unit"] and match["unit"] not in _UNITS_S):
         raise BadInput(f"{text!r} is not a length of time.", hint="examples: 250ms, 30s, 5m, 2h, 7d.")
     return float(re.sub(r"[,_]", "", match["number"])) * _UNITS_S[match["unit"] or "s"]
+
+
+def moment_ns(text: str) -> int:
+    """A date or time, UTC unless it says otherwise: `2026-11-28`, `2026-11-28T22:50`.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{text!r} is not a date.", hint="examples: 2026-11-28, 2026-11-28T22:50.") from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1_000_000_000
+
+
+def _all_moments(values: tuple[str, ...]) -> None:
+    for value in values:
+        moment_ns(value)
 
 
 def _all_numbers(values: tuple[str, ...]) -> None:
@@ -350,6 +379,8 @@ FIELDS: Mapping[str, Field] = {
     "service": Field("service that ran it", "service:support-bot", _column("service")),
     "run": Field("start of the run, trace or source id", "run:3f9a", _run),
     "since": Field("started within", "since:24h", _since, check=_all_durations),
+    "after": Field("started at this time or later, UTC", "after:2026-11-28", _after, check=_all_moments),
+    "before": Field("started before this time, UTC", "before:2026-11-28T18:00", _before, check=_all_moments),
     "text": Field("names, errors, prompts and answers", '"timed out"', _text),
 }  # fmt: skip
 """The words of the language, in the order the help shows them."""

@@ -1,7 +1,7 @@
 """The blocks a document is made of. Every function returns one JSON-able block; None fields are left out.
 
 All text passes through `readable`, so that control characters and text-direction tricks show instead of acting.
-A `pick` is what a click selects: `{"span": id}`, `{"finding": id}` or both.
+A `pick` is what a click selects: `{"span": id}`, `{"finding": id}`, `{"run": id}` or `{"query": text}`.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ def diff(rows: Sequence[tuple[str, str]]) -> Block:
     return _block(block="diff", rows=[[mark, readable(text)] for mark, text in rows])
 
 
-def column(label: str, *, right: bool = False, mono: bool = False) -> Block:
-    """A column of a `table`."""
-    return _block(label=label, align="right" if right else None, mono=mono or None)
+def column(label: str, *, right: bool = False, mono: bool = False, tight: bool = False) -> Block:
+    """A column of a `table`; numbers stand right, `tight` text never breaks."""
+    return _block(label=label, align="right" if right else None, mono=mono or None, tight=tight or None)
 
 
 def row(cells: Sequence[str | Block | None], *, pick: Pick | None = None, selected: bool = False) -> Block:
@@ -134,6 +134,20 @@ def prose(text: str, *, tone: Tone | None = None, fold: int | None = None) -> Bl
 def note(text: str, *, tone: Tone | None = None) -> Block:
     """A remark in a quiet voice."""
     return _block(block="note", text=readable(text), tone=tone)
+
+
+def line(
+    text: str, *, note: str | None = None, items: Sequence[Block] = (), pick: Pick | None = None, selected: bool = False
+) -> Block:
+    """One quiet line that can be picked."""
+    return _block(
+        block="line",
+        text=readable(text),
+        note=_text(note),
+        chips=list(items) or None,
+        pick=pick,
+        selected=selected or None,
+    )
 
 
 def divider(text: str | None = None) -> Block:

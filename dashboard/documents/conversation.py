@@ -6,13 +6,14 @@ An LLM call is re-sent its history at every turn; only its answer and the messag
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from analyzers.frames import Frames
 from dashboard.documents import blocks as b
-from dashboard.documents.messages import Message, pretty, read_message
+from dashboard.documents.messages import read_message
 from dashboard.figures import palette, units
 from tracer.model import SpanKind, SpanStatus
 
@@ -27,116 +28,139 @@ _SPOKEN = (
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Something said or done: when, by which span, and how to draw it."""
+
+    at_ns: int
+    order: int
+    block: b.Block
+
+
 def conversation_document(frames: Frames, *, selected: str | None = None) -> list[b.Block]:
-    """Entries of one run in order of time; an entry selects its span."""
+    """Entries of one run in order of time, answers where they were given; an entry selects its span."""
     spans = frames.spans.filter(pl.col("kind").is_in(_SPOKEN) & pl.col("duplicate_of").is_null())
     origin = frames.spans["start_ns"].min()
-    seen: set[int] = set()
-    entries: list[b.Block] = []
+    writer = _Writer(frames, origin if isinstance(origin, int) else 0, selected)
     for row in spans.sort("start_ns", "span_id", maintain_order=True).iter_rows(named=True):
-        time = units.duration(row["start_ns"] - (origin if isinstance(origin, int) else 0))
-        entries += _entries(frames, row, f"+{time}", seen, row["span_id"] == selected)
+        writer.add(row)
+    entries = [entry.block for entry in sorted(writer.entries, key=lambda entry: (entry.at_ns, entry.order))]
     if not entries:
         return [
             b.note("No message, prompt or answer was recorded in this run. Was content switched off while recording?")
         ]
-    hidden = len(entries) - SHOWN
-    if hidden <= 0:
+    if len(entries) <= SHOWN:
         return entries
-    return [
-        *entries[:SHOWN],
-        b.note(f"Showing {SHOWN:,} of {len(entries):,} entries. Select a later span in the waterfall to read it."),
-    ]
+    more = f"Showing {SHOWN:,} of {len(entries):,} entries. Select a later span in the waterfall to read it."
+    return [*entries[:SHOWN], b.note(more)]
 
 
-def _entries(frames: Frames, row: Row, time: str, seen: set[int], selected: bool) -> list[b.Block]:
-    kind, who = row["kind"], row["agent"] or row["workflow"] or row["name"]
-    pick = {"span": row["span_id"]}
-    failed = row["status"] == SpanStatus.ERROR
-    items = [b.chip(row["error_type"] or "failed", tone="critical", glyph="✕")] if failed else []
-    if row["status"] == SpanStatus.RUNNING:
-        items.append(b.chip("running", tone="running", glyph="◌"))
+class _Writer:
+    """Turns spans, in order of their start, into entries."""
 
-    def entry(role: str, text: str, role_class: str, **more: Any) -> b.Block:
-        return b.message(
-            role, text, time=time, role_class=role_class, pick=pick, selected=selected, items=items, **more
-        )
+    def __init__(self, frames: Frames, origin: int, selected: str | None) -> None:
+        self.entries: list[_Entry] = []
+        self._frames = frames
+        self._origin = origin
+        self._selected = selected
+        self._seen: set[int] = set()
+        """contents that stand in an entry already"""
+        self._task: dict[str, str] = {}
+        """agent -> what it was last asked, to tell a prompt that only repeats it"""
+        self._spoken = self._answers_of_models()
 
-    new_inputs = [ref for ref in row["input_refs"] or () if ref in frames.contents and ref not in seen]
-    new_outputs = [ref for ref in row["output_refs"] or () if ref in frames.contents and ref not in seen]
-    seen.update(new_inputs, new_outputs)
-    given = "\n".join(frames.contents[ref] for ref in new_inputs)
-    gave = "\n".join(frames.contents[ref] for ref in new_outputs)
-    if kind == SpanKind.LLM:
-        return _llm(frames, row, new_inputs, new_outputs, entry)
-    if kind in (SpanKind.TOOL, SpanKind.RETRIEVER):
-        name = row["tool_name"] or row["name"]
-        call = b.tool_call(name, pretty(given), result=pretty(gave) or row["error_message"])
-        return [entry(who, "", "tool", note="calls a tool", calls=[call])]
-    if kind in (SpanKind.MESSAGE, SpanKind.HANDOFF, SpanKind.ESCALATION):
-        verb = {SpanKind.HANDOFF: "hands off", SpanKind.ESCALATION: "escalates"}.get(kind)
-        text = _plain(given) or row["reason"] or "(text not recorded)"
-        reply = [entry(row["target_agent"] or "reply", _plain(gave), "assistant")] if gave else []
-        return [entry(who, text, "handoff", to=row["target_agent"], note=verb), *reply]
-    if kind == SpanKind.DECISION:
-        why = f": {row['reason']}" if row["reason"] else ""
-        return [entry(who, f"{row['scope_key'] or row['name']} = {row['choice'] or '?'}{why}", "other", note="decides")]
-    if kind == SpanKind.GUARD_TRIP:
-        return [
-            entry(row["guard"] or "guard", row["reason"] or row["error_message"] or row["name"], "system", note="trips")
-        ]
-    said: list[b.Block] = []
-    if given:
-        said.append(
-            entry(
-                who,
-                _plain(given),
-                "user",
-                note="is asked" if not row["reason"] else f"is asked, because {row['reason']}",
-            )
-        )
-    if gave:
-        said.append(entry(who, _plain(gave), "assistant", note="answers, " + _when(row)))
-    return said
+    def add(self, row: Row) -> None:
+        """Add what this span says."""
+        kind = row["kind"]
+        if kind == SpanKind.LLM:
+            self._add_llm(row)
+        elif kind in (SpanKind.TOOL, SpanKind.RETRIEVER):
+            result = self._text(row["output_refs"]) or row["error_message"]
+            call = b.tool_call(row["tool_name"] or row["name"], self._text(row["input_refs"]), result=result)
+            self._say(row, row["start_ns"], _who(row), "", "tool", note="calls a tool", calls=[call])
+        elif kind in (SpanKind.MESSAGE, SpanKind.HANDOFF, SpanKind.ESCALATION):
+            self._add_message(row)
+        elif kind == SpanKind.DECISION:
+            why = f": {row['reason']}" if row["reason"] else ""
+            choice = f"{row['scope_key'] or row['name']} = {row['choice'] or '?'}{why}"
+            self._say(row, row["start_ns"], _who(row), choice, "other", note="decides")
+        elif kind == SpanKind.GUARD_TRIP:
+            what = row["reason"] or row["error_message"] or row["name"]
+            self._say(row, row["start_ns"], row["guard"] or "guard", what, "system", note="trips")
+        else:
+            self._add_invocation(row)
+
+    def _add_invocation(self, row: Row) -> None:
+        who, because = _who(row), f", because {row['reason']}" if row["reason"] else ""
+        if task := self._text(row["input_refs"]):
+            self._task[who] = task
+            self._say(row, row["start_ns"], who, task, "user", note=f"is asked{because}")
+        answer = self._text(row["output_refs"])
+        if answer and (who, answer) not in self._spoken:
+            took = units.duration(row["end_ns"] - row["start_ns"]) if row["end_ns"] is not None else "not ended"
+            self._say(row, row["end_ns"] or row["start_ns"], who, answer, "assistant", note=f"answers after {took}")
+
+    def _add_message(self, row: Row) -> None:
+        verb = {SpanKind.HANDOFF: "hands off", SpanKind.ESCALATION: "escalates"}.get(row["kind"])
+        text = self._text(row["input_refs"]) or row["reason"] or ""
+        before = self.entries[-1].block if self.entries else {}
+        if verb and before.get("text") == text and before.get("to") == row["target_agent"]:
+            text = ""  # the message just before said it
+        self._say(row, row["start_ns"], _who(row), text, "handoff", to=row["target_agent"], note=verb)
+        if reply := self._text(row["output_refs"]):
+            self._say(row, row["end_ns"] or row["start_ns"], row["target_agent"] or "reply", reply, "assistant")
+
+    def _add_llm(self, row: Row) -> None:
+        who = row["agent"] or row["model"] or "model"
+        for ref in row["input_refs"] or ():
+            if ref in self._seen or ref not in self._frames.contents:
+                continue
+            self._seen.add(ref)
+            message = read_message(self._frames.contents[ref])
+            role = message.role.lower()
+            # Earlier answers tell their story where they were given; a prompt that is the task was said already.
+            if role in ("assistant", "ai", "model") or message.text == self._task.get(who):
+                continue
+            shown = {"system": "system", "developer": "system", "tool": "tool", "function": "tool"}.get(role, "user")
+            self._say(row, row["start_ns"], message.name or message.role or "input", message.text, shown, to=who)
+        parts = (row["model"], row["purpose"] if row["purpose"] != "work" else None)
+        note = " · ".join(part for part in parts if part)
+        ended = row["end_ns"] or row["start_ns"]
+        for ref in row["output_refs"] or ():
+            if ref not in self._frames.contents:
+                continue
+            self._seen.add(ref)
+            message = read_message(self._frames.contents[ref])
+            calls = [b.tool_call(call.name, call.arguments, note="asked for") for call in message.calls]
+            text = message.text or ("" if calls else "(empty answer)")
+            self._say(row, ended, who, text, "assistant", note=note, calls=calls)
+        if row["status"] == SpanStatus.ERROR:
+            self._say(row, ended, who, row["error_message"] or "the call failed", "assistant", note=note)
+
+    def _say(self, row: Row, at_ns: int, role: str, text: str, role_class: str, **more: Any) -> None:
+        items: list[b.Block] = []
+        if row["status"] == SpanStatus.ERROR:
+            items.append(b.chip(row["error_type"] or "failed", tone="critical", glyph=palette.STATUS_GLYPHS["error"]))
+        elif row["status"] == SpanStatus.RUNNING:
+            items.append(b.chip("running", tone="running", glyph=palette.STATUS_GLYPHS["running"]))
+        block = b.message(
+            role, text, time=f"+{units.duration(at_ns - self._origin)}", role_class=role_class, items=items,
+            pick={"span": row["span_id"]}, selected=row["span_id"] == self._selected, **more,
+        )  # fmt: skip
+        self.entries.append(_Entry(at_ns, len(self.entries), block))
+
+    def _text(self, refs: list[int] | None) -> str:
+        bodies = [self._frames.contents[ref] for ref in refs or () if ref in self._frames.contents]
+        return "\n".join(read_message(body).text for body in bodies)
+
+    def _answers_of_models(self) -> set[tuple[str, str]]:
+        """(agent, text) of every answer of a model: an agent that returns just that has nothing to add."""
+        return {
+            (row["agent"] or "", self._text(row["output_refs"]))
+            for row in self._frames.llm_calls.iter_rows(named=True)
+            if row["output_refs"]
+        }
 
 
-def _llm(frames: Frames, row: Row, inputs: list[int], outputs: list[int], entry: Any) -> list[b.Block]:
-    who = row["agent"] or row["model"] or "model"
-    note = " · ".join(part for part in (row["model"], row["purpose"] if row["purpose"] != "work" else None) if part)
-    said: list[b.Block] = []
-    for ref in inputs:
-        message = read_message(frames.contents[ref])
-        role = message.role.lower()
-        if role in ("assistant", "ai", "model"):
-            continue  # an earlier answer, recorded elsewhere or edited; the answers themselves tell the story
-        shown = {"system": "system", "developer": "system", "tool": "tool", "function": "tool"}.get(role, "user")
-        said.append(entry(message.name or message.role or "input", message.text, shown, to=who))
-    for ref in outputs:
-        message = read_message(frames.contents[ref])
-        said.append(
-            entry(
-                who,
-                message.text or ("" if message.calls else "(empty answer)"),
-                "assistant",
-                note=note,
-                calls=_calls(message),
-            )
-        )
-    if not outputs and not said and row["status"] == SpanStatus.ERROR:
-        said.append(entry(who, row["error_message"] or "the call failed", "assistant", note=note))
-    return said
-
-
-def _calls(message: Message) -> list[b.Block]:
-    return [b.tool_call(call.name, call.arguments, note="asked for") for call in message.calls]
-
-
-def _plain(body: str) -> str:
-    message = read_message(body)
-    return message.text
-
-
-def _when(row: Row) -> str:
-    if row["end_ns"] is None:
-        return "not ended"
-    return f"after {units.duration(row['end_ns'] - row['start_ns'])} {palette.STATUS_GLYPHS.get(row['status'], '')}".rstrip()
+def _who(row: Row) -> str:
+    return row["agent"] or row["workflow"] or row["name"]

@@ -33,6 +33,7 @@ OUTCOME_GLYPHS: Mapping[str, str] = {
 }
 SEVERITY_TONES: Mapping[str, b.Tone] = {"critical": "critical", "warning": "warning", "info": "info"}
 _CHIPS_SHOWN = 8
+_SPANS_SHOWN = 24
 
 
 def header_document(
@@ -66,6 +67,12 @@ def header_document(
         ),
         b.note(" · ".join(_numbers(row))),
     ]
+    if row["outcome_reason"]:
+        blocks.append(
+            b.note(
+                f"{outcome.replace('_', ' ').capitalize()}: {row['outcome_reason']}", tone=OUTCOME_TONES.get(outcome)
+            )
+        )
     if findings:
         shown = list(findings[:_CHIPS_SHOWN])
         chosen = next((finding for finding in findings if finding.id == selected), None)
@@ -131,15 +138,12 @@ def cost_text(row: Mapping[str, Any]) -> str:
 
 
 def findings_document(
-    findings: Sequence[Finding],
-    skipped: Sequence[Skipped],
-    failures: Sequence[DetectorFailure],
-    *,
-    selected: str | None,
-) -> list[b.Block]:
+    findings: Sequence[Finding], skipped: Sequence[Skipped], failures: Sequence[DetectorFailure], *,
+    names: Mapping[str, str], selected: str | None,
+) -> list[b.Block]:  # fmt: skip
     """Every finding of a run with its evidence, then what could not be judged, then detectors that crashed."""
     blocks = [
-        b.card(finding_blocks(finding), tone=SEVERITY_TONES[finding.severity], selected=finding.id == selected,
+        b.card(finding_blocks(finding, names=names), tone=SEVERITY_TONES[finding.severity], selected=finding.id == selected,
                pick={"finding": finding.id})
         for finding in findings
     ]  # fmt: skip
@@ -163,8 +167,16 @@ def findings_document(
     return blocks
 
 
-def finding_blocks(finding: Finding, *, brief: bool = False) -> list[b.Block]:
-    """One finding: title, what happened, what to change, and the checks and spans it rests on."""
+def finding_blocks(
+    finding: Finding, *, names: Mapping[str, str] | None = None, brief: bool = False, items: Sequence[b.Block] = ()
+) -> list[b.Block]:
+    """One finding: title, what happened, what to change, and the checks and spans it rests on.
+
+    Args:
+        names: span id -> what the figures call it, for spans that can be selected here; None where none can.
+        brief: the evidence starts folded.
+        items: further chips behind the standing ones.
+    """
     chips = [
         b.chip(
             finding.severity, tone=SEVERITY_TONES[finding.severity], glyph=palette.SEVERITY_GLYPHS[finding.severity]
@@ -176,6 +188,7 @@ def finding_blocks(finding: Finding, *, brief: bool = False) -> list[b.Block]:
         chips.append(b.chip(f"{units.money(finding.wasted_usd)} wasted"))
     elif finding.wasted_tokens:
         chips.append(b.chip(f"{units.count(finding.wasted_tokens)} tokens wasted"))
+    chips += items
     blocks = [b.heading(finding.title, level=1 if not brief else 2), b.chips(chips), b.prose(finding.explanation)]
     if finding.suggestion:
         blocks.append(b.facts([b.fact("What to change", finding.suggestion)]))
@@ -183,14 +196,21 @@ def finding_blocks(finding: Finding, *, brief: bool = False) -> list[b.Block]:
     if finding.checked:
         rows = [
             b.row([check.rule.replace("_", " "), _plain(check.value), _plain(check.threshold),
-                   b.cell("✓ speaks for it", "critical") if check.passed else b.cell("does not", "muted")])
+                   b.cell("✓", title="speaks for the finding") if check.passed else b.cell("no", "muted")])
             for check in finding.checked
         ]  # fmt: skip
-        columns = [b.column("rule"), b.column("value", right=True), b.column("threshold", right=True), b.column("")]
+        columns = [
+            b.column("rule"),
+            b.column("value", right=True),
+            b.column("threshold", right=True),
+            b.column("speaks for it", right=True),
+        ]
         evidence.append(b.table(columns, rows))
-    if finding.spans:
-        shown = finding.spans[:40]
-        evidence.append(b.chips([b.chip(span[:8], pick={"finding": finding.id, "span": span}, title=f"Select span {span}") for span in shown]))  # fmt: skip
+    if finding.spans and names is not None:
+        shown = finding.spans[:_SPANS_SHOWN]
+        evidence.append(
+            b.chips([b.chip(names.get(span, span[:8]), pick={"finding": finding.id, "span": span}, title=f"Select span {span}") for span in shown])
+        )  # fmt: skip
         if len(finding.spans) > len(shown):
             evidence.append(b.note(f"Showing {len(shown)} of {units.plural(len(finding.spans), 'span')}."))
     if evidence:

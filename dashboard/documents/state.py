@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from analyzers.finding import Finding
 from analyzers.frames import Frames
 from dashboard.documents import blocks as b
 from dashboard.documents.diffs import json_diff
-from dashboard.figures import units
+from dashboard.documents.run import SEVERITY_TONES
+from dashboard.figures import palette, units
+from dashboard.figures.findings import finding_tag
 from tracer.model import CasOutcome, SpanKind
 
 SHOWN_WRITES = 120
 """writes drawn at once; what is left out is said"""
 
 _TONES: Mapping[str, b.Tone] = {
-    CasOutcome.OK: "ok", CasOutcome.CONFLICT: "warning", CasOutcome.UNCHECKED: "warning", CasOutcome.UNVERSIONED: "critical",
+    CasOutcome.OK: "ok", CasOutcome.CONFLICT: "warning", CasOutcome.UNCHECKED: "neutral", CasOutcome.UNVERSIONED: "critical",
 }  # fmt: skip
 _WORDS: Mapping[str, str] = {
     CasOutcome.OK: "checked against its version", CasOutcome.CONFLICT: "refused: version had moved on",
@@ -25,7 +28,7 @@ _WORDS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def state_document(frames: Frames, *, selected: str | None = None) -> list[b.Block]:
+def state_document(frames: Frames, findings: Sequence[Finding] = (), *, selected: str | None = None) -> list[b.Block]:
     """A section per key in order of first use: its writes with their diffs, its readers."""
     touched = frames.spans.filter(
         pl.col("kind").is_in([SpanKind.STATE_READ, SpanKind.STATE_WRITE]) & pl.col("duplicate_of").is_null()
@@ -48,15 +51,21 @@ def state_document(frames: Frames, *, selected: str | None = None) -> list[b.Blo
             if shown >= SHOWN_WRITES:
                 break
             shown += 1
-            blocks.append(_access(frames, row, start, row["span_id"] == selected))
+            blocks.append(_access(frames, row, start, findings, row["span_id"] == selected))
     if shown < touched.height:
         blocks.append(b.note(f"Showing {shown:,} of {touched.height:,} reads and writes."))
     return blocks
 
 
-def _access(frames: Frames, row: Mapping[str, Any], start: int, selected: bool) -> b.Block:
+def _access(frames: Frames, row: Mapping[str, Any], start: int, findings: Sequence[Finding], selected: bool) -> b.Block:
     writes = row["kind"] == SpanKind.STATE_WRITE
-    chips: list[b.Block] = []
+    pick = {"span": row["span_id"]}
+    chips = [
+        b.chip(finding_tag(f), tone=SEVERITY_TONES[f.severity], glyph=palette.SEVERITY_GLYPHS[f.severity], title=f.title,
+               pick={"finding": f.id, **pick})
+        for f in findings
+        if row["span_id"] in f.spans
+    ]  # fmt: skip
     if row["cas_outcome"]:
         chips.append(
             b.chip(_WORDS.get(row["cas_outcome"], row["cas_outcome"]), tone=_TONES.get(row["cas_outcome"], "neutral"))
@@ -64,19 +73,18 @@ def _access(frames: Frames, row: Mapping[str, Any], start: int, selected: bool) 
     if row["derived"]:
         chips.append(b.chip("derived", title=f"Not recorded, worked out from other spans: {', '.join(row['derived'])}"))
     versions = _versions(row)
-    head = b.heading(
-        f"{row['agent'] or 'unknown agent'} {'writes' if writes else 'reads'}", level=2,
-        note=f"+{units.duration(row['start_ns'] - start)}{f' · {versions}' if versions else ''}", items=chips,
-    )  # fmt: skip
-    body: list[b.Block] = [head]
-    if writes:
-        before, after = (_body(frames, row[slot]) for slot in ("input_refs", "output_refs"))
-        if before is not None or after is not None:
-            body.append(b.diff(json_diff(before or "", after or "")))
-        elif row["changed_paths"]:
-            body.append(b.note("Changed: " + ", ".join(row["changed_paths"])))
+    what = f"{row['agent'] or 'unknown agent'} {'writes' if writes else 'reads'}"
+    when = f"+{units.duration(row['start_ns'] - start)}{f' · {versions}' if versions else ''}"
+    if not writes:
+        return b.line(what, note=when, items=chips, pick=pick, selected=selected)
+    body = [b.heading(what, level=2, note=when, items=chips)]
+    before, after = (_body(frames, row[slot]) for slot in ("input_refs", "output_refs"))
+    if before is not None or after is not None:
+        body.append(b.diff(json_diff(before or "", after or "")))
+    elif row["changed_paths"]:
+        body.append(b.note("Changed: " + ", ".join(row["changed_paths"])))
     tone: b.Tone = "critical" if row["cas_outcome"] == CasOutcome.UNVERSIONED else "neutral"
-    return b.card(body, tone=tone, pick={"span": row["span_id"]}, selected=selected)
+    return b.card(body, tone=tone, pick=pick, selected=selected)
 
 
 def _versions(row: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ import streamlit as st
 
 from analyzers.finding import Finding
 from dashboard import address, charts, chrome, queries
-from dashboard.components import document_view
+from dashboard.analyst import StoreAnalysis
+from dashboard.components import Pick, document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, finding_blocks, took_cell
 from dashboard.figures import palette, units
@@ -43,22 +44,19 @@ def render() -> None:
     if shown.totals.runs == 0:
         _nothing_in(window or "All")
         return
-    with st.spinner("Looking for loops, deadlocks, lost updates …", show_time=False):
-        findings = queries.all_findings(state)
-    by_run = {
-        run_id: found
-        for run_id, found in findings.by_run.items()
-        if found and (since_ns is None or _start(findings.traces, run_id) >= since_ns)
-    }
-    _numbers(shown, by_run, findings.traces)
-    _fleet(findings.fleet)
-    _worst(findings, since_ns)
+    analysis = queries.store_analysis(state)
+    _numbers(shown, analysis, since_ns)
+    if analysis is None:
+        st.info(
+            "Looking for loops, deadlocks, lost updates and the like. What is found appears here.",
+            icon=":material/search:",
+        )
+    else:
+        _fleet(analysis.fleet, since_ns)
+        _worst(analysis, since_ns)
     _trends(shown)
-    _footer(state, findings)
-
-
-def _start(traces: pl.DataFrame, run_id: str) -> int:
-    return int(traces.filter(pl.col("run_id") == run_id)["start_ns"][0])
+    _footer(state, analysis)
+    chrome.follow(state, recording=shown.totals.running > 0, findings_of=analysis.token if analysis else None)
 
 
 def _nothing_in(window: str) -> None:
@@ -68,7 +66,7 @@ def _nothing_in(window: str) -> None:
         st.info(f"No run started within the last {window}. Choose a longer window.")
 
 
-def _numbers(shown: Overview, by_run: Mapping[str, Sequence[Finding]], traces: pl.DataFrame) -> None:
+def _numbers(shown: Overview, analysis: StoreAnalysis | None, since_ns: int | None) -> None:
     """Six figures with their course over the window."""
     totals, trend = shown.totals, shown.trend
     course: dict[str, list[float]] = {
@@ -78,9 +76,6 @@ def _numbers(shown: Overview, by_run: Mapping[str, Sequence[Finding]], traces: p
         "completed": trend.filter(pl.col("ended") > 0).select(pl.col("completed") / pl.col("ended")).to_series().to_list(),
         "escalated": trend["escalated"].to_list(),
     }  # fmt: skip
-    critical = sum(any(f.severity == "critical" for f in found) for found in by_run.values())
-    loops = sum(any(f.kind in ("loop", "ping_pong") for f in found) for found in by_run.values())
-    serious = [run_id for run_id, found in by_run.items() if any(f.severity != "info" for f in found)]
     columns = st.columns(6, gap="small")
     _metric(
         columns[0],
@@ -102,15 +97,26 @@ def _numbers(shown: Overview, by_run: Mapping[str, Sequence[Finding]], traces: p
     note = "no LLM calls" if covered is None else f"{covered:.0%} of calls priced"
     cost = units.money(totals.cost_usd) if totals.cost_usd is not None else "unknown" if totals.llm_calls else "—"
     _metric(columns[3], "Cost", cost, note, course["cost"], "bar")
-    _metric(
-        columns[4],
-        "Runs with findings",
-        units.count(len(serious)),
-        f"{units.count(critical)} critical, {units.count(loops)} looping",
-        _per_bucket(serious, traces, trend),
-        "bar",
-    )
+    serious = _serious(analysis, since_ns)
+    found = f"{units.count(len(serious))}" if analysis else "…"
+    critical = sum(any(f.severity == "critical" for f in findings) for findings in serious.values())
+    loops = sum(any(f.kind in ("loop", "ping_pong") for f in findings) for findings in serious.values())
+    note = f"{units.count(critical)} critical, {units.count(loops)} looping" if analysis else "being looked for"
+    starts = _per_bucket(list(serious), analysis.traces, trend) if analysis else []
+    _metric(columns[4], "Runs with findings", found, note, starts, "bar")
     _metric(columns[5], "Escalated", _rate(totals.escalation_rate), f"{units.count(totals.escalated)} needed a person", course["escalated"], "bar")  # fmt: skip
+
+
+def _serious(analysis: StoreAnalysis | None, since_ns: int | None) -> dict[str, tuple[Finding, ...]]:
+    """Runs of the window with more than remarks."""
+    if analysis is None:
+        return {}
+    recent = set(analysis.traces.filter(pl.col("start_ns") >= (since_ns or 0))["run_id"])
+    return {
+        run_id: found
+        for run_id, found in analysis.by_run.items()
+        if run_id in recent and any(finding.severity != "info" for finding in found)
+    }
 
 
 def _metric(column: Any, label: str, value: str, note: str, course: Sequence[float], kind: str = "line") -> None:
@@ -142,20 +148,38 @@ def _seconds(value: float | None) -> str:
     return "—" if value is None else units.duration(value * SECOND_NS)
 
 
-def _fleet(fleet: Sequence[Finding]) -> None:
+def _fleet(all_findings: Sequence[Finding], since_ns: int | None) -> None:
     """What only a view over many runs can see."""
+    fleet = [finding for finding in all_findings if since_ns is None or (finding.end_ns or 0) >= since_ns]
     if not fleet:
         return
     st.subheader("Across all runs", anchor=False)
     blocks = [
-        b.card(finding_blocks(finding, brief=True), tone=SEVERITY_TONES[finding.severity]) for finding in fleet[:5]
+        b.card(finding_blocks(finding, brief=True, items=_runs_chip(finding)), tone=SEVERITY_TONES[finding.severity])
+        for finding in fleet[:5]
     ]
     if len(fleet) > 5:
         blocks.append(b.note(f"Showing 5 of {units.plural(len(fleet), 'finding')}."))
-    document_view(blocks, key="fleet", label="Findings across runs", subject="fleet")
+    document_view(blocks, key="fleet", label="Findings across runs", subject="fleet", on_pick=_remember)
+    _go()
 
 
-def _worst(findings: queries.AllFindings, since_ns: int | None) -> None:
+def _runs_chip(finding: Finding) -> list[b.Block]:
+    """A way from a finding about a workflow to its runs."""
+    workflow = finding.data.get("workflow")
+    if not isinstance(workflow, str):
+        return []
+    query = 'workflow:"' + workflow.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if finding.start_ns is not None and finding.end_ns is not None:
+        query += f" after:{_minute(finding.start_ns)} before:{_minute(finding.end_ns + 60 * SECOND_NS)}"
+    return [b.chip("show these runs →", tone="info", pick={"query": query})]
+
+
+def _minute(time_ns: int) -> str:
+    return units.moment(time_ns)[:16].replace(" ", "T")
+
+
+def _worst(findings: StoreAnalysis, since_ns: int | None) -> None:
     """The runs to open first; a click opens them."""
     worst = [item for item in queries.worst_runs(findings, 40) if since_ns is None or item[0]["start_ns"] >= since_ns][
         :8
@@ -165,22 +189,26 @@ def _worst(findings: queries.AllFindings, since_ns: int | None) -> None:
         st.text("No detector objects to any run in this window.")
         return
     rows = [_worst_row(row, found) for row, found in worst]
-    columns = [b.column("run"), b.column("outcome"), b.column("found"), b.column("most serious"),
+    columns = [b.column("run"), b.column("outcome", tight=True), b.column("found", tight=True), b.column("most serious"),
                b.column("took", right=True), b.column("cost", right=True)]  # fmt: skip
     document_view(
-        [b.table(columns, rows)],
-        key="worst",
-        label="Worst runs",
-        subject="worst",
-        on_pick=lambda pick: _remember(pick["run"]),
-    )
-    chosen = st.session_state.pop("open_run", None)
-    if chosen:
-        address.open_trace(chosen)
+        [b.table(columns, rows), b.chips([b.chip("all runs with findings →", pick={"query": "finding:any"})])],
+        key="worst", label="Worst runs", subject="worst", on_pick=_remember,
+    )  # fmt: skip
+    _go()
 
 
-def _remember(run_id: str) -> None:
-    st.session_state["open_run"] = run_id
+def _remember(pick: Pick) -> None:
+    """Callbacks cannot change the page, so what was clicked waits for the run of the script that follows."""
+    st.session_state["overview_pick"] = dict(pick)
+
+
+def _go() -> None:
+    pick = st.session_state.pop("overview_pick", {})
+    if "run" in pick:
+        address.open_trace(pick["run"])
+    if "query" in pick:
+        address.open_traces(pick["query"])
 
 
 def _worst_row(row: Mapping[str, Any], found: Sequence[Finding]) -> b.Block:
@@ -233,20 +261,21 @@ def _chart(column: Any, title: str, figure: charts.Figure, key: str) -> None:
     column.plotly_chart(figure, key=f"chart_{key}", config=_PLOTLY_CONFIG, theme="streamlit", alt=title)
 
 
-def _footer(state: queries.StoreState, findings: queries.AllFindings) -> None:
+def _footer(state: queries.StoreState, analysis: StoreAnalysis | None) -> None:
     """What was looked at, and what was lost on the way."""
-    looked = len(findings.by_run)
-    said = [
-        f"Findings over {'all' if looked == findings.total else f'the newest {looked:,} of'} {units.plural(findings.total, 'run')}."
-    ]
+    said: list[str] = []
+    if analysis is not None:
+        looked = len(analysis.by_run)
+        which = "all" if looked == analysis.total else f"the newest {looked:,} of"
+        said.append(f"Findings over {which} {units.plural(analysis.total, 'run')}, made in {analysis.took_s:,.1f} s.")
+        if analysis.failures:
+            names = ", ".join(failure.detector for failure in analysis.failures)
+            said.append(f"{units.plural(len(analysis.failures), 'detector')} crashed: {names}.")
     lost = {name.replace("_", " "): value for name, value in queries.counters(state).items() if value}
     if lost:
         said.append("While recording: " + ", ".join(f"{value:,} {name}" for name, value in lost.items()) + ".")
-    if findings.failures:
-        said.append(
-            f"{units.plural(len(findings.failures), 'detector')} crashed: {', '.join(f.detector for f in findings.failures)}."
-        )
-    st.caption(" ".join(said))
+    if said:
+        st.caption(" ".join(said))
 
 
 render()

@@ -86,7 +86,9 @@ def _details(shown: RunView) -> None:
     span, finding = address.get("span"), shown.finding(address.get("finding"))
     blocks: list[b.Block] = []
     if finding is not None:
-        blocks.append(b.card(finding_blocks(finding, brief=True), tone=SEVERITY_TONES[finding.severity]))
+        blocks.append(
+            b.card(finding_blocks(finding, names=shown.names, brief=True), tone=SEVERITY_TONES[finding.severity])
+        )
     if span is not None:
         blocks += span_document(shown.frames, span, shown.findings)
     elif finding is None:
@@ -149,14 +151,16 @@ def _conversation(shown: RunView) -> None:
 
 def _state(shown: RunView) -> None:
     document_view(
-        state_document(shown.frames, selected=address.get("span")), key="state", label="Shared state",
+        state_document(shown.frames, shown.findings, selected=address.get("span")), key="state", label="Shared state",
         subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
     )  # fmt: skip
 
 
 def _findings(shown: RunView) -> None:
     document_view(
-        findings_document(shown.findings, shown.skipped, shown.failures, selected=address.get("finding")),
+        findings_document(
+            shown.findings, shown.skipped, shown.failures, names=shown.names, selected=address.get("finding")
+        ),
         key="findings", label="Findings", subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
     )  # fmt: skip
 

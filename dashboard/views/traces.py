@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from analyzers.finding import Finding
-from dashboard import address, queries
+from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell
@@ -22,6 +22,8 @@ from dashboard.trace_query import FIELDS, TraceQuery, parse_query
 from tracer.errors import BadInput
 
 PAGE_ROWS = 50
+SHORT_LIST = 18
+TALL_LIST_PX = 660
 ORDERS: Mapping[str, Order] = {
     "Newest": "newest",
     "Slowest": "slowest",
@@ -81,32 +83,37 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
     if shown.total == 0:
         _nothing(query)
         return
-    findings = queries.all_findings(state)
+    findings = queries.store_analysis(state)
     picked = st.dataframe(  # pyright: ignore[reportUnknownMemberType]  (numpy is in its signature)
-        _table(shown, findings.by_run),
+        _table(shown, findings.by_run if findings else {}),
         key=f"runs-{page_number}",
         hide_index=True,
         on_select="rerun",
-        selection_mode="single-row",
-        height=min(35 * (shown.rows.height + 1) + 3, 35 * 19),
+        selection_mode="single-cell",
+        height="content" if shown.rows.height <= SHORT_LIST else TALL_LIST_PX,
         column_config=_columns(shown),
-        alt="Runs; select a row to open it",
+        alt="Runs; click one to open it",
     )
     first = (page_number - 1) * PAGE_ROWS + 1
     foot, pager = st.columns([1, 1], vertical_alignment="center")
     said = f"Showing {first:,}–{first + shown.rows.height - 1:,} of {units.plural(shown.total, 'run')}"
-    if query.findings and len(findings.by_run) < findings.total:
+    if findings is None:
+        said += "; looking for findings …"
+    elif query.findings and len(findings.by_run) < findings.total:
         said += f"; finding: looks at the newest {len(findings.by_run):,} of {findings.total:,}"
-    foot.caption(said + ". Select a row to open it.")
+    foot.caption(said + ". Click a run to open it.")
     pages = -(-shown.total // PAGE_ROWS)
     if pages > 1:
         with pager, st.container(horizontal=True, horizontal_alignment="right"):
             st.pagination(pages, key="page", bind="query-params")
-    rows = cast("dict[str, Any]", picked)["selection"]["rows"]
-    if rows:
-        address.open_trace(str(shown.rows["run_id"][rows[0]]))
-    if (shown.rows["outcome"] == "running").any():
-        _follow(state.token)
+    cells = cast("dict[str, Any]", picked)["selection"]["cells"]
+    if cells:
+        address.open_trace(str(shown.rows["run_id"][cells[0][0]]))
+    chrome.follow(
+        state,
+        recording=bool((shown.rows["outcome"] == "running").any()),
+        findings_of=findings.token if findings else None,
+    )
 
 
 def _nothing(query: TraceQuery) -> None:
@@ -147,12 +154,12 @@ def _columns(shown: RunPage) -> dict[str, Any]:
     config = st.column_config
     longest = shown.rows.select(((pl.col("end_ns") - pl.col("start_ns")) / 1e9).max()).item()
     return {
-        "outcome": config.TextColumn("Outcome", width=125),
-        "run": config.TextColumn("Run", width=90),
-        "workflow": config.TextColumn("Workflow", width=150),
-        "findings": config.ListColumn("Findings", width=185),
-        "agents": config.ListColumn("Agents", width=170),
-        "started": config.DatetimeColumn("Started, UTC", format="DD MMM YYYY HH:mm", width=135),
+        "outcome": config.TextColumn("Outcome", width=135),
+        "run": config.TextColumn("Run", width=175),
+        "workflow": config.TextColumn("Workflow", width=125),
+        "findings": config.ListColumn("Findings", width=170),
+        "agents": config.ListColumn("Agents", width=160),
+        "started": config.DatetimeColumn("Started, UTC", format="DD MMM YYYY HH:mm", width=130),
         "took": config.ProgressColumn(
             "Took, s", format="%.1f", min_value=0.0, max_value=max(float(longest or 0), 0.001), width=100
         ),
@@ -160,17 +167,6 @@ def _columns(shown: RunPage) -> dict[str, Any]:
         "tokens": config.NumberColumn("Tokens", format="localized", width=72),
         "cost": config.TextColumn("Cost", width=85, help="≥ where some calls have no known price", alignment="right"),
     }
-
-
-def _follow(token: str) -> None:
-    """While something runs, look for news every other second and redraw only when there is some."""
-
-    @st.fragment(run_every=2.0)
-    def look() -> None:
-        if queries.current().token != token:
-            st.rerun()
-
-    look()
 
 
 render()

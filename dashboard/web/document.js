@@ -173,7 +173,7 @@ const BLOCKS = {
       const tr = el("tr", row.selected ? "selected" : "");
       row.cells.forEach((cell, i) => {
         const column = block.columns[i];
-        const td = el("td", `${column.align || ""}${column.mono ? " mono" : ""}`);
+        const td = el("td", `${column.align || ""}${column.mono ? " mono" : ""}${column.tight ? " tight" : ""}`);
         if (cell && typeof cell === "object") {
           td.append(el("span", `tone-${cell.tone || "none"}`, cell.text));
           if (cell.note) td.append(el("span", "muted cell-note", cell.note));
@@ -211,6 +211,13 @@ const BLOCKS = {
   },
   prose(block) {
     return foldable(block.text, `prose${block.tone ? " tone-" + block.tone : ""}`, block.fold);
+  },
+  line(block, ctx) {
+    const node = el("div", `line${block.selected ? " selected" : ""}`);
+    node.append(el("span", "", block.text));
+    if (block.note) node.append(el("span", "muted cell-note", block.note));
+    for (const item of block.chips || []) node.append(" ", chip(item, ctx));
+    return pickable(node, block.pick, ctx);
   },
   note(block) {
     return el("div", `note${block.tone ? " tone-" + block.tone : ""}`, block.text);
