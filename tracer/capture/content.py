@@ -98,11 +98,27 @@ class _NotPlain(Exception):
     """The value holds something whose later change a comparison could miss."""
 
 
+class _Exact:
+    """Equal only to the same number of the same type: 1, 1.0 and true are spelled differently."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self.value) and other == self.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def snapshot(value: Any) -> Any:
-    """A deep copy of JSON-like `value`; raises `_NotPlain` for anything else."""
+    """What compares equal to JSON-like `value` for as long as that is not changed, at any depth; raises `_NotPlain` for anything else."""
     kind = cast("type[Any]", type(value))
-    if value is None or kind is str or kind is int or kind is float or kind is bool:
+    if value is None or kind is str:
         return value
+    if kind is int or kind is float or kind is bool:
+        return _Exact(value)
     if kind is dict:
         return {key: snapshot(item) for key, item in value.items()}
     if kind is list:

@@ -62,9 +62,8 @@ class LiveSpan:
     @contained
     def set(self, attributes: Mapping[str, Any] | None = None, /, **named: Any) -> None:
         """Set attributes; values that OpenTelemetry cannot hold are written as JSON."""
-        for key, value in {**(attributes or {}), **named}.items():
-            if value is not None:
-                self._span.set_attribute(key, _attribute(value))
+        given = {**(attributes or {}), **named}
+        self._span.set_attributes({key: _attribute(value) for key, value in given.items() if value is not None})
 
     @contained
     def input(self, *values: Any) -> None:

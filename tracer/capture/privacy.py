@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, cast
 
-from ..semconv import GenAI, OpenInference, Tracehound
+from ..semconv import GenAI, OpenInference, OpenLLMetry, PydanticAI, Tracehound
 
 CaptureContent = bool | Literal["hashed"]
 Redact = Callable[[str], str] | re.Pattern[str] | str | Iterable["re.Pattern[str] | str"]
@@ -19,6 +19,8 @@ _CONTENT_NAMES = frozenset(
         GenAI.INPUT_MESSAGES, GenAI.OUTPUT_MESSAGES, GenAI.SYSTEM_INSTRUCTIONS, GenAI.TOOL_DEFINITIONS,
         GenAI.RETRIEVAL_QUERY, GenAI.RETRIEVAL_DOCUMENTS, *GenAI.TOOL_ARGUMENTS, *GenAI.TOOL_RESULT,
         OpenInference.INPUT_VALUE, OpenInference.OUTPUT_VALUE, OpenInference.TOOL_PARAMETERS,
+        OpenLLMetry.ENTITY_INPUT, OpenLLMetry.ENTITY_OUTPUT, PydanticAI.ALL_MESSAGES,
+        PydanticAI.OLD_ALL_MESSAGES, PydanticAI.EVENTS, PydanticAI.FINAL_RESULT,
         Tracehound.INPUT, Tracehound.OUTPUT,
     }
 )  # fmt: skip
@@ -26,7 +28,8 @@ _CONTENT_PREFIXES = (
     OpenInference.INPUT_MESSAGES + ".",
     OpenInference.OUTPUT_MESSAGES + ".",
     OpenInference.PROMPTS + ".",
-    "gen_ai.prompt.0",
+    # Numbered, because gen_ai.prompt.name is no content.
+    *(f"{name}.{digit}" for name in (OpenLLMetry.PROMPTS, OpenLLMetry.COMPLETIONS) for digit in range(10)),
 )
 
 
