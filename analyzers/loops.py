@@ -323,7 +323,10 @@ def _across_lanes(loops: Sequence[Loop]) -> list[Loop]:
     for loop in sorted(loops, key=lambda x: (-len(x.rounds), x.events[0].at_ns, x.events[0].event.id)):
         for i, other in enumerate(merged):
             if _same_time(loop, other) and (
-                _address_each_other(loop, other) or _parallel(loop, other) or _alternate(loop, other)
+                _address_each_other(loop, other)
+                or _parallel(loop, other)
+                or _alternate(loop, other)
+                or _same_agents(loop, other)
             ):
                 merged[i] = _joined(other, loop)
                 break
@@ -349,6 +352,11 @@ def _targets(loop: Loop) -> set[str]:
     return {r.target for r in loop.events if r.target} | {
         r.event.name for r in loop.events if r.event.kind in SPEECH and r.event.name
     }
+
+
+def _same_agents(a: Loop, b: Loop) -> bool:
+    """The same agents going round at the same time, recorded twice: as invocations here, as model calls there."""
+    return set(a.agents) <= set(b.agents) or set(b.agents) <= set(a.agents)
 
 
 def _parallel(a: Loop, b: Loop) -> bool:

@@ -29,7 +29,8 @@ SHORT_ITEM_WORDS = 3
 _VOLATILE = re.compile(
     r"""\d{4}-\d\d-\d\d(?:T[\d:.,+Zz-]*)?      # dates and times
     | [0-9a-f]{8}-[0-9a-f-]{27}                # uuids
-    | (?=[a-z_-]*\d)[0-9a-f]{10,}              # hashes, addresses
+    | (?:[a-z]+[_-]+)*(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{10,}   # hashes, call_660e04da461350; plain numbers name things
+    | 1[4-9]\d{8}(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?          # seconds to nanoseconds since 1970
     | (?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{16,}    # random ids
     | \d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[ap]m|z)?
     | \d+(?:[.,]\d+)?(?:ns|us|µs|ms|s|sec|secs|seconds|min|mins|tokens|kb|mb)
@@ -39,7 +40,7 @@ _VOLATILE = re.compile(
 )
 _COUNTER = re.compile(
     r"(?:\w*_)?(?:attempts?|iterations?|steps?|try|tries|retry|retries|round|turns?|pass|count|counter|seq|sequence|version|revision|rev"
-    r"|elapsed|duration|latency|timestamp|time|tokens|cost|cost_usd|updated|updated_at|created_at|ts|datetime\.datetime)"
+    r"|elapsed|duration|latency|timestamp|time|tokens|cache_read|reasoning|cost|cost_usd|updated|updated_at|created_at|ts|datetime\.datetime)"
 )
 _UNIT = re.compile(r"(?:ns|us|µs|ms|s|secs?|seconds?|minutes?|mins?|hours?|tokens|kb|mb|bytes)")
 _NUMBER = re.compile(r"#?[-+]?\d[\d.,]*(?:/\d+)?%?")
@@ -79,7 +80,9 @@ def clip(text: str) -> str:
     """`text`, or its head and tail where it is longer than the core reads."""
     if len(text) <= HEAD_CHARS + TAIL_CHARS:
         return text
-    return f"{text[:HEAD_CHARS]} {text[-TAIL_CHARS:]}"
+    head, tail = text[:HEAD_CHARS], text[-TAIL_CHARS:]
+    # Cut between words where there are blanks: half an identifier would look like a new one every time.
+    return f"{head[: head.rfind(' ') + 1] or head} {tail[tail.find(' ') + 1 :]}"
 
 
 @lru_cache(maxsize=512)
