@@ -276,7 +276,7 @@ class LoopCore:
         now, before = frozenset(said.sequence), memory.tokens
         added, gone, kept = len(now - before), len(before - now), len(now & before)
         fresh = memory.own.fresh(now)
-        memory.own.add_new(now)
+        memory.own.add_new(fresh)
         kept_runs, new_runs = memory.revise(said.sequence) if len(now) > LONG_TEXT else (0, 0)
         memory.tokens = now
         previous, memory.sequence = memory.sequence, said.sequence[:SHORT_TEMPLATE]

@@ -27,7 +27,7 @@ SHORT_ITEM_WORDS = 3
 """an argument value of up to three words names a thing; a longer one is prose and read as words"""
 
 _VOLATILE = re.compile(
-    r"""\d{4}-\d\d-\d\d(?:T[\d:.,+Zz-]*)?      # dates and times
+    r"""\d{4}-\d\d-\d\d(?:t[\d:.,+z-]*)?      # dates and times
     | [0-9a-f]{8}-[0-9a-f-]{27}                # uuids
     | (?:[a-z]+[_-]+)*(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{10,}   # hashes, call_660e04da461350; plain numbers name things
     | 1[4-9]\d{8}(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?          # seconds to nanoseconds since 1970
@@ -141,7 +141,8 @@ def _take(chunk: str) -> _Chunk:
         number = bare.strip("#,")
         return _NUMBER_FLAG, (number,), (), (number,)
     if _COUNTER.fullmatch(bare):
-        return _COUNTER_FLAG, (), (bare[:STEM],), (bare,)
+        both = _COUNTER_FLAG | (_UNIT_FLAG if _UNIT.fullmatch(bare) else 0)  # "tokens: 812" and "812 tokens"
+        return both, (), (bare[:STEM],), (bare,)
     if _UNIT.fullmatch(bare):
         return _UNIT_FLAG, (), () if len(bare) < 3 else (bare[:STEM],), (bare,)
     flags = _OF_FLAG if bare in ("of", "out") else 0

@@ -1,0 +1,104 @@
+"""The streaming loop core by itself: what counts as news, each signal, bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tracer.online.loop import Alarm, Event, LoopCore, LoopThresholds, replay
+from tracer.online.novelty import argument_items, clip, mask_error, read
+
+
+def said(i: int, text: str, **fields: object) -> Event:
+    """One message of agent A."""
+    return replace(Event(id=f"e{i}", agent="A", kind="message", name="B", text=text), **fields)  # type: ignore[arg-type]
+
+
+def levels(alarms: list[Alarm]) -> list[tuple[str, str, int]]:
+    return [(a.signal, a.level, a.count) for a in alarms]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("Attempt 3 of 10 at 12:04:05 failed", "attempt 4 of 10 at 13:05:06 failed"),
+        ("took 3.5 seconds and 812 tokens", "took 12 seconds and 90 tokens"),
+        ('{"turn": 12, "city": "Rome"}', '{"turn": 13, "city": "Rome"}'),
+        ("run 0c3341d7b8ac11 of 2026-11-22T10:00:00Z", "run 7fe341d7b8ac99 of 2026-11-23T11:30:00Z"),
+        ("id='call_660e04da461350'", "id='call_71aa04da46ffff'"),
+    ],
+)
+def test_volatile_parts_are_not_read(text: str, same: str) -> None:
+    """Counters, times, durations and machine ids make no difference."""
+    assert read(text) == read(same)
+
+
+@pytest.mark.parametrize(("text", "item"), [("read doc-17 now", "doc-17"), ("order 4711 is late", "4711"), ("see a/b.py", "a/b.py"), ("page 3", "3")])  # fmt: skip
+def test_what_names_a_thing_is_an_item(text: str, item: str) -> None:
+    """Identifiers, numbers and paths are kept as they are."""
+    assert item in read(text).hard
+
+
+def test_arguments_name_their_items() -> None:
+    """JSON, pairs and bare names give items; prose and counters do not."""
+    assert argument_items('{"customer": "Anna", "turn": 3}') == {"customer=anna"}
+    assert argument_items("customer=Anna, x=3") == {"customer=anna", "x=3"}
+    assert argument_items("Anna") == {"=anna"}
+    assert argument_items('{"q": "please look for everything we have on this"}') == frozenset()
+
+
+def test_errors_are_masked_by_kind() -> None:
+    """Paths, numbers and echoed arguments go; the name of what is missing stays."""
+    assert mask_error("no file /a/b1.py line 3") == mask_error("no file /c/d2.py line 99")
+    assert mask_error("unknown customer 'Anna'", "name=Anna") == mask_error("unknown customer 'Ben'", "name=Ben")
+    assert mask_error("No module named 'numpy'") != mask_error("No module named 'yaml'")
+
+
+def test_long_texts_are_read_at_both_ends() -> None:
+    """Work per event is bounded: about two thousand characters are read, cut between words."""
+    text = "start " + "middle " * 5000 + "end"
+    assert len(clip(text)) <= 2_001
+    assert {"start", "end"} <= set(read(text).sequence)
+
+
+def test_signals_come_once_a_level() -> None:
+    """A verbatim loop warns in round 3 and is critical in round 5; then the core is quiet."""
+    core = LoopCore()
+    alarms = replay((said(i, "Please send the figures that I asked for.") for i in range(30)), core)
+
+    assert [a for a in levels(alarms) if a[0] == "no_progress"] == [("no_progress", "warning", 3), ("no_progress", "critical", 5)]  # fmt: skip
+
+
+def test_same_error_counts_whatever_the_arguments_and_a_success_starts_again() -> None:
+    """Three equal failures of one tool are an alarm; with a success in between they are not."""
+
+    def call(i: int, error: str | None) -> Event:
+        return Event(id=f"e{i}", agent="A", kind="tool", name="run", args=f'{{"file": "v{i}.py"}}', text="" if error else "fine", error=error)  # fmt: skip
+
+    failing = [call(i, f"ImportError in v{i}.py") for i in range(3)]
+    broken = [*failing[:2], call(9, None), failing[2]]
+
+    assert levels(replay(failing, LoopCore())) == [("same_error", "warning", 3)]
+    assert replay(broken, LoopCore()) == []
+    assert replay([replace(e, mechanical=True) for e in failing], LoopCore()) == []
+
+
+def test_lanes_do_not_mix_and_can_be_forgotten() -> None:
+    """The same words in many lanes are many beginnings; a forgotten lane starts afresh."""
+    core = LoopCore()
+    assert replay((said(i, "Please send the figures again.", lane=f"lane{i}") for i in range(50)), core) == []
+    replay((said(i, "Please send the figures again.", lane="x") for i in range(2)), core)
+    core.forget("x")
+    assert core.feed(said(3, "Please send the figures again.", lane="x")) == []
+
+
+def test_memory_is_bounded() -> None:
+    """Lanes and symbols beyond the limits are forgotten, the oldest first."""
+    limits = LoopThresholds(max_lanes=4, max_symbols=8)
+    core = LoopCore(thresholds=limits)
+    for i in range(500):
+        core.feed(said(i, f"text number {i}", lane=f"l{i % 10}", agent=f"a{i % 50}"))
+
+    assert len(core._lanes) == limits.max_lanes
+    assert all(len(lane.symbols) <= limits.max_symbols for lane in core._lanes.values())
