@@ -19,7 +19,7 @@ const KEYS = [
   ['f', 'fit the selected span'], ['0', 'whole run'], ['/', 'find; Enter or n for the next match'], ['e', 'next error'],
   ['l', 'next loop or other finding'], ['v', 'waterfall or flame graph'], ['?', 'this sheet'],
 ];
-const CSS = `
+const STYLE = `
 .tv{position:relative;display:flex;flex-direction:column;box-sizing:border-box;overflow:hidden;background:var(--th-bg);border:1px solid var(--th-line);border-radius:6px}
 .tv *{box-sizing:border-box}.tv [hidden]{display:none!important}.tv canvas{display:block}.tv :focus-visible{outline:2px solid var(--th-accent);outline-offset:-2px}
 .tv-bar{display:flex;flex-wrap:wrap;gap:6px 8px;align-items:center;padding:6px 8px;background:var(--th-bg2);border-bottom:1px solid var(--th-line)}
@@ -146,7 +146,7 @@ function ownParts(M, L, i, weight, eps) {
 
 export function mountTrace(element, payload, options = {}) {
   const opt = {mode: 'waterfall', weight: 'time', selected: null, height: 560, ...options};
-  const sheet = new CSSStyleSheet(); sheet.replaceSync((payload.css || '') + CSS);
+  const sheet = new CSSStyleSheet(); sheet.replaceSync((payload.css || '') + STYLE);
   const rootNode = element.getRootNode(), sheetRoot = rootNode.adoptedStyleSheets ? rootNode : document;
   sheetRoot.adoptedStyleSheets = [...sheetRoot.adoptedStyleSheets, sheet];
   let M = model(payload), vis = [], sel = -1, hits = null, query = '', frame = 0, drag = null, brush = null, colours = null, colourKey = '', widths = new Map(), anchor = 0;
@@ -498,7 +498,7 @@ export function mountTrace(element, payload, options = {}) {
     cancelAnimationFrame(frame); resized.disconnect(); scheme.removeEventListener('change', request); window.removeEventListener('beforeprint', beforePrint); window.removeEventListener('afterprint', afterPrint); window.removeEventListener('pointermove', moved); window.removeEventListener('pointerup', released);
     sheetRoot.adoptedStyleSheets = sheetRoot.adoptedStyleSheets.filter((s) => s !== sheet); host.remove();
   }
-  const api = {host, layout, update, destroy, select: (id) => { const i = id ? M.index.get(id) ?? -1 : -1; if (i === sel && i >= 0) return; select(i, true); if (i >= 0) reveal(i); }};
+  const api = {host, layout, update, destroy, payload: () => M.P, select: (id) => { const i = id ? M.index.get(id) ?? -1 : -1; if (i === sel && i >= 0) return; select(i, true); if (i >= 0) reveal(i); }};
   M.uid = Math.random().toString(36).slice(2, 8); M.stamp = 0; rebuild(); drawCounts(); setMode(opt.mode, true);
   if (opt.selected) api.select(opt.selected);
   draw(); host.dataset.ready = '1'; host.traceView = api;

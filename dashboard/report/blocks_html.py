@@ -110,16 +110,23 @@ def _diff(block: Block) -> str:
     return tag("div", "".join(lines), class_="diff mono")
 
 
+def _line(block: Block) -> str:
+    note = tag("span", esc(block["note"]), class_="muted cell-note") if block.get("note") else ""
+    return tag(
+        "div",
+        tag("span", esc(block["text"])) + note + _chips(block.get("chips")),
+        class_="line",
+        **_data(block.get("pick")),
+    )
+
+
 def _cell(cell: object, column: Block) -> str:
     css = " ".join(c for c in (str(column.get("align") or ""), "mono" if column.get("mono") else "") if c) or None
     if isinstance(cell, dict):
         held: dict[str, Any] = cell  # pyright: ignore[reportUnknownVariableType]
-        return tag(
-            "td",
-            tag("span", esc(held["text"]), class_=f"tone-{held.get('tone', 'none')}"),
-            class_=css,
-            title=held.get("title"),
-        )
+        note = tag("span", esc(held["note"]), class_="muted cell-note") if held.get("note") else ""
+        text = tag("span", esc(held["text"]), class_=f"tone-{held.get('tone', 'none')}")
+        return tag("td", text + note, class_=css, title=held.get("title"))
     return tag("td", "—" if cell is None else esc(cell), class_=css)
 
 
@@ -179,6 +186,7 @@ _RENDER: Final[Mapping[str, Callable[[Block], str]]] = {
     "code": _code,
     "diff": _diff,
     "table": _table,
+    "line": _line,
     "section": _section,
     "card": _card,
     "prose": _toned("prose"),

@@ -40,13 +40,18 @@ def render_html(
 ) -> str:
     """The whole file for one run. `findings` are the run's own, most important first; the others say what was not judged and why."""
     view = build_view(frames, findings)
+    names = dict(zip(view.tree.ids, view.label, strict=True))
     row = run_row(frames)
     title = f"{row['workflow'] or 'run'} {row['source_id'] or row['run_id'][:8]}"
     sections: list[tuple[str, str, str]] = [
         (
             "findings",
             "Findings",
-            tag("div", render_blocks(findings_document(findings, skipped, failures, selected=None)), class_="stack"),
+            tag(
+                "div",
+                render_blocks(findings_document(findings, skipped, failures, names=names, selected=None)),
+                class_="stack",
+            ),
         ),
         ("timeline", "Timeline", _timeline(view)),
         ("sequence", "Who said what to whom", _sequence(frames, findings)),
@@ -57,7 +62,7 @@ def render_html(
         ),
         ("agents", "Agents", _agents(frames)),
         ("conversation", "Conversation", tag("div", render_blocks(conversation_document(frames)), class_="stack")),
-        ("state", "Shared state", tag("div", render_blocks(state_document(frames)), class_="stack")),
+        ("state", "Shared state", tag("div", render_blocks(state_document(frames, findings)), class_="stack")),
         ("quality", "What this record lacks", _quality(frames, skipped)),
     ]
     nav = "".join(f'<a href="#{name}">{esc(label)}</a>' for name, label, _ in sections)

@@ -88,9 +88,9 @@ def open_page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Ope
     assert strangers == [], f"requests left the machine: {strangers}"
 
 
-def keep(page: Page, name: str) -> Path:
-    """Keep a screenshot of the whole page among the artefacts."""
+def keep(page: Page, name: str, *, whole: bool = False) -> Path:
+    """Keep a screenshot among the artefacts, of the window or of the whole page."""
     ARTIFACTS.mkdir(exist_ok=True)
     target = ARTIFACTS / f"{''.join(c if c.isalnum() or c in '-_.' else '-' for c in name)}.png"
-    page.screenshot(path=target, full_page=True, animations="disabled")
+    page.screenshot(path=target, full_page=whole, animations="disabled")
     return target

@@ -1,0 +1,159 @@
+"""The post-mortem as text: policy, numbers, honesty about what is missing."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import re
+from hashlib import sha256
+from html.parser import HTMLParser
+
+from analyzers.finding import DetectorFailure, Skipped
+from dashboard.documents import blocks
+from dashboard.report import FORMATS, render_html, render_json, render_markdown
+from dashboard.report.blocks_html import render_blocks
+from dashboard.report.verdict import numbers, quality, verdict
+from tests.drawn import agent, frames, llm, run
+from tests.figures.scenes import HOSTILE, deadlocked, hostile, looping, three_way
+
+
+class _Elements(HTMLParser):
+    """Collects what a browser would find."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+def test_the_policy_admits_only_this_style_and_this_script() -> None:
+    """Both hashes are those of the inlined sources, and no inline style or handler is left to admit."""
+    text = render_html(frames(three_way()))
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
+    assert policy
+
+    for name, source in (
+        ("style-src", re.search(r"<style>(.*?)</style>", text, re.DOTALL)),
+        ("script-src", re.search(r'<script type="module">(.*?)</script>', text, re.DOTALL)),
+    ):
+        assert source
+        digest = base64.b64encode(sha256(source[1].encode()).digest()).decode()
+        assert f"{name} 'sha256-{digest}'" in policy[1]
+    assert policy[1].startswith("default-src 'none'")
+    found = _Elements()
+    found.feed(text)
+    assert not [n for n, _ in found.attributes if n == "style" or n.startswith("on")]
+    assert not [v for n, v in found.attributes if n in ("src", "href") and not (v or "").startswith("#")]
+
+
+def test_five_lines_say_what_happened() -> None:
+    """What ran, how it ended, what was wrong, what it cost, what to change."""
+    drawn, findings = looping()
+
+    assert verdict(frames(drawn), findings) == [
+        "market_brief ran 4m 22s with 3 agents, 94 LLM calls and 98,700 tokens.",
+        "A guard stopped it: budget reached.",
+        "researcher and analyst repeat themselves 47 times.",
+        "It cost $4.70, of which $4.60 (97.9 %) bought nothing.",
+        "What to change: Change this.",
+    ]
+
+
+def test_a_healthy_run_is_not_made_to_look_ill() -> None:
+    """No finding, no alarm among the numbers."""
+    healthy = frames(run("w", agent("a", 0, 2, llm(0, 1, input_tokens=5, output_tokens=5, cost="0.1"))))
+
+    assert "No detector objects to this run." in verdict(healthy, [])
+    assert not any(number.alarm for number in numbers(healthy, []))
+
+
+def test_unknown_prices_are_said_and_never_zero() -> None:
+    """A run with calls that have no price costs "at least"; without any price the cost is not known."""
+    some = frames(three_way())
+    none = frames(run("w", llm(0, 1, cost=None)))
+
+    assert verdict(some, [])[3] == "It cost at least $0.0360."
+    assert verdict(none, [])[3] == "What it cost is not known: no call has a known price."
+    assert ("LLM calls without a known price", "1 of 5") in quality(some)
+    assert "$0.00" not in render_markdown(none)
+
+
+def test_running_runs_have_a_duration() -> None:
+    """A run without an end lasts until the last thing that happened."""
+    drawn, findings = deadlocked()
+
+    assert verdict(frames(drawn), findings)[0].startswith("orders ran 30.00 s")
+
+
+def test_json_is_the_document_of_analyze() -> None:
+    """Findings with data.checked, what was skipped and what crashed; any reader can parse it."""
+    drawn, findings = looping()
+    skipped = [Skipped(detector="deadlock", reason="no waits")]
+    failures = [DetectorFailure(detector="x", error="boom", traceback="...")]
+    document = json.loads(render_json(frames(drawn), findings, skipped, failures))
+
+    [trace] = document["traces"]
+    assert trace["trace_id"] == drawn.run_id
+    assert trace["findings"][0]["data"]["iterations"] == 47
+    assert trace["findings"][0]["data"]["checked"][0]["rule"] == "repetitions"
+    assert document["skipped"][0]["reason"] == "no waits"
+    assert document["failures"][0]["error"] == "boom"
+
+
+def test_markdown_keeps_recorded_text_as_text() -> None:
+    """No raw HTML, link, table cell or code fence comes from a recording."""
+    drawn, findings = hostile()
+    text = render_markdown(frames(drawn), findings)
+    outside = re.sub(r"```mermaid.*?```", "", text, flags=re.DOTALL)
+
+    assert text.count("```") == 2
+    assert "<" not in outside
+    assert "](" not in outside
+    assert HOSTILE not in text
+    assert "\x00" not in text
+
+
+def test_what_was_not_judged_is_shown() -> None:
+    """Skipped questions and crashed detectors stand in every form."""
+    fr = frames(three_way())
+    skipped, failures = (
+        [Skipped(detector="lost_update", reason="no state was recorded")],
+        [DetectorFailure(detector="loop", error="KeyError: x", traceback="tb")],
+    )
+
+    for form in FORMATS.values():
+        text = form(fr, [], skipped, failures)
+        assert "no state was recorded" in text
+        assert "KeyError" in text
+
+
+def test_every_block_has_a_renderer() -> None:
+    """A document the dashboard can draw, the report can draw too."""
+    made = [
+        blocks.heading("h", items=[blocks.chip("c")]), blocks.chips([blocks.chip("c", pick={"span": "s"})]), blocks.facts([blocks.fact("l", None)]),
+        blocks.message("role", "text", calls=[blocks.tool_call("t", "{}", result="r")]), blocks.code("x", label="l"), blocks.diff([("+", "a"), ("@", "")]),
+        blocks.table([blocks.column("a"), blocks.column("b", right=True)], [blocks.row(["x", blocks.cell("y", "ok")])]),
+        blocks.section("s", [blocks.note("n")], open=True), blocks.card([blocks.prose("p")]), blocks.divider("d"),
+        blocks.note("n"), blocks.prose("p"), blocks.line("l", note="n"),
+    ]  # fmt: skip
+
+    html = render_blocks(made)
+
+    assert 'data-span="s"' in html
+    assert html.count("<details") == 1
+    drawn = set(re.findall(r'_block\(\s*block="(\w+)"', inspect.getsource(blocks)))
+    assert drawn
+    assert drawn <= {block["block"] for block in made}
+
+
+def test_long_texts_are_cut_and_say_so() -> None:
+    """A five-megabyte line leaves a note of what is missing."""
+    html = render_blocks([blocks.prose("x" * 5_000_000)])
+
+    assert len(html) < 10_000
+    assert "4,997,000 more characters" in html
