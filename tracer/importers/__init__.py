@@ -37,11 +37,11 @@ def import_file(path: str | Path, writer: SegmentWriter, format: str = "auto") -
     try:
         head = source.head()
         if not head.strip():
-            report.skip(None, "the file is empty")
+            report.skip(None, source.damage or "the file is empty")
             return report
         importer = known.get(format) or next((i for i in IMPORTERS if i.sniff(head)), None)
         if importer is None:
-            report.skip(1, f"format not recognised; known are {', '.join(known)}")
+            report.skip(1, source.damage or f"format not recognised; known are {', '.join(known)}")
             return report
         report.format = importer.name
         sink = Sink(writer, report)

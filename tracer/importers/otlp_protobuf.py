@@ -39,14 +39,64 @@ def read(source: Source, sink: Sink) -> None:
         sink.report.skip(None, broken)
     if _take(data, sink):
         return
-    taken = False
+    rest = 0
     for offset, body in _frames(data):
+        rest = offset
         if body is None or not _take(body, sink):
-            sink.report.skip(None, f"no OTLP request at byte {offset}; the rest of the file is left out")
-            return
-        taken = True
-    if not taken:
+            break
+    else:
+        return
+    # Cut off: of a stream the last request (behind its length), of a single request the file itself.
+    start = (_after_varint(data, rest) or rest) if rest else 0
+    complete = complete_part(data[start:])
+    if complete and _take(complete, sink):
+        sink.report.skip(
+            None, f"the data ends early, after {len(data)} bytes; what was complete before the end was read"
+        )
+    elif rest:
+        sink.report.skip(None, f"no OTLP request at byte {rest}; the rest of the file is left out")
+    else:
         sink.report.skip(None, "not an OTLP request: the bytes do not decode to spans or log records")
+
+
+def complete_part(data: bytes, path: tuple[int, ...] = (1, 2, 2)) -> bytes:
+    """A message without what is cut off at its end: along `path` (resource, scope, span) the incomplete field is
+    entered and rebuilt from its complete fields; elsewhere it is dropped."""
+    offset = 0
+    while offset < len(data):
+        tag, body = _varint(data, offset)
+        end = _field_end(data, tag & 7, body)
+        if body is None or end is None:
+            break
+        if end > len(data):
+            if tag & 7 == 2 and len(path) > 1 and tag >> 3 == path[0]:
+                inner_at = _after_varint(data, body)
+                inner = complete_part(data[inner_at:], path[1:])
+                return data[:offset] + _as_varint(tag) + _as_varint(len(inner)) + inner
+            break
+        offset = end
+    return data[:offset]
+
+
+def _field_end(data: bytes, wire_type: int, body: int | None) -> int | None:
+    """The offset behind a field whose value starts at `body`, which may be past the data; None for no field."""
+    if body is None:
+        return None
+    if wire_type == 0:
+        return _after_varint(data, body)
+    if wire_type == 2:
+        length, start = _varint(data, body)
+        return None if start is None else start + length
+    return {1: body + 8, 5: body + 4}.get(wire_type)
+
+
+def _as_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def _take(body: bytes, sink: Sink) -> bool:

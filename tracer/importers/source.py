@@ -30,14 +30,16 @@ class Source:
     """A file to import. Every call opens it anew, so that it can be read twice; nothing is kept in memory by `lines`."""
 
     path: Path
+    damage: str | None = None
+    """set by `head` where the compressed data ends before enough of it was read"""
 
     def head(self) -> bytes:
         """The first bytes, decompressed; UTF-16 text comes as UTF-8. A gzip cut short gives what there is."""
         with self._open() as stream:
             try:
                 data = stream.read(HEAD_BYTES)
-            except (EOFError, OSError, zlib.error):
-                data = self._salvage()[:HEAD_BYTES]
+            except (EOFError, OSError, zlib.error) as error:
+                data, self.damage = self._salvage()[:HEAD_BYTES], _damaged(error)
         return _as_utf8(data) if data.startswith(_UTF16) else data.removeprefix(codecs.BOM_UTF8)
 
     def whole(self) -> tuple[bytes, str | None]:
@@ -47,7 +49,7 @@ class Source:
                 data = stream.read()
                 broken = None
             except (EOFError, OSError, zlib.error) as error:
-                data, broken = self._salvage(), f"compressed data ends early or is damaged: {error}"
+                data, broken = self._salvage(), _damaged(error)
         if data.startswith(_UTF16):
             data = _as_utf8(data)
         return data.removeprefix(codecs.BOM_UTF8), broken
@@ -65,7 +67,7 @@ class Source:
                     text = line.rstrip(b"\r\n")
                     yield number, text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
             except (EOFError, OSError, zlib.error) as error:
-                raise Unreadable(f"compressed data ends early or is damaged: {error}", number + 1) from error
+                raise Unreadable(_damaged(error), number + 1) from error
 
     def _open(self) -> BinaryIO:
         try:
@@ -105,6 +107,10 @@ class _Gzip(gzip.GzipFile):
     def close(self) -> None:
         super().close()
         self._below.close()
+
+
+def _damaged(error: Exception) -> str:
+    return f"compressed data ends early or is damaged: {error}"
 
 
 def _as_utf8(data: bytes) -> bytes:
