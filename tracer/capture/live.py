@@ -18,6 +18,7 @@ from .active import Target, complain, now_ns
 from .content import encode
 from .response import ResponseFacts, facts_of
 
+_PLAIN = frozenset({str, bool, int, float})
 P = ParamSpec("P")
 S = TypeVar("S", bound="LiveSpan")
 
@@ -317,7 +318,9 @@ def _is_ordinary_end(error: BaseException) -> bool:
 
 
 def _attribute(value: Any) -> Any:
-    """`value` if OpenTelemetry can hold it, else its JSON text."""
+    """`value` if OpenTelemetry can hold it, else its JSON text; a text subclass such as an enum as plain text."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (list, tuple)) and _all_texts(cast("Sequence[Any]", value)):

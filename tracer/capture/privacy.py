@@ -67,10 +67,7 @@ class Privacy:
         self.keeps_bodies = capture_content is True
         self.names_contents = capture_content is not False
         self.redact = redactor(redact)
-
-    @property
-    def changes_attributes(self) -> bool:
-        return self.redact is not None or not self.keeps_bodies
+        self.changes_attributes = self.redact is not None or not self.keeps_bodies
 
     def attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """The attributes that may be written: no content where it is off, every string masked."""

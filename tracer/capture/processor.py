@@ -22,7 +22,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
 from opentelemetry.context import Context
@@ -187,14 +187,14 @@ class RecordingProcessor(SpanProcessor):
             entry = self._open.get(parent.span_id) if parent is not None else None
         return found
 
-    def _write(self, announce: Iterable[_Open]) -> None:
+    def _write(self, announce: Sequence[_Open]) -> None:
         me = threading.get_ident()
         if self._lock_owner == me:
             return  # a finaliser or signal handler within our own write; the loop below takes what it queued
         with self._lock:
             self._lock_owner = me
             try:
-                starts = self._take_starts(announce)
+                starts = self._take_starts(announce) if announce else []
                 spans = self._take_ended()
                 while starts or spans:
                     self._hand_over(spans, starts)
@@ -202,7 +202,7 @@ class RecordingProcessor(SpanProcessor):
             finally:
                 self._lock_owner = 0
 
-    def _take_starts(self, announce: Iterable[_Open]) -> list[RawSpan]:
+    def _take_starts(self, announce: Sequence[_Open]) -> list[RawSpan]:
         starts: list[RawSpan] = []
         for entry in announce:
             span_id = entry.span.get_span_context().span_id

@@ -55,20 +55,29 @@ def raw_span(span: ReadableSpan, *, ended: bool, resource: dict[str, Any], conte
         status=_STATUS[status.status_code] if ended else "unset",
         status_message=(status.description or "") if ended else "",
         attributes=plain_attributes(getattr(span, "_attributes", None) or span.attributes),
-        events=[
-            RawEvent(name=event.name, time_ns=event.timestamp, attributes=plain_attributes(event.attributes))
-            for event in span.events
-        ],
-        links=[
-            RawLink(
-                trace_id=f"{link.context.trace_id:032x}",
-                span_id=f"{link.context.span_id:016x}",
-                attributes=plain_attributes(link.attributes),
-            )
-            for link in span.links
-        ],
+        # The properties copy; most spans have neither events nor links.
+        events=_events(span) if getattr(span, "_events", True) else [],
+        links=_links(span) if getattr(span, "_links", True) else [],
         resource=resource,
         scope=scope.name if scope is not None else "",
         dropped_attributes=span.dropped_attributes,
         content=content,
     )
+
+
+def _events(span: ReadableSpan) -> list[RawEvent]:
+    return [
+        RawEvent(name=event.name, time_ns=event.timestamp, attributes=plain_attributes(event.attributes))
+        for event in span.events
+    ]
+
+
+def _links(span: ReadableSpan) -> list[RawLink]:
+    return [
+        RawLink(
+            trace_id=f"{link.context.trace_id:032x}",
+            span_id=f"{link.context.span_id:016x}",
+            attributes=plain_attributes(link.attributes),
+        )
+        for link in span.links
+    ]
