@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 from decimal import Decimal
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -29,8 +30,8 @@ from tracer.store.spool import list_spool
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "traces.duckdb")
+def store(empty_store: Store) -> Store:
+    return empty_store
 
 
 @pytest.fixture
@@ -415,6 +416,19 @@ def test_a_quiet_store_is_not_opened(store: Store, writer: SegmentWriter) -> Non
     lock.rename(lock.with_name("taken away"))
     assert store.fold().spans == 0
     assert not lock.exists()
+    writer.close()
+
+
+def test_a_process_of_its_own_can_fold(store: Store, writer: SegmentWriter) -> None:
+    """What a traced program starts at its end; an unusable store is one message and exit code 2."""
+    writer.write_spans([span(1)])
+    command = [sys.executable, "-m", "tracer.store.fold"]
+    done = subprocess.run([*command, str(store.path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert spans(store) == [(span_id(1), "ok")]
+    (store.path.parent / "other.duckdb").write_text("no database")
+    refused = fold_module.main([str(store.path.parent / "other.duckdb")])
+    assert (refused, fold_module.main([])) == (2, 2)
     writer.close()
 
 

@@ -24,8 +24,8 @@ from tracer.store.segment import SegmentWriter
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "traces.duckdb")
+def store(empty_store: Store) -> Store:
+    return empty_store
 
 
 @contextmanager
@@ -185,8 +185,9 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path, content: bytes | Non
     assert path.read_bytes() == before
 
 
-def test_an_empty_file_becomes_a_store(store: Store) -> None:
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     """As a temporary file made beforehand is."""
+    store = Store(tmp_path / "empty.duckdb")
     store.path.touch()
     assert reads.runs(store).height == 0
 

@@ -123,7 +123,7 @@ class _Content:
     body: str
 
 
-def prepare(new: Gathered, changes: Changes) -> Prepared:
+def prepare(new: Gathered, stored: Stored, changes: Changes) -> Prepared:
     """Build the frames, which takes longer than writing them."""
     contents = [_Content(key, len(body.encode("utf-8", "replace")), body) for key, body in new.contents.items()]
     starts = [span.start_ns for span in changes.removed]
@@ -140,16 +140,26 @@ def prepare(new: Gathered, changes: Changes) -> Prepared:
         removed=_keys(changes.removed),
         removed_window=(min(starts, default=0), max(starts, default=0)),
         removed_running=_keys(changes.removed_running),
-        run_ids=pl.DataFrame({"run_id": sorted(changes.run_ids)}, schema={"run_id": pl.String}),
-        trace_ids=pl.DataFrame({"trace_id": [e.trace_id for e in changes.extents]}, schema={"trace_id": pl.String}),
+        # Where nothing of the touched runs is stored, there is nothing to replace.
+        run_ids=pl.DataFrame(
+            {"run_id": sorted(changes.run_ids) if stored.extents else []}, schema={"run_id": pl.String}
+        ),
+        trace_ids=pl.DataFrame({"trace_id": list(stored.extents)}, schema={"trace_id": pl.String}),
         counts={**new.counts, "duplicate_spans": new.counts.get("duplicate_spans", 0) + changes.duplicates},
     )
 
 
-def write(con: duckdb.DuckDBPyConnection, prepared: Prepared, offsets: Mapping[str, int], gone: Sequence[str]) -> None:
+def write(
+    con: duckdb.DuckDBPyConnection,
+    prepared: Prepared,
+    offsets: Mapping[str, int],
+    known: Sequence[str],
+    gone: Sequence[str],
+) -> None:
     """Everything one chunk changes, the new `offsets` included; the caller has begun the transaction and commits it.
 
-    `gone` names segments whose files no longer exist; their offsets are forgotten.
+    `known` are those of the segments that have an offset already. `gone` names segments whose files no longer exist;
+    their offsets are forgotten.
     """
     first, last = prepared.removed_window
     _delete(con, "spans", prepared.removed, f"start_ns BETWEEN {first} AND {last}")
@@ -166,8 +176,7 @@ def write(con: duckdb.DuckDBPyConnection, prepared: Prepared, offsets: Mapping[s
                 )
         else:
             insert(con, table, frame)
-    names = [*offsets, *gone]
-    _delete(con, "segments", pl.DataFrame({"name": names}, schema={"name": pl.String}))
+    _delete(con, "segments", pl.DataFrame({"name": [*known, *gone]}, schema={"name": pl.String}))
     moved = pl.DataFrame(
         {"name": list(offsets), "folded_bytes": list(offsets.values())},
         schema={"name": pl.String, "folded_bytes": pl.Int64},

@@ -58,6 +58,8 @@ class FoldState:
     offsets: dict[str, int] | None = None
     quiet: object = None
     """what the spool looked like when there was nothing to do"""
+    stored: int = 0
+    """rows of the runs that the last chunk touched"""
     settled: bool = False
     """this process has seen that no running span is without its process's liveness file"""
     turn: int = 0
@@ -76,7 +78,10 @@ def fold(lease: Lease, state: FoldState, *, budget_spans: int | None = None) -> 
         return result
     goals = {segment.name: segment.size for segment in listing.segments}
     while budget_spans is None or result.spans < budget_spans:
-        limit = CHUNK_SPANS if budget_spans is None else min(CHUNK_SPANS, budget_spans - result.spans)
+        # A chunk of a huge run costs as much as the run, which is resolved anew; larger chunks keep the sum in bounds.
+        limit = max(CHUNK_SPANS, state.stored // 2)
+        if budget_spans is not None:
+            limit = min(limit, budget_spans - result.spans)
         with _taking_turns(lease.spool):
             if not _fold_chunk(lease, state, goals, limit, result):
                 break
@@ -113,12 +118,13 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
             state.offsets = None
             return True
         stored = apply.read_stored(con, new)
+        state.stored = len(stored.spans)
         prepared = None
         if len(new.spans) + len(stored.spans) <= AT_ONCE_SPANS:
-            prepared = apply.prepare(new, merge(new, stored))
+            prepared = apply.prepare(new, stored, merge(new, stored))
             _write(con, new, prepared, gone)
     if prepared is None:
-        prepared = apply.prepare(new, merge(new, stored))
+        prepared = apply.prepare(new, stored, merge(new, stored))
         with lease.hold() as con:
             if not _unchanged(apply.read_offsets(con), new, lease.spool):
                 state.offsets = None
@@ -135,7 +141,9 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
 
 def _write(con: duckdb.DuckDBPyConnection, new: Gathered, prepared: apply.Prepared, gone: list[str]) -> None:
     con.execute("BEGIN").fetchall()
-    apply.write(con, prepared, {name: end for name, (_, end) in new.taken.items()}, gone)
+    advanced = {name: end for name, (_, end) in new.taken.items()}
+    known = [name for name, (start, _) in new.taken.items() if start]
+    apply.write(con, prepared, advanced, known, gone)
     commit(con)
 
 

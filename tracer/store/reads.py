@@ -265,7 +265,13 @@ def _references(spans: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
 def _bodies(con: duckdb.DuckDBPyConnection, ids: pl.Series) -> dict[int, str]:
     if not len(ids):
         return {}
+    # By row id, or DuckDB would inflate every body of the store to throw most of them away.
     found = select_with(
-        con, ids.to_frame(), "SELECT content_id, body FROM contents SEMI JOIN incoming USING (content_id)"
+        con,
+        ids.to_frame(),
+        """
+        SELECT content_id, body FROM contents
+        WHERE rowid IN (SELECT rowid FROM contents SEMI JOIN incoming USING (content_id))
+        """,
     )
     return dict(zip(found["content_id"].to_list(), found["body"].to_list(), strict=True))
