@@ -12,7 +12,8 @@ over before (a LangGraph supervisor) are no handoffs; the returning agent's succ
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from tracer.model import Purpose, Span, SpanKind
@@ -22,6 +23,8 @@ from tracer.normalise.tree import Forest
 
 _EXPLICIT_ONLY = frozenset({"tracehound"})
 """conventions that record every handoff, so that none is derived"""
+_NEAR = 20
+"""turns after a handoff of unknown target among which the heir is looked for"""
 _ACTING = frozenset({SpanKind.AGENT, SpanKind.TOOL, SpanKind.LLM})
 
 
@@ -75,30 +78,31 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
         and forest.spans[position].duplicate_of is None
         and agent_above[position] < 0
     ]
+    starts = [turn.start_ns for turn in turns]
     for span in handoffs:
         if span.target_agent is None:
-            heir = next((t for t in turns if t.start_ns >= span.start_ns and t.agent != span.agent), None)
-            if heir is not None and heir.agent:
+            later = turns[bisect_left(starts, span.start_ns) :]
+            heir = next((turn for turn in later[:_NEAR] if turn.agent and turn.agent != span.agent), None)
+            if heir is not None:
                 infer(span, "target_agent", heir.agent)
-    _route(forest, [p for p in members if agent_above[p] < 0], turns)
+    _route(forest, [p for p in members if agent_above[p] < 0], turns, starts)
+    passed: dict[tuple[str | None, str | None], list[int]] = {}
+    for span in handoffs:
+        passed.setdefault((span.agent, span.target_agent), []).append(span.start_ns)
     for before, after in pairwise(turns):
         if before.convention not in _EXPLICIT_ONLY and before.agent != after.agent:
-            _take_over(before, after, handoffs)
+            _take_over(before, after, passed)
 
 
-def _take_over(before: Span, after: Span, handoffs: Sequence[Span]) -> None:
+def _take_over(before: Span, after: Span, passed: Mapping[tuple[str | None, str | None], Sequence[int]]) -> None:
+    """`passed`: (from, to) -> start times of the recorded handoffs, ascending."""
     if before.end_ns is None or before.end_ns > after.start_ns or not after.agent:
         return
-    explicit = any(
-        h.agent == before.agent and h.target_agent == after.agent and before.start_ns <= h.start_ns <= after.start_ns
-        for h in handoffs
-    )
-    returned = any(
-        h.agent == after.agent and h.target_agent == before.agent and h.start_ns <= before.start_ns for h in handoffs
-    )
-    if explicit:
+    there = passed.get((before.agent, after.agent), ())
+    back = passed.get((after.agent, before.agent), ())
+    if bisect_left(there, before.start_ns) < bisect_right(there, after.start_ns):
         reason = f"handoff from {before.agent}"
-    elif returned:
+    elif back and back[0] <= before.start_ns:
         reason = f"handed back by {before.agent}"
     else:
         reason = f"takes over from {before.agent}"
@@ -108,7 +112,7 @@ def _take_over(before: Span, after: Span, handoffs: Sequence[Span]) -> None:
         infer(after, "reason", reason)
 
 
-def _route(forest: Forest, outside: Sequence[int], turns: Sequence[Span]) -> None:
+def _route(forest: Forest, outside: Sequence[int], turns: Sequence[Span], starts: Sequence[int]) -> None:
     """An LLM call of a group chat manager chooses the next speaker; `outside` are the spans outside of every agent."""
     for position in outside:
         span = forest.spans[position]
@@ -117,9 +121,9 @@ def _route(forest: Forest, outside: Sequence[int], turns: Sequence[Span]) -> Non
         if not (span.agent or "").endswith("Manager") or not span.agent_inferred:
             continue
         infer(span, "purpose", Purpose.ROUTE.value)
-        heir = next((t for t in turns if span.end_ns is not None and t.start_ns >= span.end_ns), None)
-        if heir is not None and span.choice is None:
-            infer(span, "choice", heir.agent)
+        chosen = len(turns) if span.end_ns is None else bisect_left(starts, span.end_ns)
+        if chosen < len(turns) and span.choice is None:
+            infer(span, "choice", turns[chosen].agent)
 
 
 def _called_agents(forest: Forest) -> dict[int, str]:
