@@ -13,13 +13,14 @@ _INVISIBLE: Final = (
 _SPECIAL: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_INVISIBLE}\ud800-\udfff\ufffe\uffff]")
 
 
+_NAMES: Final = {0x00: "NUL", 0x07: "BEL", 0x08: "BS", 0x1B: "ESC", 0x7F: "DEL"}
+
+
 def _visible(match: re.Match[str]) -> str:
     code = ord(match[0])
     if match[0] == "\r":
         return ""
-    if code < 0x20:
-        return chr(0x2400 + code)  # control pictures: NUL is shown as ␀, ESC as ␛
-    return "␡" if code == 0x7F else f"⟦U+{code:04X}⟧"
+    return f"⟦{_NAMES.get(code) or f'U+{code:04X}'}⟧"
 
 
 def readable(text: str) -> str:

@@ -206,7 +206,7 @@ class _Pen:
             label += f" · {units.duration(step.until_ns - step.at_ns)}{' so far' if step.running else ''}"
         right, left = self.width - x - 34, x - _GUTTER - 16
         on_right = len(label) * _CHAR < right or right > left
-        text = clip(label, int(max(60.0, right if on_right else left) / _CHAR))
+        text = clip(label, int(max(60.0, right if on_right else left) / (_CHAR + 0.6)))
         place = f'x="{x + 16:.1f}"' if on_right else f'x="{x - 16:.1f}" text-anchor="end"'
         if glyph is None:
             mark = f'<path class="sq-line" d="M{x:.1f} {line - 8:.1f}h14v10h-8"/>'

@@ -37,7 +37,7 @@ const STYLE = `
 .tv-tag{display:inline-block;font-size:10px;line-height:14px;padding:0 4px;margin-left:5px;border-radius:3px;border:1px solid currentColor}.tv-critical{color:var(--th-error);border-style:dashed}.tv-warning{color:var(--th-warning);border-style:dashed}.tv-info{color:var(--th-muted);border-style:dashed}
 .tv-c{flex:none;width:72px;padding-right:8px;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.tv-tl{flex:1;position:relative;min-width:60px;margin-right:8px;overflow:hidden}
 .tv-bar1{position:absolute;top:5px;height:12px;min-width:2px;border-radius:2px}.tv-bar1.tv-f{outline:1.5px dashed;outline-offset:1px}
-.tv-bar1.tv-run{background-image:repeating-linear-gradient(45deg,transparent 0 4px,var(--th-bg) 4px 6px)!important}
+.tv-live{color:var(--th-accent)}
 .tv-tip{position:absolute;z-index:5;pointer-events:none;display:none;max-width:380px;padding:7px 10px;border-radius:5px;font-size:11.5px;line-height:1.45;background:var(--th-bg);color:var(--th-fg);border:1px solid color-mix(in srgb,var(--th-fg) 32%,var(--th-bg));box-shadow:0 3px 14px #0004;overflow-wrap:anywhere}
 .tv-tip dl,.tv-help dl{display:grid;grid-template-columns:auto 1fr;gap:1px 12px;margin:4px 0 0}.tv-tip dt,.tv-help dd{color:var(--th-muted)}.tv-tip dd,.tv-help dd{margin:0}.tv-tip dd{font-variant-numeric:tabular-nums}
 .tv-help{position:absolute;z-index:6;right:12px;top:42px;padding:10px 14px;background:var(--th-bg);border:1px solid color-mix(in srgb,var(--th-fg) 32%,var(--th-bg));border-radius:6px;box-shadow:0 4px 18px #0005}.tv-help[hidden]{display:none}
@@ -253,7 +253,7 @@ export function mountTrace(element, payload, options = {}) {
     for (let k = x - h - ((x - h) % 6); k < x + w; k += 6) { g.moveTo(k, y + h); g.lineTo(k + h, y); } g.stroke(); g.restore();
   }
   function drawFlame() {
-    const W = opt.weight, L = layoutFor(M, W), w = scroll.clientWidth, [a, b] = range(), k = w / (b - a), eps = 0.5 / k, tagged = new Set();
+    const W = opt.weight, L = layoutFor(M, W), w = scroll.clientWidth, [a, b] = range(), k = w / (b - a), eps = 0.5 / k, tagged = new Map();
     drawRuler(context(ruler, w, RULER), 0, w);
     const total = Math.max(1, L.rows.length) * FLAME_ROW + 8, top = scroll.scrollTop, h = Math.max(FLAME_ROW, scroll.clientHeight);
     rowsBox.style.height = `${total}px`; flame.style.transform = `translateY(${top}px)`;
@@ -288,15 +288,19 @@ export function mountTrace(element, payload, options = {}) {
       }
       outline();
     }
+    /* a finding whose marks are all too narrow for its tag gets it beside the first of them */
+    for (const [k, at] of [...tagged]) if (at !== 'drawn') outlineFinding(g, {k, x0: at.x0, x1: at.x1}, at.y, at.h, w, tagged, true);
     g.globalAlpha = 1;
     return n;
   }
-  function outlineFinding(g, {k, x0, x1}, y, h, w, tagged) {
+  function outlineFinding(g, {k, x0, x1}, y, h, w, tagged, beside = false) {
     if (x1 - x0 < 7) { const m = (x0 + x1) / 2; x0 = m - 3.5; x1 = m + 3.5; }   /* an instant must not go unseen */
     const finding = M.P.findings[k], a = Math.max(x0, -4), b = Math.min(x1, w + 4);
     g.globalAlpha = 1; g.strokeStyle = colours[finding.severity]; g.lineWidth = 1.8; g.setLineDash([4, 3]); g.strokeRect(a + 0.5, y - 0.5, b - a - 1, h + 1); g.setLineDash([]);
-    const tw = textWidth(g, finding.tag) + 10; if (tagged.has(k) || b - a < tw + 4) return;
-    tagged.add(k); const x = Math.min(b, w) - tw - 2; if (x < Math.max(a, 0)) return;
+    const tw = textWidth(g, finding.tag) + 10; if (tagged.get(k) === 'drawn') return;
+    let x = Math.min(b, w) - tw - 2;
+    if (b - a < tw + 4) { if (!tagged.has(k)) tagged.set(k, {x0, x1, y, h}); if (!beside) return; x = b + 4 + tw > w ? a - tw - 4 : b + 4; } else if (x < Math.max(a, 0)) return;
+    tagged.set(k, 'drawn');
     g.fillStyle = colours.bg; g.fillRect(x, y + 1, tw, h - 2); g.strokeRect(x + 0.5, y + 1.5, tw - 1, h - 3); g.fillStyle = colours[finding.severity]; g.fillText(finding.tag, x + 5, y + h / 2 + 0.5);
   }
   function makeRow() {
@@ -326,7 +330,7 @@ export function mountTrace(element, payload, options = {}) {
       const indent = Math.min(M.depth[i], 24) * 14; p.nm.style.width = `${nw}px`; p.nm.style.paddingLeft = `${8 + indent}px`; p.indent.style.width = `${indent}px`;
       put(p.twist, M.leaf(i) ? '' : folded.has(M.id[i]) ? '▸' : '▾'); put(p.glyph, M.P.kinds[M.kind[i]].glyph); p.glyph.style.color = c.solid; put(p.label, M.text(i)); p.label.className = lead ? 'tv-b' : '';
       put(p.agent, agent && !NAMES_AGENT.has(kind) ? ` ${agent}` : '');
-      show(p.error, M.status[i] === ERROR ? '✕ error' : M.status[i] === INTERRUPTED ? '⊗ interrupted' : M.status[i] === RUNNING ? '◌ running' : '');
+      show(p.error, M.status[i] === ERROR ? '✕ error' : M.status[i] === INTERRUPTED ? '⊗ interrupted' : M.status[i] === RUNNING ? '◌ running' : ''); p.error.className = `tv-tag ${M.status[i] === ERROR ? 'tv-critical' : M.status[i] === RUNNING ? 'tv-live' : 'tv-warning'}`;
       if (M.mark[i] >= 0) { show(p.tag, M.P.findings[M.mark[i]].tag); p.tag.className = `tv-tag tv-${severity(i)}`; } else show(p.tag, '');
       show(p.fold, folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : ''); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
       put(p.time, fmtTime(M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
@@ -334,8 +338,9 @@ export function mountTrace(element, payload, options = {}) {
       const x0 = (M.start[i] - a) * k, x1 = (M.end[i] - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : '';
       if (off) return;
       const left = Math.max(x0, -4), bw = Math.max(2, Math.min(x1, tw + 4) - left); p.bar.style.left = `${left}px`; p.bar.style.width = `${bw}px`;
-      p.bar.style.background = M.leaf(i) || bw < 6 ? c.solid : gradient(i, L, c, left, bw, a, k);
-      p.bar.classList.toggle('tv-run', M.status[i] === RUNNING); p.bar.classList.toggle('tv-f', M.mark[i] >= 0); p.bar.style.outlineColor = M.mark[i] >= 0 ? colours[severity(i)] : '';
+      const fill = M.leaf(i) || bw < 6 ? c.solid : gradient(i, L, c, left, bw, a, k);
+      p.bar.style.background = M.status[i] === RUNNING ? `repeating-linear-gradient(45deg, transparent 0 4px, ${colours.bg} 4px 6px), ${fill}` : fill;
+      p.bar.classList.toggle('tv-f', M.mark[i] >= 0); p.bar.style.outlineColor = M.mark[i] >= 0 ? colours[severity(i)] : '';
     });
     if (sel >= 0) scroll.setAttribute('aria-activedescendant', `tv-${M.uid}-${sel}`); else scroll.removeAttribute('aria-activedescendant');
     return last - first;

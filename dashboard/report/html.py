@@ -22,7 +22,7 @@ from dashboard.documents.state import state_document
 from dashboard.figures import palette, units
 from dashboard.figures.dependency import build_dependencies
 from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
-from dashboard.figures.markup import esc, tag
+from dashboard.figures.markup import clip, esc, tag
 from dashboard.figures.sequence import PAGE, SEQUENCE_CSS, build_sequence, sequence_html
 from dashboard.figures.timeline import TIMELINE_CSS, draw_timeline
 from dashboard.figures.trace_view import TraceView, build_view, packed, payload, viewer_source
@@ -115,7 +115,7 @@ def _header(frames: Frames, findings: Sequence[Finding]) -> str:
     worst = findings[0].severity if findings else "ok"
     lines = "".join(tag("li", esc(line)) for line in verdict(frames, findings))
     strip = "".join(
-        tag("div", tag("span", esc(n.label)) + tag("b", esc(n.value)) + tag("span", esc(n.hint), class_="muted"), class_="number alarm" if n.alarm else "number")
+        tag("div", tag("span", esc(n.label)) + tag("b", esc(n.value)) + tag("span", esc(clip(n.hint, 60)), class_="muted"), class_="number alarm" if n.alarm else "number")
         for n in numbers(frames, findings)
     )  # fmt: skip
     heading = tag("h1", esc(f"Post-mortem: {row['workflow'] or 'unnamed workflow'}")) + tag(

@@ -143,7 +143,7 @@ def test_payload_carries_no_texts_and_is_plain_json() -> None:
     text = json.dumps(payload(build_view(frames(drawn))), allow_nan=False, ensure_ascii=False)
 
     assert "SECRET" not in text
-    assert "a␀⟦U+202E⟧" in text
+    assert "a⟦NUL⟧⟦U+202E⟧" in text
     assert "\x00" not in text
     assert "\u202e" not in text
 
