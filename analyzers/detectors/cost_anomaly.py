@@ -91,7 +91,7 @@ def find_cost_anomaly(frames: Frames, thresholds: CostThresholds = CostThreshold
     )
     priced = priced.with_columns(usd=pl.col("cost_usd").cast(pl.Float64)).sort("run_id")
     ended = pl.col("outcome") != RunOutcome.RUNNING
-    answers: list[Finding | Skipped] = []
+    answers = _unpriced(frames, set(priced["workflow"]))
     for (workflow,), runs in priced.sort("workflow", "run_id").group_by("workflow", maintain_order=True):
         known = runs.filter(ended)
         if runs.height - 1 < thresholds.few:
@@ -114,6 +114,15 @@ def find_cost_anomaly(frames: Frames, thresholds: CostThresholds = CostThreshold
             calls = frames.llm_calls.filter(pl.col("run_id").is_in(runs["run_id"].implode()))
             answers.extend(_finding(row, base, calls, costs, thresholds) for row, base in found)
     return answers
+
+
+def _unpriced(frames: Frames, priced: set[str]) -> list[Finding | Skipped]:
+    """One Skipped for each workflow that called LLMs and has no run with a known cost."""
+    calling = frames.traces.filter((pl.col("llm_calls") > 0) & pl.col("workflow").is_not_null())
+    return [
+        Skipped(detector="cost_anomaly", reason=f"no run of {workflow!r} has a known cost")
+        for workflow in sorted(set(calling["workflow"]) - priced)
+    ]
 
 
 def _dear(run: Row, costs: dict[str, float], usual: Usual, thresholds: CostThresholds) -> Baseline | None:

@@ -10,6 +10,7 @@ Cost: one filter over the spans; everything else per run that tripped.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,24 +22,68 @@ from analyzers.attributes import attributes_of, number
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
 from analyzers.wording import amount, listing, share, since, usd
-from tracer.model import RunOutcome, SpanKind
+from tracer.model import RunOutcome, SpanKind, SpanStatus
 from tracer.semconv import Tracehound
 
 Row = dict[str, Any]
+COLUMNS = [
+    "run_id",
+    "span_id",
+    "parent_span_id",
+    "kind",
+    "agent",
+    "start_ns",
+    "end_ns",
+    "guard",
+    "error_type",
+    "error_message",
+    "attributes",
+]
 
-FRAMEWORK_LIMITS: dict[str, tuple[str, str]] = {
-    "GraphRecursionError": ("recursion limit", "LangGraph stops after `recursion_limit` super-steps (25 by default)"),
-    "MaxTurnsExceeded": ("max turns", "the OpenAI Agents SDK stops after `max_turns` model turns (10 by default)"),
-    "UsageLimitExceeded": ("usage limit", "Pydantic AI stops at its `UsageLimits`"),
-    "UnexpectedModelBehavior": ("result retries", "Pydantic AI gives up after `retries` invalid answers"),
-    "InputGuardrailTripwireTriggered": ("input guardrail", "a guardrail refused the input"),
-    "OutputGuardrailTripwireTriggered": ("output guardrail", "a guardrail refused the output"),
-    "AgentMaxStepsError": ("max steps", "smolagents stops after `max_steps`"),
-    "MaxIterationsExceeded": ("max iterations", "the framework's iteration limit"),
-    "BudgetExceeded": ("budget", "a cost or token budget"),
-    "CircuitBreakerOpen": ("circuit breaker", "a circuit breaker"),
-}
-"""last part of an error type -> (name of the limit, what it means)"""
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that belongs to a framework."""
+
+    name: str
+    meaning: str
+    pattern: str
+    """regular expression over error type, error message and reason of the outcome; any case"""
+    refusal: bool = False
+    """a guardrail that refuses a text does its job: never critical"""
+
+
+LIMITS: tuple[Limit, ...] = (
+    Limit(
+        "recursion limit",
+        "LangGraph stops after `recursion_limit` super-steps (25 by default)",
+        r"GraphRecursionError|Recursion limit of",
+    ),
+    Limit(
+        "max turns",
+        "the OpenAI Agents SDK stops after `max_turns` model turns (10 by default)",
+        r"MaxTurnsExceeded|Max turns exceeded",
+    ),
+    Limit("usage limit", "Pydantic AI stops at its `UsageLimits`", r"UsageLimitExceeded"),
+    Limit("result retries", "Pydantic AI gives up after `retries` invalid answers", r"UnexpectedModelBehavior"),
+    Limit(
+        "guardrail",
+        "a guardrail refused the input or the output",
+        r"GuardrailTripwireTriggered|Guardrail tripwire",
+        refusal=True,
+    ),
+    Limit(
+        "max messages", "AutoGen's termination condition on messages or turns", r"Maximum number of (messages|turns)"
+    ),
+    Limit("max steps", "smolagents stops after `max_steps`", r"AgentMaxSteps|Reached max steps"),
+    Limit(
+        "max iterations", "the framework's iteration limit (CrewAI, LlamaIndex)", r"MaxIterations|max(imum)? iterations"
+    ),
+    Limit("budget", "a cost or token budget", r"BudgetExceeded"),
+    Limit("circuit breaker", "a circuit breaker", r"CircuitBreakerOpen|CircuitOpen"),
+)
+ANY_LIMIT = "(?i)" + "|".join(limit.pattern for limit in LIMITS)
+OTHER = Limit("a limit", "the outcome rules of the normaliser recognised it", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,29 +109,22 @@ def find_guard_trip(frames: Frames, thresholds: GuardTripThresholds = GuardTripT
 
 
 def _trips(frames: Frames) -> dict[tuple[str, str], list[Row]]:
-    """(run, guard) -> its trips in order of time. A framework error that passes through several spans is one trip: the innermost."""
-    short = pl.col("error_type").str.split(".").list.last()
-    rows = frames.spans.filter(
-        pl.col("duplicate_of").is_null()
-        & ((pl.col("kind") == SpanKind.GUARD_TRIP) | short.is_in(list(FRAMEWORK_LIMITS)))
-    ).sort("run_id", "start_ns", "span_id")
-    columns = [
-        "run_id",
-        "span_id",
-        "parent_span_id",
-        "kind",
-        "agent",
-        "start_ns",
-        "end_ns",
-        "guard",
-        "error_type",
-        "error_message",
-        "attributes",
-    ]
+    """(run, guard) -> its trips in order of time.
+
+    A framework's error that passes through several spans is one trip, the innermost. Where no span tells, the run's outcome does.
+    """
+    guard = pl.col("kind") == SpanKind.GUARD_TRIP
+    limit = pl.col("error_type").str.contains(ANY_LIMIT).fill_null(value=False) | pl.col("error_message").str.contains(
+        ANY_LIMIT
+    ).fill_null(value=False)
+    failed = (pl.col("status") == SpanStatus.ERROR) & limit
+    rows = frames.spans.filter(pl.col("duplicate_of").is_null() & (guard | failed)).sort(
+        "run_id", "start_ns", "span_id"
+    )
     held: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    guarded = set(rows.filter(pl.col("kind") == SpanKind.GUARD_TRIP)["run_id"])
+    guarded = set(rows.filter(guard)["run_id"])
     parents = set(rows["parent_span_id"].drop_nulls())
-    for row in rows.select(columns).iter_rows(named=True):
+    for row in rows.select(COLUMNS).iter_rows(named=True):
         if row["kind"] == SpanKind.GUARD_TRIP:
             said = attributes_of(row["attributes"])
             trip = {
@@ -95,14 +133,31 @@ def _trips(frames: Frames) -> dict[tuple[str, str], list[Row]]:
                 "limit": number(said.get(Tracehound.GUARD_LIMIT)),
                 "spent": number(said.get(Tracehound.GUARD_SPENT)),
                 "unit": said.get(Tracehound.GUARD_UNIT) or "",
+                "at_ns": row["start_ns"],
             }
             held[row["run_id"], row["guard"] or "guard"].append(trip)
         elif row["run_id"] not in guarded and row["span_id"] not in parents:
-            name, meaning = FRAMEWORK_LIMITS[str(row["error_type"]).rsplit(".", 1)[-1]]
-            held[row["run_id"], name].append(
-                {**row, "level": "stop", "limit": None, "spent": None, "unit": "", "meaning": meaning}
-            )
+            _add_limit(held, row, f"{row['error_type']} {row['error_message']}")
+    told = {run for run, _ in held}
+    stopped = frames.traces.filter(
+        (pl.col("outcome") == RunOutcome.STOPPED_BY_GUARD) & ~pl.col("run_id").is_in(sorted(told))
+    )
+    last = frames.spans.join(stopped.select("run_id", "outcome_reason"), on="run_id").sort(
+        "run_id", pl.coalesce("end_ns", "start_ns"), "span_id"
+    )
+    for row in (
+        last.unique("run_id", keep="last", maintain_order=True).select(*COLUMNS, "outcome_reason").iter_rows(named=True)
+    ):
+        _add_limit(held, {**row, "error_message": row["outcome_reason"]}, str(row["outcome_reason"]))
     return held
+
+
+def _add_limit(held: dict[tuple[str, str], list[Row]], row: Row, text: str) -> None:
+    limit = next((limit for limit in LIMITS if re.search(limit.pattern, text, re.IGNORECASE)), OTHER)
+    at_ns = row["end_ns"] if row["end_ns"] is not None else row["start_ns"]
+    held[row["run_id"], limit.name].append(
+        {**row, "level": "stop", "limit": None, "spent": None, "unit": "", "of": limit, "at_ns": at_ns}
+    )
 
 
 def _answered(frames: Frames, runs: list[str]) -> set[str]:
@@ -118,7 +173,8 @@ def _finding(
     worst = max(stops or trips, key=lambda trip: ((trip["spent"] or 0) / (trip["limit"] or 1), trip["start_ns"]))
     outcome = str(run["outcome"]) if run else RunOutcome.UNKNOWN
     completed = outcome in (RunOutcome.COMPLETED, RunOutcome.RUNNING)
-    lost = bool(stops) and not completed and not answered
+    framework: Limit | None = worst.get("of")
+    lost = bool(stops) and not completed and not answered and not (framework and framework.refusal)
     cost: Decimal | None = run["cost_usd"] if run else None
     severity: Severity = "critical" if lost else "warning" if stops else "info" if completed else "warning"
     start_ns = int(run["start_ns"]) if run else int(trips[0]["start_ns"])
@@ -135,8 +191,8 @@ def _finding(
         trace_id=run_id,
         spans=tuple(trip["span_id"] for trip in trips[: thresholds.shown]),
         agents=tuple(agents),
-        start_ns=trips[0]["start_ns"],
-        end_ns=trips[-1]["end_ns"] if trips[-1]["end_ns"] is not None else trips[-1]["start_ns"],
+        start_ns=trips[0]["at_ns"],
+        end_ns=trips[-1]["at_ns"],
         wasted_usd=cost if lost else None,
         wasted_tokens=(run["input_tokens"] + run["output_tokens"]) if lost and run else None,
         checked=(
@@ -198,14 +254,15 @@ def _explain(
     cost: Decimal | None,
 ) -> str:
     parts = [
-        f"The guard {guard!r} {'stopped work' if stops else 'warned'} {since((stops or trips)[0]['start_ns'], start_ns)}"
+        f"The guard {guard!r} {'stopped work' if stops else 'warned'} {since((stops or trips)[0]['at_ns'], start_ns)}"
         + (f" at {measured}." if measured else ".")
     ]
-    if "meaning" in worst:
-        parts.append(f"This limit belongs to the framework: {worst['meaning']}.")
+    framework: Limit | None = worst.get("of")
+    if framework:
+        parts.append(f"This limit belongs to the framework: {framework.meaning}.")
     warnings = len(trips) - len(stops)
     if stops and warnings:
-        parts.append(f"It had warned {amount(warnings, 'time')} before, first {since(trips[0]['start_ns'], start_ns)}.")
+        parts.append(f"It had warned {amount(warnings, 'time')} before, first {since(trips[0]['at_ns'], start_ns)}.")
     if worst["error_message"]:
         parts.append(f"It said: {str(worst['error_message'])[:200]!r}.")
     parts.append(f"The run's outcome is {outcome}.")

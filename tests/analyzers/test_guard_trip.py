@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analyzers.detectors.guard_trip import FRAMEWORK_LIMITS, find_guard_trip
+from analyzers.detectors.guard_trip import find_guard_trip
 from analyzers.finding import Finding
 from tests.drawn import Drawn, agent, frames, guard_trip, llm, run
 
@@ -54,21 +54,48 @@ def test_says_limit_and_spent() -> None:
     assert (finding.data["limit"], finding.data["spent"], finding.data["unit"]) == (1.0, 1.02, "usd")
 
 
-@pytest.mark.parametrize("error", [*FRAMEWORK_LIMITS, "langgraph.errors.GraphRecursionError"])
+ERRORS = {
+    "GraphRecursionError": "recursion limit",
+    "langgraph.errors.GraphRecursionError": "recursion limit",
+    "MaxTurnsExceeded": "max turns",
+    "pydantic_ai.exceptions.UsageLimitExceeded": "usage limit",
+    "UnexpectedModelBehavior": "result retries",
+    "OutputGuardrailTripwireTriggered": "guardrail",
+    "AgentMaxStepsError": "max steps",
+    "MaxIterationsExceeded": "max iterations",
+    "BudgetExceeded": "budget",
+    "CircuitBreakerOpen": "circuit breaker",
+}
+
+
+@pytest.mark.parametrize("error", ERRORS)
 def test_framework_limits_count_as_guards(error: str) -> None:
     """A limit inside a framework is named; the error's way up through the spans is one trip."""
     inner = agent("b", 1, 2, id="inner", status="error", error_type=error, error_message="too many")
-    drawn = run(
-        "w",
-        agent("a", 0, 3, inner, status="error", error_type=error),
-        outcome="stopped_by_guard",
-        status="error",
-        error_type=error,
-    )
-    (finding,) = found(drawn)
+    outer = agent("a", 0, 3, inner, status="error", error_type=error)
+    (finding,) = found(run("w", outer, outcome="stopped_by_guard", status="error", error_type=error))
 
     assert finding.spans == ("inner",)
-    assert finding.data["guard"] == FRAMEWORK_LIMITS[error.rsplit(".", 1)[-1]][0]
+    assert finding.data["guard"] == ERRORS[error]
+    assert "2 s into the run" in finding.explanation
+
+
+@pytest.mark.parametrize(
+    ("reason", "guard", "severity"),
+    [
+        ("Max turns exceeded: {'max_turns': 8}", "max turns", "critical"),
+        ("Maximum number of messages 14 reached, current message count: 14", "max messages", "critical"),
+        ("Guardrail tripwire triggered: {'guardrail': 'no_pii'}", "guardrail", "warning"),
+        ("something of its own", "a limit", "critical"),
+    ],
+)
+def test_a_limit_that_only_the_outcome_tells(reason: str, guard: str, severity: str) -> None:
+    """Where no span carries the error, the run's outcome is the source, and its last span the evidence."""
+    (finding,) = found(run("w", agent("a", 0, 3, llm(1, 2)), id="x", outcome="stopped_by_guard", outcome_reason=reason))
+
+    assert (finding.data["guard"], finding.severity) == (guard, severity)
+    assert reason in finding.explanation
+    assert len(finding.spans) == 1
 
 
 def test_silent_without_trips() -> None:
