@@ -34,26 +34,7 @@ from tracer.store.segment import SegmentWriter
 
 AGENTS, CALLS = 5, 23
 SPANS = 1 + AGENTS + CALLS
-WORDS = [
-    "the",
-    "agent",
-    "looks",
-    "at",
-    "the",
-    "order",
-    "and",
-    "asks",
-    "the",
-    "warehouse",
-    "for",
-    "stock",
-    "before",
-    "it",
-    "answers",
-    "the",
-    "customer",
-    "again",
-]
+WORDS = ["the", "agent", "looks", "at", "the", "order", "and", "asks", "the", "warehouse", "for", "stock", "before", "it", "answers", "the", "customer", "again"]
 
 
 def text(size: int, salt: int) -> str:
@@ -95,9 +76,9 @@ def ours_run(messages: Chat, answers: list[str]) -> None:
 
 
 @contextmanager
-def ours(writer: SpanWriter, *, write_behind: bool = False) -> Iterator[Callable[[], None]]:
+def ours(writer: SpanWriter) -> Iterator[Callable[[], None]]:
     provider = TracerProvider(shutdown_on_exit=False, span_limits=SpanLimits(max_span_attributes=10_000))
-    processor = RecordingProcessor(writer, write_behind=write_behind)
+    processor = RecordingProcessor(writer)
     provider.add_span_processor(processor)
     where = Target(provider.get_tracer(SCOPE_NAME), processor)
     push(where)
@@ -201,8 +182,6 @@ def main() -> int:
         for repeat in range(options.repeats):
             with ours(SegmentWriter(Path(directory) / f"{repeat}.duckdb")) as flush:
                 results.setdefault("tracehound, durable", []).append(measure(ours_run, flush, options.runs))
-            with ours(SegmentWriter(Path(directory) / f"{repeat}-behind.duckdb"), write_behind=True) as flush:
-                results.setdefault("tracehound, write-behind", []).append(measure(ours_run, flush, options.runs))
             with ours(MemoryWriter()) as flush:
                 results.setdefault("tracehound, in memory", []).append(measure(ours_run, flush, options.runs))
             bare = TracerProvider(shutdown_on_exit=False).get_tracer("bench")
