@@ -2,10 +2,16 @@
 
 A page asks with the store's present state. It gets the newest answer there is, which may be of an earlier state or none
 at all, and the work starts if it is due. One thread works at a time; while runs are being recorded it rests in between.
+A large store is analysed by a process of its own, because a detector that computes for seconds would hold up every page
+of the server meanwhile: `python -m dashboard.analyst STORE TOKEN` writes its answer to stdout.
 """
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +22,7 @@ import polars as pl
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.run import analyse
 from dashboard.loading import load_frames
+from tracer.errors import TracehoundError
 from tracer.store import reads
 from tracer.store.database import Store
 
@@ -23,6 +30,8 @@ NEWEST = 1_000
 """how many runs are looked at; pages say so where there are more"""
 REST_S = 15.0
 """least time between two analyses"""
+APART_FROM_SPANS = 4_000
+"""from how many spans on a process of its own pays for its start of about two seconds"""
 PATIENCE_S = 0.5
 """how long a page waits for an analysis that may be quick before it goes on without"""
 
@@ -64,6 +73,29 @@ def analyse_newest(store: Store, token: str, *, newest: int = NEWEST) -> StoreAn
         total=known.height,
         took_s=time.monotonic() - began,
     )
+
+
+class AnalysisFailed(TracehoundError):
+    """The analysing process ended without an answer."""
+
+
+def analyse_in_background(store: Store, token: str) -> StoreAnalysis:
+    """As `analyse_newest`, in a process of its own where the store is large."""
+    if int(reads.runs(store, limit=NEWEST)["spans"].sum()) < APART_FROM_SPANS:
+        return analyse_newest(store, token)
+    command = [sys.executable, "-P", "-m", "dashboard.analyst", str(store.path), token]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if ended.returncode != 0:
+        lines = ended.stderr.decode(errors="replace").strip().splitlines()
+        raise AnalysisFailed(
+            f"The analysis ended with exit code {ended.returncode}: {lines[-1] if lines else 'no message'}",
+            hint="`tracehound analyze --debug` shows more.",
+        )
+    answer = pickle.loads(ended.stdout)  # written by our own process a moment ago
+    if isinstance(answer, TracehoundError):
+        raise answer
+    assert isinstance(answer, StoreAnalysis)
+    return answer
 
 
 class Analyst:
@@ -127,3 +159,20 @@ class Analyst:
             self._answer, self._error = answer or self._answer, error
             self._working, self._ended = False, time.monotonic()
             self._changed.notify_all()
+
+
+def _main(path: str, token: str) -> None:
+    """The body of the process: politely, since somebody waits for a page."""
+    os.nice(10)
+    # Under `-m` this file is `__main__`; the answer must carry the name the reader knows the class by.
+    from dashboard import analyst
+
+    try:
+        answer: StoreAnalysis | TracehoundError = analyst.analyse_newest(Store(path), token)
+    except TracehoundError as error:
+        answer = error
+    sys.stdout.buffer.write(pickle.dumps(answer))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -20,7 +20,7 @@ from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.run import analyse
 from dashboard import run_reads
-from dashboard.analyst import Analyst, StoreAnalysis, analyse_newest
+from dashboard.analyst import Analyst, StoreAnalysis, analyse_in_background
 from dashboard.figures import trace_view
 from dashboard.loading import load_frames
 from dashboard.pictures import PICTURES, Picture
@@ -117,7 +117,7 @@ def this_minute() -> int:
 @st.cache_resource(show_spinner=False)
 def _analyst(path: str) -> Analyst:
     store = _store(path)
-    return Analyst(lambda token: analyse_newest(store, token))
+    return Analyst(lambda token: analyse_in_background(store, token))
 
 
 def store_analysis(state: StoreState) -> StoreAnalysis | None:

@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from dashboard.trace_query import TraceQuery, condition
+from tracer.store.arrow import fetched
 
 SECOND_NS = 1_000_000_000
 BUCKETS = 36
@@ -198,7 +199,7 @@ def overview(store: Leasing, *, since_ns: int | None = None, top: int = 6) -> Ov
 
 def _frame(connection: duckdb.DuckDBPyConnection, sql: str, bound: Sequence[object]) -> pl.DataFrame:
     """The whole answer, copied out: nothing of the database stays open behind it."""
-    return pl.DataFrame(connection.sql(sql, params=list(bound)))
+    return fetched(connection.sql(sql, params=list(bound)))
 
 
 def bucket_width_s(first_ns: int, last_ns: int) -> int:

@@ -27,6 +27,7 @@ from analyzers.frames import Frames
 from tracer.clock import SystemClock
 from tracer.errors import BadInput, UnknownName
 from tracer.model import RunOutcome
+from tracer.store.arrow import ArrowStream
 
 Operator = Literal[":", "=", ">", ">=", "<", "<="]
 
@@ -165,10 +166,10 @@ def select_runs(
         schema={"content_id": pl.Int64, "body": pl.String},
     )
     with duckdb.connect(":memory:") as connection:
-        connection.register("traces", frames.traces)
-        connection.register("spans", frames.spans)
-        connection.register("running_spans", frames.spans.clear())
-        connection.register("contents", bodies)
+        connection.register("traces", ArrowStream(frames.traces))
+        connection.register("spans", ArrowStream(frames.spans))
+        connection.register("running_spans", ArrowStream(frames.spans.clear()))
+        connection.register("contents", ArrowStream(bodies))
         sql = f"SELECT t.run_id FROM traces AS t WHERE {where.sql}"
         matching = [row[0] for row in connection.execute(sql, list(where.parameters)).fetchall()]
     kinds: dict[str, set[str]] = {run_id: set() for run_id in matching}

@@ -8,6 +8,7 @@ import polars as pl
 
 from analyzers.frames import Frames
 from tests import drawn
+from tracer.store.arrow import ArrowStream
 from tracer.store.database import Store
 
 
@@ -35,7 +36,7 @@ def write(path: Path, frames: Frames) -> Store:
     }
     with store.lease() as connection:
         for table, rows in tables.items():
-            connection.register("incoming_rows", rows)
+            connection.register("incoming_rows", ArrowStream(rows))
             connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows").fetchall()
             connection.unregister("incoming_rows")
     return store

@@ -66,7 +66,7 @@ def test_outcomes_keep_their_colour_in_both_modes() -> None:
 )
 def test_plotly_accepts_every_chart(figure: charts.Figure) -> None:
     """The dicts are valid figures, empty frames included."""
-    assert go.Figure(figure).layout.height == charts.HEIGHT
+    assert go.Figure(figure).to_dict()["layout"]["height"] == charts.HEIGHT
 
 
 def test_names_cannot_become_markup() -> None:

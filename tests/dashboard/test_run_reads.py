@@ -15,6 +15,7 @@ from analyzers.frames import Frames
 from dashboard.run_reads import bucket_width_s, matching_ids, overview, search
 from dashboard.trace_query import parse_query
 from tests import drawn
+from tracer.store.arrow import ArrowStream
 
 SCHEMA = Path(tracer.store.__file__).with_name("sql") / "0001_spans.sql"
 
@@ -26,7 +27,7 @@ class Memory:
         self._connection = duckdb.connect(":memory:")
         self._connection.execute(SCHEMA.read_text(encoding="utf-8"))
         for table in ("spans", "traces"):
-            self._connection.register("rows", getattr(frames, table))
+            self._connection.register("rows", ArrowStream(getattr(frames, table)))
             self._connection.execute(f"INSERT INTO {table} SELECT * FROM rows")
 
     @contextmanager
