@@ -21,9 +21,13 @@ FAIL_ON = {"critical": {"critical"}, "warning": {"critical", "warning"}, "info":
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("traces", nargs="*", metavar="TRACE", help="runs to look at (default: all, and the fleet as a whole)")
+    parser.add_argument(
+        "traces", nargs="*", metavar="TRACE", help="runs to look at (default: all, and the fleet as a whole)"
+    )
     parser.add_argument("--engine", choices=["local"], default="local", help="where to compute")
-    parser.add_argument("--fail-on", choices=list(FAIL_ON), help="exit with 1 if there is a finding at least this severe")
+    parser.add_argument(
+        "--fail-on", choices=list(FAIL_ON), help="exit with 1 if there is a finding at least this severe"
+    )
     add_store(parser)
     add_json(parser)
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -70,7 +70,9 @@ def print_table(columns: dict[str, str], rows: Sequence[Sequence[str | Text]], *
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
     for heading, side in columns.items():
         number = side == "right"
-        table.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="ellipsis" if number else "fold")
+        table.add_column(
+            heading, justify="right" if number else "left", no_wrap=number, overflow="ellipsis" if number else "fold"
+        )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
     console().print(table)
@@ -85,7 +87,9 @@ def usd(value: Decimal | float | None) -> str:
     """Money for people: four digits under a dollar, "—" where the price is unknown."""
     if value is None:
         return "—"
-    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
+    if 0 < value < 0.0001:
+        return "<$0.0001"
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
 
 
 def seconds(value: float | None) -> str:
@@ -112,7 +116,7 @@ def share(value: float | None) -> str:
 
 
 @contextmanager
-def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int | None = None) -> Generator[Callable[[int], None]]:
     """A progress bar on stderr, on a terminal only; yields a function that advances it."""
     bar = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),

@@ -6,6 +6,7 @@ import shutil
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
@@ -17,12 +18,13 @@ from analyzers.run import Analysis, analyse
 from dashboard.commands.common import count, note, print_table, progress, usd
 from dashboard.commands.report import write_report
 from dashboard.demo.checking import Verdict, check_truth, false_alarms
-from dashboard.demo.recording import Played, plan, record
-from dashboard.loading import load_frames, open_store
+from dashboard.demo.recording import Played, plan, record_and_tell
+from dashboard.loading import analyse_runs, load_frames, open_store
 from dashboard.report import FORMATS
 from reference_runtime.truth import Truth
 from tracer.clock import SystemClock
-from tracer.errors import BadInput
+from tracer.errors import BadInput, TracehoundError
+from tracer.store.database import Store
 from tracer.store.segment import spool_path
 
 DEFAULT_STORE = Path("tracehound-demo.duckdb")
@@ -33,7 +35,9 @@ MARKER = "made-by-tracehound-demo"
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--no-dashboard", action="store_true", help="stop after the findings and the post-mortem")
     parser.add_argument("--store", type=Path, default=DEFAULT_STORE, metavar="PATH", help=f"default: {DEFAULT_STORE}")
-    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where the post-mortem goes (default: here)")
+    parser.add_argument(
+        "--output", type=Path, default=Path(), metavar="DIR", help="where the post-mortem goes (default: here)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another telling of the same incidents")
     parser.add_argument("--port", type=int, default=8501, help="port of the dashboard (default: 8501)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
@@ -49,19 +53,22 @@ def run(args: Namespace) -> int:
     if not args.output.is_dir():
         raise BadInput(f"{str(args.output)!r} is not a directory.", hint="--output names a directory that exists.")
     note("Running a small multi-agent system through what goes wrong in production ...")
-    with progress("Recording", len(plan())) as advance:
-        played = record(args.store, seed=args.seed, epoch_ns=_epoch_ns(), done=lambda _title: advance(1))
-    with progress("Folding and analysing"):
+    played = _record(args.store, args.seed)
+    with progress("Analysing"):
         frames = load_frames(open_store(args.store))
         analysis = analyse(frames)
     rows = _rows_by_source(frames)
-    verdicts = {part.name: [check_truth(t, _rows_of(t, rows, played), analysis) for t in part.truths] for part in played}
+    verdicts = {
+        part.name: [check_truth(t, _rows_of(t, rows, played), analysis) for t in part.truths] for part in played
+    }
     alarms = {part.name: _alarms(part, frames, analysis) for part in played if part.healthy}
     _print(played, verdicts, alarms)
 
-    written = _write_reports(args.output, frames, analysis, verdicts)
+    written = _write_reports(args.output, Store(args.store), verdicts)
     print()
-    print(f"{count(frames.spans.height)} spans of {count(frames.traces.height)} runs in {time.monotonic() - began:.0f} s")
+    print(
+        f"{count(frames.spans.height)} spans of {count(frames.traces.height)} runs in {time.monotonic() - began:.0f} s"
+    )
     print(f"Store        {args.store}")
     for path in written:
         print(f"Post-mortem  {path}")
@@ -98,6 +105,27 @@ def prepare(store: Path) -> None:
     (spool / MARKER).touch()
 
 
+def _record(path: Path, seed: int) -> list[Played]:
+    """Record in a process of its own, as agents run in production, and fold here each part that has ended."""
+    store = Store(path)
+    # Spawned, not forked: this process has used DuckDB, which does not survive a fork.
+    processes = get_context("spawn")
+    receiving, sending = processes.Pipe(duplex=False)
+    recorder = processes.Process(target=record_and_tell, args=(sending, path, seed, _epoch_ns()))
+    recorder.start()
+    sending.close()
+    with progress("Recording", len(plan())) as advance:
+        try:
+            while isinstance(message := receiving.recv(), str):
+                advance(1)
+                store.fold()
+        except EOFError:
+            recorder.join()
+            raise TracehoundError(f"The recording process ended with exit code {recorder.exitcode}.") from None
+    recorder.join()
+    return message
+
+
 def _epoch_ns() -> int:
     """Nine o'clock UTC on the Monday of the week before the last weekend."""
     day = 86_400 * 1_000_000_000
@@ -113,7 +141,9 @@ def _rows_by_source(frames: Frames) -> dict[str, list[dict[str, object]]]:
     return {str(key[0]): part.to_dicts() for key, part in joined.partition_by("source_id", as_dict=True).items()}
 
 
-def _rows_of(truth: Truth, rows: dict[str, list[dict[str, object]]], played: Sequence[Played]) -> list[dict[str, object]]:
+def _rows_of(
+    truth: Truth, rows: dict[str, list[dict[str, object]]], played: Sequence[Played]
+) -> list[dict[str, object]]:
     if truth.run_id is not None:
         return rows.get(truth.run_id, [])
     runs = [run_id for part in played if truth.workflow in part.workflows for run_id in part.run_ids]
@@ -140,29 +170,40 @@ def _print(played: Sequence[Played], verdicts: dict[str, list[Verdict]], alarms:
                  usd(finding.wasted_usd) if finding else "—", Text(sign, style=style)]
             )  # fmt: skip
     print_table(
-        {"incident": "left", "finding": "left", "severity": "left", "what tracehound says": "left", "wasted": "right", "": "left"},
+        {
+            "incident": "left",
+            "finding": "left",
+            "severity": "left",
+            "what tracehound says": "left",
+            "wasted": "right",
+            "": "left",
+        },
         rows,
     )
     print()
     twins = [
         [part.title, part.explanation, Text("silent ✓", style="green")]
         if not alarms[part.name]
-        else [part.title, "; ".join(f"{f.kind}: {f.title}" for f in alarms[part.name]), Text("false alarm ✗", style="bold red")]
+        else [
+            part.title,
+            "; ".join(f"{f.kind}: {f.title}" for f in alarms[part.name]),
+            Text("false alarm ✗", style="bold red"),
+        ]
         for part in played
         if part.healthy
     ]
     print_table({"healthy look-alike": "left", "why nothing is wrong": "left", "": "left"}, twins)
 
 
-def _write_reports(output: Path, frames: Frames, analysis: Analysis, verdicts: dict[str, list[Verdict]]) -> list[Path]:
+def _write_reports(output: Path, store: Store, verdicts: dict[str, list[Verdict]]) -> list[Path]:
     """A post-mortem, as HTML and Markdown, of the first incident that is about one run."""
     found = next((v.finding for vs in verdicts.values() for v in vs if v.finding and v.finding.trace_id), None)
     if found is None or found.trace_id is None:
         return []
-    one, findings = frames.only(found.trace_id), analysis.of(found.trace_id)
+    frames, analysis = analyse_runs(store, [found.trace_id])
     written: list[Path] = []
     for suffix in (".html", ".md"):
         target = output / f"tracehound-report-{found.trace_id[:8]}{suffix}"
-        write_report(target, FORMATS[suffix](one, findings))
+        write_report(target, FORMATS[suffix](frames, analysis.findings, analysis.skipped, analysis.failures))
         written.append(target)
     return written

@@ -36,10 +36,10 @@ def run(args: Namespace) -> int:
     frames, analysis = analyse_runs(store, [run_id])
     findings = analysis.findings
     if output is None and args.json:
-        print(FORMATS[".json"](frames, findings))
+        print(FORMATS[".json"](frames, findings, analysis.skipped, analysis.failures))
         return 0
     target = output or Path(f"tracehound-report-{run_id[:8]}.html")
-    write_report(target, FORMATS[target.suffix](frames, findings))
+    write_report(target, FORMATS[target.suffix](frames, findings, analysis.skipped, analysis.failures))
     note(f"Wrote {target} ({target.stat().st_size / 1024:.0f} KB).")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import tracer
@@ -70,6 +71,11 @@ def record(store: Path, *, seed: int, epoch_ns: int, done: Callable[[str], None]
     finally:
         tracer.shutdown()
     return played
+
+
+def record_and_tell(sending: Connection, store: Path, seed: int, epoch_ns: int) -> None:
+    """`record`, in a process of its own: sends the title of each part when it ends, and at last the list of all."""
+    sending.send(record(store, seed=seed, epoch_ns=epoch_ns, done=sending.send))
 
 
 def play(batch: Batch) -> None:
