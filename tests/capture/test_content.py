@@ -56,7 +56,9 @@ def test_a_message_that_was_sent_before_is_not_encoded_again(monkeypatch: pytest
         name: str | None = None
 
     encoded: list[Any] = []
-    monkeypatch.setattr(content_module, "encode", lambda value: (encoded.append(value), encode(value))[1])
+    for name in ("encode", "_encode_texts"):
+        real = getattr(content_module, name)
+        monkeypatch.setattr(content_module, name, lambda value, real=real: (encoded.append(value), real(value))[1])
     contents = Contents()
     flat = {"role": "user", "content": "hi"}
     nested = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "arguments": "{}"}]}

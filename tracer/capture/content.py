@@ -29,7 +29,7 @@ MAX_CHARS: Final = 32_000_000
 MAX_WRITTEN: Final = 200_000
 """Bounds of what the caches hold on to; beyond them they start afresh, which only costs encoding again."""
 
-Plain = str | int | float | bool | None
+_quoted = json.encoder.encode_basestring
 
 
 def encode(value: Any) -> str:
@@ -75,6 +75,11 @@ def _plain_object(value: Any) -> Any:
 _encoder: Callable[[Any], str] = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain_object
 ).encode
+
+
+def _encode_texts(items: tuple[tuple[str, str], ...]) -> str:
+    """The same as `encode` for a dict of texts, without making an encoder."""
+    return "{" + ",".join([f"{_quoted(key)}:{_quoted(text)}" for key, text in sorted(items)]) + "}"
 
 
 def as_message(message: Any) -> dict[str, Any]:
@@ -167,7 +172,7 @@ class Contents:
         key = tuple(fields.items()) if all(type(value) is str for value in fields.values()) else None
         named = self._by_value.get(key) if key is not None else None
         if named is None:
-            body = encode(fields)
+            body = _encode_texts(key) if key is not None else encode(fields)
             named = self._name(body)
             self._make_room(len(body))
             if key is not None:
