@@ -50,7 +50,11 @@ class Finding:
     wasted_tokens: int | None = None
     checked: tuple[Check, ...] = ()
     data: dict[str, Any] = field(default_factory=dict[str, Any])
-    """numbers of this kind of finding, e.g. iterations, period, path for a loop"""
+    """numbers of this kind of finding, e.g. iterations, period, path for a loop.
+
+    Two keys mean the same everywhere: `key` tells findings of one kind and run apart where the spans do not, and
+    `wasted_spans` names the spans whose cost `wasted_usd` is (by default `spans`), so that no call is charged twice.
+    """
 
     @property
     def id(self) -> str:

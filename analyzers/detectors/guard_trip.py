@@ -267,16 +267,13 @@ def _explain(
         parts.append(f"It said: {str(worst['error_message'])[:200]!r}.")
     parts.append(f"The run's outcome is {outcome}.")
     if lost:
-        parts.append(f"No result was handed back, so everything it had done is lost: {usd(cost)}.")
+        worth = usd(cost) if cost is not None else "its cost is not known"
+        parts.append(f"No result was handed back, so everything it had done is lost: {worth}.")
     elif stops and answered:
         parts.append("A partial result was handed back.")
     elif not stops:
         parts.append("Nothing was stopped.")
-    parts.append(
-        "Certain: the guard itself recorded this."
-        if "meaning" not in worst
-        else "Certain: the error is the framework's own."
-    )
+    parts.append("Certain: the framework itself says so." if framework else "Certain: the guard itself recorded this.")
     return " ".join(parts)
 
 

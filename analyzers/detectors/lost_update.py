@@ -140,6 +140,7 @@ def _finding(
             "key": history.key,
             "losses": len(losses),
             "lost_writes": victims,
+            "overwrites": [loss.write.span_id for loss in losses],
             "paths": paths,
             "put_back": sorted({path for loss in losses for path in loss.put_back}),
             "base_versions": [loss.base.version if loss.base else None for loss in losses[: thresholds.shown]],

@@ -20,7 +20,7 @@ def agent_metrics(frames: Frames) -> pl.DataFrame:
 
     Columns: agent, calls (invocations, running ones included), running, attempts, success_rate (ended ok / ended), error_rate (error spans /
     spans of kind agent, llm, tool), latency_mean_s, latency_p50_s, latency_p95_s (ended invocations, waits included), wait_mean_s (waits
-    per invocation), llm_calls, input_tokens, output_tokens, cached_tokens, cost_usd (null where no price is known), coverage (share of
+    per ended invocation), llm_calls, input_tokens, output_tokens, cached_tokens, cost_usd (null where no price is known), coverage (share of
     LLM calls with tokens and a price). Runs without real times give no latency.
     """
     spans = frames.spans.filter(pl.col("duplicate_of").is_null())
@@ -44,7 +44,7 @@ def agent_metrics(frames: Frames) -> pl.DataFrame:
         "latency_mean_s",
         "latency_p50_s",
         "latency_p95_s",
-        wait_mean_s=pl.when(pl.col("calls") > 0).then(pl.col("wait_s") / pl.col("calls")),
+        wait_mean_s=pl.when(pl.col("timed") > 0).then(pl.col("wait_s").fill_null(0.0) / pl.col("timed")),
         llm_calls="llm_calls",
         input_tokens="input_tokens",
         output_tokens="output_tokens",
@@ -107,6 +107,7 @@ def _invocations(frames: Frames, spans: pl.DataFrame) -> pl.DataFrame:
         running=(~ended).sum(),
         attempts=pl.col("attempts").sum(),
         success_rate=(pl.col("status") == SpanStatus.OK).filter(ended).mean(),
+        timed=timed.sum(),
         latency_mean_s=seconds.mean(),
         latency_p50_s=seconds.quantile(0.5, interpolation="linear"),
         latency_p95_s=seconds.quantile(0.95, interpolation="linear"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analyzers.detectors.lost_update import find_lost_update
 from analyzers.finding import Finding
@@ -173,6 +175,36 @@ def test_many_keys_and_runs_do_not_mix() -> None:
     well = run("w", *HEALTHY["disjoint paths kept"], id="well")
 
     assert [sick.run_id] == [f.trace_id for f in find_lost_update(frames(sick, well))]
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=14), st.booleans())
+def test_a_simulated_store_agrees(moves: list[tuple[int, bool]], versioned: bool) -> None:
+    """Agents read and write back a whole dict with their own field set, in any order: found are exactly the fields that vanish.
+
+    The oracle looks only at the store: a write loses what is there when it lands and is not in it.
+    """
+    current: dict[str, int] = {}
+    seen: dict[int, dict[str, int]] = {}
+    lost: set[str] = set()
+    inside: dict[int, list[Node]] = {0: [], 1: [], 2: []}
+    version = 1
+    for at, (who, writes) in enumerate(moves, start=1):
+        if not writes or who not in seen:
+            seen[who] = dict(current)
+            inside[who].append(read(at, version if versioned else None, dict(current)))
+            continue
+        written = {**seen[who], f"by_{who}": at}
+        if any(written.get(path) != value for path, value in current.items() if path != f"by_{who}"):
+            lost.add(f"w{at}")
+        version += 1
+        inside[who].append(write(at, version if versioned else None, written, before=dict(current), id=f"w{at}"))
+        current = written
+        seen[who] = dict(written)
+
+    findings = found(*(agent(f"a{who}", 0, 20, *nodes) for who, nodes in inside.items()))
+
+    assert {span for f in findings for span in f.data["overwrites"]} == lost
 
 
 def test_thousands_of_orderly_operations_are_clean() -> None:

@@ -56,6 +56,7 @@ def test_waits_are_part_of_latency_and_shown_apart() -> None:
     row = agents_of(run("w", agent("a", 0, 10, wait("b", 2, 6)), agent("a", 10, 12)))["a"]
 
     assert (row["latency_mean_s"], row["wait_mean_s"]) == (6.0, 2.0)
+    assert agents_of(run("w", agent("a", 0, 10)))["a"]["wait_mean_s"] == 0.0
 
 
 def test_synthetic_times_give_no_latency() -> None:

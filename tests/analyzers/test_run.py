@@ -99,6 +99,34 @@ def test_other_runs_change_nothing() -> None:
     assert alone.findings == beside.findings
 
 
+def test_the_clock_does_not_matter() -> None:
+    """The same runs a day later give the same findings, ids and words."""
+    given = frames(*troubled())
+    day = 86_400 * 10**9
+    moved = Frames(
+        spans=given.spans.with_columns(pl.col("start_ns", "end_ns") + day),
+        traces=given.traces.with_columns(pl.col("start_ns", "end_ns") + day),
+        contents=given.contents,
+        events=given.events,
+        links=given.links,
+    )
+
+    assert [(f.id, f.severity, f.title, f.explanation) for f in analyse(moved).findings] == [
+        (f.id, f.severity, f.title, f.explanation) for f in analyse(given).findings
+    ]
+
+
+def test_names_of_agents_do_not_matter() -> None:
+    """Other names, same findings and evidence."""
+    given = frames(*troubled())
+    names = pl.col("agent", "target_agent").replace({"a": "Ada", "b": "Ben", "desk": "Front"})
+    renamed = Frames(spans=given.spans.with_columns(names), traces=given.traces, contents=given.contents)
+
+    assert [(f.kind, f.severity, f.spans) for f in analyse(renamed).findings] == [
+        (f.kind, f.severity, f.spans) for f in analyse(given).findings
+    ]
+
+
 def test_a_crash_is_recorded_and_contained() -> None:
     """The other questions are still answered; the failure says where it happened."""
 
