@@ -21,14 +21,14 @@ def assign_lanes(parent: Sequence[int], start: Sequence[int], stop: Sequence[int
     as one unit long. O(n log n) for flat fan-outs; first fit, so lanes stay few.
     """
     n = len(parent)
-    children: list[list[int]] = [[] for _ in range(n)]
+    children: dict[int, list[int]] = {}
     roots: list[int] = []
     for i, above in enumerate(parent):
-        (children[above] if above >= 0 else roots).append(i)
+        (children.setdefault(above, []) if above >= 0 else roots).append(i)
     first, last, height, offset = list(start), [0] * n, [1] * n, [0] * n
     for i in range(n - 1, -1, -1):  # children before parents
         last[i] = max(stop[i], start[i] + 1)
-        if kids := children[i]:
+        if kids := children.get(i):
             height[i] += _place(kids, first, last, height, offset)
             first[i] = min(first[i], *(first[k] for k in kids)) if len(kids) > 1 else min(first[i], first[kids[0]])
             last[i] = max(last[i], *(last[k] for k in kids)) if len(kids) > 1 else max(last[i], last[kids[0]])

@@ -19,7 +19,7 @@ _TOP: Final = 22
 _STEPS: Final = (1, 2, 5)
 
 
-def draw_timeline(view: TraceView, *, width: int = 1100, most_spans: int = 1_200, most_lanes: int = 60) -> str:
+def draw_timeline(view: TraceView, *, width: int = 1100, most_spans: int = 600, most_lanes: int = 60) -> str:
     """HTML fragment of class `tl`. The longest spans are drawn; how many are not is said. Pale: covered by children."""
     tree = view.tree
     if not len(tree):

@@ -64,20 +64,19 @@ def build_view(frames: Frames, findings: Sequence[Finding] = ()) -> TraceView:
     """Lay out one run. Findings of other runs are left out; their order is kept."""
     tree = build_tree(frames)
     frame = tree.frame
-    counted = frame["duplicate_of"].is_null()
-    own_cost = [float(c or 0) if keep else 0.0 for c, keep in zip(tree.column("cost_usd"), counted, strict=True)]
-    tokens = frame.select(
-        pl.when(pl.col("duplicate_of").is_null())
+    counted = pl.col("duplicate_of").is_null()
+    sums = frame.select(
+        cost=pl.when(counted).then(pl.col("cost_usd").cast(pl.Float64).fill_null(0.0)).otherwise(0.0),
+        tokens=pl.when(counted)
         .then(pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0))
-        .otherwise(0)
-    ).to_series()
-    own_tokens: list[int] = tokens.to_list()
+        .otherwise(0),
+    )
+    own_cost: list[float] = sums["cost"].to_list()
+    own_tokens: list[int] = sums["tokens"].to_list()
     priced_kind = pl.col("kind").is_in([SpanKind.LLM, SpanKind.EMBEDDING])
     flags: list[int] = frame.select(
         pl.when(pl.col("duplicate_of").is_not_null()).then(DUPLICATE).otherwise(0)
-        + pl.when(priced_kind & pl.col("cost_usd").is_null() & pl.col("duplicate_of").is_null())
-        .then(UNPRICED)
-        .otherwise(0)
+        + pl.when(priced_kind & pl.col("cost_usd").is_null() & counted).then(UNPRICED).otherwise(0)
         + pl.when(pl.col("agent_inferred")).then(AGENT_INFERRED).otherwise(0)
     )[:, 0].to_list()
     total_cost, total_tokens = list(own_cost), list(own_tokens)

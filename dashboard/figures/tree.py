@@ -86,13 +86,13 @@ def build_tree(frames: Frames) -> Tree:
     for i, key in enumerate(keys):
         where.setdefault(key, i)
     up = [-1] * n
-    children: list[list[int]] = [[] for _ in range(n)]
+    children: dict[int, list[int]] = {}  # only of those that have any: most spans are leaves
     roots: list[int] = []
     for i, parent in enumerate(parents):
         j = where.get((keys[i][0], parent), -1) if parent else -1
         if j >= 0 and j != i:
             up[i] = j
-            children[j].append(i)
+            children.setdefault(j, []).append(i)
         else:
             roots.append(i)
     order: list[int] = []
@@ -111,7 +111,8 @@ def build_tree(frames: Frames) -> Tree:
             order.append(i)
             parent_at.append(above)
             depth.append(level)
-            stack.extend((child, position, level + 1) for child in reversed(children[i]))
+            if i in children:
+                stack.extend([(child, position, level + 1) for child in reversed(children[i])])
 
     # Row order is start order, so a cycle (not reachable from any root) is entered at its earliest span.
     for root in roots:
