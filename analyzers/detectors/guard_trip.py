@@ -83,7 +83,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit("circuit breaker", "a circuit breaker", r"CircuitBreakerOpen|CircuitOpen"),
 )
 ANY_LIMIT = "(?i)" + "|".join(limit.pattern for limit in LIMITS)
-OTHER = Limit("a limit", "the outcome rules of the normaliser recognised it", "")
+OTHER = Limit("run limit", "", "")
+"""a stop of which only the outcome of the run is known"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +259,7 @@ def _explain(
         + (f" at {measured}." if measured else ".")
     ]
     framework: Limit | None = worst.get("of")
-    if framework:
+    if framework and framework.meaning:
         parts.append(f"This limit belongs to the framework: {framework.meaning}.")
     warnings = len(trips) - len(stops)
     if stops and warnings:
@@ -273,7 +274,14 @@ def _explain(
         parts.append("A partial result was handed back.")
     elif not stops:
         parts.append("Nothing was stopped.")
-    parts.append("Certain: the framework itself says so." if framework else "Certain: the guard itself recorded this.")
+    source = (
+        "guard itself recorded this"
+        if framework is None
+        else "framework itself says so"
+        if framework.meaning
+        else "run's own outcome says so"
+    )
+    parts.append(f"Certain: the {source}.")
     return " ".join(parts)
 
 

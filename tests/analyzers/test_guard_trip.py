@@ -86,7 +86,7 @@ def test_framework_limits_count_as_guards(error: str) -> None:
         ("Max turns exceeded: {'max_turns': 8}", "max turns", "critical"),
         ("Maximum number of messages 14 reached, current message count: 14", "max messages", "critical"),
         ("Guardrail tripwire triggered: {'guardrail': 'no_pii'}", "guardrail", "warning"),
-        ("something of its own", "a limit", "critical"),
+        ("something of its own", "run limit", "critical"),
     ],
 )
 def test_a_limit_that_only_the_outcome_tells(reason: str, guard: str, severity: str) -> None:
