@@ -1,0 +1,1 @@
+"""The pages, one script each. Streamlit runs them; nothing imports them."""
