@@ -62,8 +62,14 @@ class Frames:
 
     @cached_property
     def llm_calls(self) -> pl.DataFrame:
-        """The LLM calls to count and to bill: rows of kind llm that do not repeat another span."""
+        """The LLM calls to count: rows of kind llm that do not repeat another span."""
         return self.spans.filter((pl.col("kind") == SpanKind.LLM) & pl.col("duplicate_of").is_null())
+
+    @cached_property
+    def billed(self) -> pl.DataFrame:
+        """The calls that cost tokens: LLM calls and embeddings that do not repeat another span."""
+        kinds = [SpanKind.LLM, SpanKind.EMBEDDING]
+        return self.spans.filter(pl.col("kind").is_in(kinds) & pl.col("duplicate_of").is_null())
 
     @cached_property
     def timeless(self) -> pl.Series:

@@ -132,16 +132,19 @@ def _waits(frames: Frames, spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def _usage(frames: Frames) -> pl.DataFrame:
-    return frames.llm_calls.group_by("agent").agg(usage())
+    return frames.billed.group_by("agent").agg(usage())
 
 
 def usage() -> list[pl.Expr]:
-    """Counts, tokens, money and coverage of a group of LLM calls; money is null where no price is known, never 0."""
-    told = (
-        pl.col("input_tokens").is_not_null() & pl.col("output_tokens").is_not_null() & pl.col("cost_usd").is_not_null()
-    )
+    """Counts, tokens, money and coverage of a group of billed calls; money is null where no price is known, never 0.
+
+    Tokens and money include embeddings, which have no output and are no LLM calls.
+    """
+    is_llm = pl.col("kind") == SpanKind.LLM
+    answered = pl.col("output_tokens").is_not_null() | ~is_llm
+    told = pl.col("input_tokens").is_not_null() & answered & pl.col("cost_usd").is_not_null()
     return [
-        pl.len().alias("llm_calls"),
+        is_llm.sum().alias("llm_calls"),
         pl.col("input_tokens").sum(),
         pl.col("output_tokens").sum(),
         pl.col("cached_tokens").sum(),

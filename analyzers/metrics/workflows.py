@@ -14,7 +14,7 @@ def workflow_metrics(frames: Frames) -> pl.DataFrame:
 
     Columns: workflow, runs, running, unknown, completed, completion_rate and escalation_rate (over ended runs: neither running nor
     unknown), latency_mean_s, latency_p50_s, latency_p95_s (ended runs with real times, waits included), wait_mean_s (waits per such run),
-    cost_mean_usd (over runs with any known price), cost_total_usd, coverage (share of LLM calls with a known price).
+    cost_mean_usd (over runs with any known price), cost_total_usd, coverage (share of billed calls with a known price).
     """
     ended = ~pl.col("outcome").is_in([RunOutcome.RUNNING, RunOutcome.UNKNOWN])
     timed = ended & pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
@@ -26,7 +26,8 @@ def workflow_metrics(frames: Frames) -> pl.DataFrame:
         .group_by("run_id")
         .agg(wait_s=((pl.col("end_ns") - pl.col("start_ns")) / SECOND_NS).sum())
     )
-    runs = frames.traces.join(waits, on="run_id", how="left")
+    billed = frames.billed.group_by("run_id").agg(billed=pl.len(), priced=pl.col("cost_usd").is_not_null().sum())
+    runs = frames.traces.join(waits, on="run_id", how="left").join(billed, on="run_id", how="left")
     return (
         runs.group_by("workflow")
         .agg(
@@ -42,9 +43,7 @@ def workflow_metrics(frames: Frames) -> pl.DataFrame:
             wait_mean_s=pl.col("wait_s").fill_null(0.0).filter(timed).mean(),
             cost_mean_usd=pl.col("cost_usd").cast(pl.Float64).mean(),
             cost_total_usd=pl.when(pl.col("cost_usd").is_not_null().any()).then(pl.col("cost_usd").sum()),
-            coverage=pl.when(pl.col("llm_calls").sum() > 0).then(
-                1 - pl.col("unpriced_calls").sum() / pl.col("llm_calls").sum()
-            ),
+            coverage=pl.when(pl.col("billed").sum() > 0).then(pl.col("priced").sum() / pl.col("billed").sum()),
         )
         .sort("workflow", nulls_last=True)
     )

@@ -13,7 +13,7 @@ import dashboard.commands as commands
 from dashboard.cli import main
 from dashboard.commands import COMMANDS
 
-READING = ["traces", "metrics", "analyze", "show abc", "report abc", "mark abc ok", "sql 'SELECT 1'", "dashboard"]
+READING = ["traces", "metrics", "analyze", "show abc", "report abc", "mark abc ok", "sql 'SELECT 1'"]
 
 
 def run(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -45,7 +45,9 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert out.startswith(f"usage: tracehound {name}")
 
 
-@pytest.mark.parametrize("line", ["", "frobnicate", "traces --no-such-option", "traces --limit 0", "metrics --since soon"])
+@pytest.mark.parametrize(
+    "line", ["", "frobnicate", "traces --no-such-option", "traces --limit 0", "metrics --since soon"]
+)
 def test_bad_usage_is_exit_code_2_with_a_message(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistake on the command line is answered on stderr, with nothing on stdout."""
     code, out, err = run(line, capsys)
@@ -87,7 +89,11 @@ def test_help_stays_light() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"}
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
     )
 
     assert done.returncode == 0, done.stderr
