@@ -1,0 +1,37 @@
+"""A store with the recorded captures of real frameworks, imported once through the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.cli import main
+
+CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
+Ask = Callable[[str], Any]
+
+
+@pytest.fixture(scope="session")
+def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of the store."""
+    store = tmp_path_factory.mktemp("captured") / "captures.duckdb"
+    files = sorted(str(path) for path in CAPTURES.glob("*.otlp.json*"))
+    assert main(["import", *files, "--store", str(store)]) == 0
+    return store
+
+
+@pytest.fixture
+def ask(captured: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run a reading command with --json on the captures; gives the parsed document."""
+
+    def run(line: str) -> Any:
+        capsys.readouterr()
+        assert main([*shlex.split(line), "--json", "--store", str(captured)]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
