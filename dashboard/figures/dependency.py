@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -113,7 +114,8 @@ def build_dependencies(frames: Frames, findings: Sequence[Finding] = ()) -> Depe
             link.add(step.kind, step.span_id, step.until_ns - step.at_ns, step.cost_usd, step.failed)
     _add_uses(build, frames)
     _add_deadlocks(build, found)
-    graph = DependencyGraph(build.nodes, list(build.edges.values()), findings)
+    _mark_loops(build, found)
+    graph = DependencyGraph(build.nodes, list(build.edges.values()), found.findings)
     _mark_cycles(graph)
     return graph
 
@@ -173,6 +175,18 @@ def _add_deadlocks(build: _Builder, found: Steps) -> None:
                     link = build.edge(build.who(step.source), build.who(awaited))
                     link.add("wait", step.span_id, step.until_ns - step.at_ns, 0.0, failed=False)
                     link.finding = f
+
+
+def _mark_loops(build: _Builder, found: Steps) -> None:
+    """Edges that a found loop walked more than once, also where the way back runs through a framework's own code."""
+    for f, finding in enumerate(found.findings):
+        if finding.kind not in _CYCLE_KINDS:
+            continue
+        walked = Counter((found.steps[k].source, found.steps[k].target) for k in found.evidence[f])
+        for (source, target), times in walked.items():
+            edge = build.edges.get((build.who(source), build.who(target))) if times > 1 and source != target else None
+            if edge is not None and edge.finding < 0 and edge.source[0] == edge.target[0] == "agent":
+                edge.finding = f
 
 
 def _mark_cycles(graph: DependencyGraph) -> None:

@@ -24,11 +24,11 @@ DEPENDENCY_CSS: Final = """
 .dg-node,.dg-edge{cursor:pointer;outline:none}.dg-back{fill:var(--th-bg)}.dg-shape{stroke-width:1.6;fill-opacity:.14}.dg-node:hover .dg-shape,.dg-node:focus-visible .dg-shape{fill-opacity:.3;stroke-width:2.6}
 .dg-agent .dg-shape{fill:var(--th-k-agent);stroke:var(--th-k-agent)}.dg-tool .dg-shape{fill:var(--th-k-tool);stroke:var(--th-k-tool)}.dg-model .dg-shape{fill:var(--th-k-llm);stroke:var(--th-k-llm)}.dg-person .dg-shape{fill:var(--th-fg);stroke:var(--th-fg);fill-opacity:.06}.dg-workflow .dg-shape{fill:var(--th-k-workflow);stroke:var(--th-k-workflow)}.dg-rest .dg-shape{stroke-dasharray:4 3}
 .dg-line{fill:none;stroke:var(--th-k-agent);stroke-opacity:.6}.dg-tip{fill:var(--th-k-agent);stroke:none}.dg-use .dg-line{stroke:var(--th-muted);stroke-opacity:.42;stroke-dasharray:5 3}.dg-use .dg-tip{fill:var(--th-muted);fill-opacity:.7}
-.dg-code .dg-line{stroke:var(--th-muted);stroke-opacity:.5}.dg-code .dg-tip{fill:var(--th-muted)}.dg-cycle .dg-line{stroke:var(--th-warning);stroke-opacity:.9}.dg-cycle .dg-tip{fill:var(--th-warning)}.dg-hot .dg-line{stroke:var(--th-error);stroke-opacity:1}.dg-hot .dg-tip{fill:var(--th-error)}.dg-wait .dg-line{stroke-dasharray:7 4}
+.dg-code .dg-line{stroke:var(--th-muted);stroke-opacity:.5}.dg-code .dg-tip{fill:var(--th-muted)}.dg-cycle .dg-line{stroke:var(--th-fg);stroke-opacity:.75}.dg-cycle .dg-tip{fill:var(--th-fg)}.dg-hot .dg-line{stroke:var(--th-error);stroke-opacity:1}.dg-hot .dg-tip{fill:var(--th-error)}.dg-wait .dg-line{stroke-dasharray:7 4}
 .dg-edge:hover .dg-line,.dg-edge:focus-visible .dg-line{stroke-opacity:1;stroke-width:5}.dg-wide{fill:none;stroke:transparent;stroke-width:12}
-.dg .dg-count{font-size:11px;font-weight:600;paint-order:stroke;stroke:var(--th-bg);stroke-width:4px;stroke-linejoin:round;pointer-events:none}.dg .dg-count.dg-hot{fill:var(--th-error)}.dg .dg-count.dg-cycle{fill:var(--th-warning)}
-.dg .dg-alarm{fill:var(--th-error)}.dg .dg-alarmtext{fill:var(--th-bg);font-size:10px;font-weight:700}.dg-caption{color:var(--th-muted);padding:4px 10px;display:flex;flex-wrap:wrap;gap:2px 16px}.dg-caption b{font-weight:600}.dg-key-hot{color:var(--th-error)}.dg-key-cycle{color:var(--th-warning)}
-.dm-cell{fill:var(--th-k-agent)}.dm-cell.dg-hot{fill:var(--th-error)}.dm-cell.dg-cycle{fill:var(--th-warning)}.dm-grid{fill:none;stroke:var(--th-line);stroke-width:.6}.dg .dm-row{text-anchor:end;font-size:11px}.dg .dm-col{text-anchor:start;font-size:11px}.dg .dm-num{font-size:10px;font-variant-numeric:tabular-nums}.dg .dm-num.dm-on{fill:var(--th-bg)}.dg .dm-axis{fill:var(--th-muted);font-size:11px}
+.dg .dg-count{font-size:11px;font-weight:600;paint-order:stroke;stroke:var(--th-bg);stroke-width:4px;stroke-linejoin:round;pointer-events:none}.dg .dg-count.dg-hot{fill:var(--th-error)}
+.dg .dg-alarm{fill:var(--th-error)}.dg .dg-alarmtext{fill:var(--th-bg);font-size:10px;font-weight:700}.dg-caption{color:var(--th-muted);padding:4px 10px;display:flex;flex-wrap:wrap;gap:2px 16px}.dg-caption b{font-weight:600}.dg-key-hot{color:var(--th-error)}.dg-key-cycle{color:var(--th-fg)}
+.dm-cell{fill:var(--th-k-agent)}.dm-cell.dg-hot{fill:var(--th-error)}.dm-cell.dg-cycle{fill:var(--th-fg)}.dm-grid{fill:none;stroke:var(--th-line);stroke-width:.6}.dg .dm-row{text-anchor:end;font-size:11px}.dg .dm-col{text-anchor:start;font-size:11px}.dg .dm-num{font-size:10px;font-variant-numeric:tabular-nums}.dg .dm-num.dm-on{fill:var(--th-bg)}.dg .dm-axis{fill:var(--th-muted);font-size:11px}
 .dg svg{max-width:100%;min-width:min(100%,760px);height:auto}
 @media print{.dg{overflow:visible}}
 """
@@ -64,7 +64,7 @@ def _caption(graph: DependencyGraph, agents: int, matrix: bool) -> str:
     if any(e.finding >= 0 for e in graph.edges):
         out.append(tag("span", "━ in a finding", class_="dg-key-hot"))
     if any(e.in_cycle and e.finding < 0 for e in graph.edges):
-        out.append(tag("span", "━ cycle without a finding", class_="dg-key-cycle"))
+        out.append(tag("span", "━ cycle, no finding", class_="dg-key-cycle"))
     return tag("div", "".join(out), class_="dg-caption")
 
 

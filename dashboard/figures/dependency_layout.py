@@ -57,10 +57,9 @@ def _layers(agents: Sequence[Key], edges: Sequence[Edge]) -> list[list[Key]]:
     forward: nx.DiGraph[Key] = nx.DiGraph()
     forward.add_nodes_from(agents)
     # The workflow's code may start everybody; who is also called by an agent stands behind that agent.
-    called = {e.target for e in edges if e.source[0] != "workflow"}
-    telling = [e for e in edges if e.source[0] != "workflow" or e.target not in called]
-    for edge in _acyclic(agents, telling):
-        forward.add_edge(edge.source, edge.target)
+    kept = _acyclic(agents, edges)
+    called = {e.target for e in kept if e.source[0] != "workflow"}
+    forward.add_edges_from((e.source, e.target) for e in kept if e.source[0] != "workflow" or e.target not in called)
     depth = dict.fromkeys(agents, 0)
     for key in nx.topological_sort(forward):
         for below in forward.successors(key):

@@ -9,7 +9,7 @@ from dashboard.figures.markup import clip, esc, tag
 
 
 def draw_matrix(graph: DependencyGraph) -> str:
-    """SVG: rows contact columns; the stronger the colour the more contacts (logarithmic), red in a finding, amber in a cycle."""
+    """SVG: rows contact columns; the stronger the colour the more contacts (logarithmic), red in a finding, ink in a cycle."""
     contacts: dict[Key, int] = dict.fromkeys(graph.agents, 0)
     for edge in graph.between_agents():
         contacts[edge.source] += edge.count

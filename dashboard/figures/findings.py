@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from analyzers.finding import Finding
@@ -9,6 +10,11 @@ from dashboard.figures.markup import readable
 
 _COUNTS: Final = {"loop": "iterations", "ping_pong": "iterations", "hidden_calls": "calls", "guard_trip": "trips"}
 """kind -> name of the number in `data` that says how often"""
+
+
+def on_figures(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that figures draw: those about what the agents did, not about how well it was recorded."""
+    return [finding for finding in findings if finding.kind != "data_quality"]
 
 
 def finding_word(kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -60,9 +61,15 @@ def _loop_fold(found: Steps, f: int) -> Fold | None:
         return None
     who = {name for k in evidence for name in (found.steps[k].source, found.steps[k].target)}
     inside = tuple(k for k in range(evidence[0], evidence[-1] + 1) if _within(found.steps[k], who))
+    # What happens once at the beginning (the request that set it off) stands before the loop, not in it.
+    often = Counter(found.steps[k].signature for k in inside)
+    while inside and often[found.steps[inside[0]].signature] == 1:
+        inside = inside[1:]
+    if len(inside) < 2:
+        return None
     head = found.steps[inside[0]].signature
     again = [n for n, k in enumerate(inside) if found.steps[k].signature == head]
-    period = again[1] if len(again) > 1 else len(inside)
+    period = again[1]
     times = found.findings[f].data.get("iterations")
     counted = times if isinstance(times, int) and not isinstance(times, bool) and times > 0 else len(again)
     if counted < 2:

@@ -127,6 +127,7 @@ class _Pen:
         self.x = {p.name: _GUTTER + self.lane * (k + 0.5) for k, p in enumerate(people)}
         self.width = max(float(width), _GUTTER + self.lane * len(people) + 16)
         self.slots = palette.agent_slots(p.name for p in people if p.kind == "agent")
+        self.folded = {row.finding for row in diagram.rows if isinstance(row, Fold)}
         self.rows: list[_Placed] = []
         y = 8.0
         for row in diagram.rows[page * page_rows : (page + 1) * page_rows]:
@@ -179,6 +180,7 @@ class _Pen:
         out += f'<rect class="sq-hit" x="2" y="{y:.1f}" width="{self.width - 4:.1f}" height="{_ROW}" rx="3"/>'
         out += f'<text class="sq-t" x="{_GUTTER - 12}" y="{line + 1:.1f}">{esc(units.duration(step.at_ns - self.found.t0))}</text>'
         label = ("✕ " if step.failed else "") + step.label
+        reach = (min(x1, x2), max(x1, x2))
         if own:
             out += self._own(step, x1, line, label)
         else:
@@ -190,10 +192,11 @@ class _Pen:
             text = clip(label, int(min(max(abs(x2 - x1) - 22, 330), high - low - 8) / _CHAR))
             half = len(text) * _CHAR / 2
             middle = min(max((x1 + x2) / 2, low + half + 4), high - half - 4)
+            reach = (min(reach[0], middle - half), max(reach[1], middle + half))
             out += f'<text class="sq-label" text-anchor="middle" x="{middle:.1f}" y="{line - 6:.1f}">{esc(text)}</text>'
         finding = self.found.findings[step.finding] if step.finding >= 0 else None
-        if finding and bounds is None:
-            out += self._flag(finding, min(x1, x2), max(x1, x2), y, own)
+        if finding and bounds is None and step.finding not in self.folded:  # a fold says it for all its steps
+            out += self._flag(finding, reach[0], reach[1], y, own)
         who = step.source if own else f"{step.source} to {step.target}"
         return tag("g", out, class_=f"sq-step sq-{step.kind}{' sq-failed' if step.failed else ''}", data_span=step.span_id,
                    data_finding=finding.id if finding else None, tabindex="0", role="button",

@@ -6,13 +6,16 @@ step that led to them: the invocation or message they answer, else the last step
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from analyzers.attributes import attributes_of
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from dashboard.figures.findings import on_figures
 from dashboard.figures.texts import first_words
 from dashboard.figures.tree import Tree, build_tree
 from tracer.model import CasOutcome, SpanKind, SpanStatus
@@ -21,6 +24,9 @@ from tracer.semconv import Tracehound
 StepKind = Literal[
     "message", "handoff", "invoke", "answer", "tool", "read", "write", "wait", "decision", "guard", "escalation"
 ]
+
+_TURN: Final = re.compile(r"(?:(handed back by)|takes over from) (.+)", re.DOTALL)
+"""reasons that `tracer.normalise.handoffs` derives for frameworks that write no handoff"""
 
 USER: Final = "user"
 PERSON: Final = "human"
@@ -90,6 +96,10 @@ class _Walk:
     called: dict[str, str] = field(default_factory=dict[str, str])
     """agent -> span of the message or handoff that is not yet followed by an invocation"""
 
+    @cached_property
+    def agents(self) -> set[str]:
+        return {row["agent"] for row in self.rows if row["agent"]}
+
     def add(self, position: int, kind: StepKind, source: str, target: str, label: str, **more: Any) -> None:
         row = self.rows[position]
         columns: dict[str, Any] = {
@@ -126,6 +136,7 @@ _COLUMNS: Final = [
 
 def find_steps(frames: Frames, findings: Sequence[Finding] = (), *, tools: bool = True, state: bool = True) -> Steps:
     """The steps of one run; `tools` and `state` say whether tool calls and state accesses are steps."""
+    findings = on_figures(findings)
     tree = build_tree(frames)
     walk = _Walk(frames, tree, tree.frame.select(_COLUMNS).to_dicts())
     for position, row in enumerate(walk.rows):
@@ -215,6 +226,10 @@ def _invocation(walk: _Walk, position: int) -> None:
             )
         return
     source = caller or (walk.workflow(position) if walk.tree.parent[position] >= 0 else USER)
+    if caller is None and (came := _TURN.fullmatch(row["reason"] or "")) and came[2] in walk.agents:
+        # A framework passed the turn; the normaliser worked out from whom.
+        walk.add(position, "handoff", came[2], name, "hands back" if came[1] else "passes the turn", failed=False)
+        return
     walk.add(position, "invoke", source, name, row["reason"] or walk.words(position) or "starts", failed=False)
     end, failed = walk.tree.stop[position], row["status"] == SpanStatus.ERROR
     if row["status"] == SpanStatus.RUNNING or (not failed and caller is None and source != USER):

@@ -25,17 +25,30 @@ def spoken(body: str) -> str:
         return body[:_LOOKED_AT]
     try:
         parsed: object = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: brackets nested thousands deep
         return body[:_LOOKED_AT]
-    fields = cast("dict[str, Any]", parsed)
-    for name in ("content", "parts"):
+    return _said(cast("dict[str, Any]", parsed)) or body[:_LOOKED_AT]
+
+
+def _said(fields: dict[str, Any], depth: int = 0) -> str:
+    """The text of a message, of the last message of a conversation, or of the one field that holds a text."""
+    messages = fields.get("messages")
+    if isinstance(messages, list) and messages:
+        last = cast("list[object]", messages)[-1]
+        if isinstance(last, dict):
+            return _said(cast("dict[str, Any]", last), depth + 1) if depth < 4 else ""
+        return str(last)[:_LOOKED_AT]
+    inner = fields.get("data")
+    if isinstance(inner, dict) and depth < 4:  # LangChain: {"type": "human", "data": {"content": ...}}
+        return _said(cast("dict[str, Any]", inner), depth + 1)
+    for name in ("content", "parts", "text", "task", "input", "query", "question"):
         if texts := _texts(fields.get(name)):
             return texts[:_LOOKED_AT]
     calls = fields.get("tool_calls")
     if isinstance(calls, list):
         names = [_call_name(call) for call in cast("list[object]", calls)]
         return f"calls {', '.join(name for name in names if name)}"
-    return body[:_LOOKED_AT]
+    return ""
 
 
 def _texts(value: object) -> str:

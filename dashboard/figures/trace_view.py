@@ -23,7 +23,7 @@ import polars as pl
 from analyzers.finding import SEVERITIES, Finding
 from analyzers.frames import Frames
 from dashboard.figures import palette, units
-from dashboard.figures.findings import finding_tag
+from dashboard.figures.findings import finding_tag, on_figures
 from dashboard.figures.lanes import assign_lanes
 from dashboard.figures.markup import readable
 from dashboard.figures.tree import Tree, build_tree
@@ -61,7 +61,7 @@ class TraceView:
 
 
 def build_view(frames: Frames, findings: Sequence[Finding] = ()) -> TraceView:
-    """Lay out one run. Findings of other runs are left out; their order is kept."""
+    """Lay out one run. Findings of other runs and those about the recording are left out; their order is kept."""
     tree = build_tree(frames)
     frame = tree.frame
     counted = pl.col("duplicate_of").is_null()
@@ -88,7 +88,7 @@ def build_view(frames: Frames, findings: Sequence[Finding] = ()) -> TraceView:
             total_tokens[parent] += total_tokens[i]
             if flags[i] & (UNPRICED | UNPRICED_BELOW):
                 flags[parent] |= UNPRICED_BELOW
-    here = [finding for finding in findings if any(span in tree.index for span in finding.spans)]
+    here = [finding for finding in on_figures(findings) if any(span in tree.index for span in finding.spans)]
     mark = [-1] * len(tree)
     # Worst severity last, so that it wins; among equals the first of the list.
     ranked = sorted(range(len(here)), key=lambda k: (SEVERITIES.index(here[k].severity), k), reverse=True)

@@ -55,8 +55,8 @@ def test_repeated_spans_are_not_counted() -> None:
     assert graph.nodes["model", "gpt-4o"].calls == 1
 
 
-def test_cycles_are_amber_and_those_of_a_finding_red() -> None:
-    """A hand-back alone is a cycle to look at; a found loop is an alarm."""
+def test_cycles_stand_out_and_those_of_a_finding_are_red() -> None:
+    """A hand-back alone is a cycle to see; a found loop is an alarm."""
     calm = run("w", agent("a", 0, 1), handoff("a", "b", 2), handoff("b", "a", 3))
     drawn, findings = looping(6)
 

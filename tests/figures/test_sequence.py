@@ -26,7 +26,7 @@ from tests.drawn import (
     tool,
     wait,
 )
-from tests.figures.scenes import HOSTILE, deadlocked, hostile, looping, lost, three_way
+from tests.figures.scenes import HOSTILE, deadlocked, finding, hostile, looping, lost, three_way
 
 
 def arrows(found: Steps) -> list[tuple[str, str, str]]:
@@ -59,6 +59,42 @@ STEPS: list[tuple[str, Drawn, list[tuple[str, str, str]]]] = [
 def test_steps(drawn: Drawn, expected: list[tuple[str, str, str]]) -> None:
     """Spans become the arrows a person would draw."""
     assert arrows(find_steps(frames(drawn))) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("plain text", "plain text"),
+        ('{"role": "user", "content": "hello"}', "hello"),
+        ('{"role": "user", "parts": [{"type": "text", "content": "hi"}]}', "hi"),
+        ('{"role": "assistant", "tool_calls": [{"function": {"name": "search"}}]}', "calls search"),
+        ('{"messages": [{"content": "old"}, {"type": "human", "data": {"content": "newest"}}]}', "newest"),
+        ('{"rows": 3}', '{"rows": 3}'),
+        ('{"data": ' * 20_000, '{"data": {"data":'),
+    ],
+)  # fmt: skip
+def test_labels_are_what_was_said(body: str, words: str) -> None:
+    """A message object is unwrapped, a conversation gives its last message, anything else is shown as it came."""
+    drawn = run("w", message("a", "b", 0, body))
+
+    assert find_steps(frames(drawn)).steps[0].label.startswith(words)
+
+
+def test_a_turn_passed_by_a_framework_is_an_arrow_between_agents() -> None:
+    """Where the reason of an invocation was worked out as a turn, the arrow comes from the agent before."""
+    drawn = run(
+        "w", agent("a", 0, 1), agent("b", 1, 2, reason="takes over from a"), agent("a", 2, 3, reason="handed back by b")
+    )
+
+    assert arrows(find_steps(frames(drawn))) == [("w", "invoke", "a"), ("a", "handoff", "b"), ("b", "handoff", "a")]
+
+
+def test_findings_about_the_recording_are_not_drawn() -> None:
+    """Missing prices are no event of the run: no tag on any arrow."""
+    drawn = three_way()
+    about = finding("data_quality", drawn, ["failed"])
+
+    assert "sq-flag" not in draw_sequence(build_sequence(frames(drawn), [about]))
 
 
 def test_a_found_loop_is_one_frame_with_count_time_and_cost() -> None:
