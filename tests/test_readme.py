@@ -38,7 +38,8 @@ def test_the_python_example_records_a_run(tmp_path: Path) -> None:
 
 def test_commands_that_are_named_exist() -> None:
     """Every `tracehound NAME` in the README is a command."""
-    named = set(re.findall(r"(?:^|`|\$ |uv run )tracehound ([a-z]+)", README.read_text(), re.MULTILINE))
+    code = "\n".join(re.findall(r"```.*?```|`[^`]+`", README.read_text(), re.DOTALL))
+    named = set(re.findall(r"tracehound ([a-z]+)", code))
 
     assert "import" in named
     assert named <= {command.name for command in COMMANDS}
