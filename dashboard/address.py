@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,8 @@ import streamlit as st
 
 VIEWS = Path(__file__).with_name("views")
 OVERVIEW, TRACES, TRACE = VIEWS / "overview.py", VIEWS / "traces.py", VIEWS / "trace.py"
+
+_LIST_STATE = frozenset({"q", "order", "page", "window"})
 
 Name = Literal["trace", "span", "finding", "weight"]
 
@@ -27,9 +30,36 @@ def put(**values: str | None) -> None:
             st.query_params[name] = value
 
 
-def open_trace(run_id: str, **more: str) -> None:
-    """Go to the trace page of a run."""
-    st.switch_page(TRACE, query_params={"trace": run_id, **more})
+def one_of(name: str, options: Collection[str], default: str) -> str:
+    """The value in the address if it is one of `options`."""
+    value = st.query_params.get(name, default)
+    return value if value in options else default
+
+
+def follows(name: str, key: str, *, default: str = "", forget: Collection[str] = ()) -> Callable[[], None]:
+    """A callback for the widget `key` that keeps the address up to date; at its default the value is taken out.
+
+    Streamlit's own `bind="query-params"` would do this, but a bound name cannot be set when going to another page.
+
+    Args:
+        forget: names to take out with every change, such as the page of a list that just became another.
+    """
+
+    def follow() -> None:
+        value = str(st.session_state[key] or default)
+        put(**{name: None if value == default else value}, **dict.fromkeys(forget))
+
+    return follow
+
+
+def open_trace(run_id: str) -> None:
+    """Go to the trace page of a run.
+
+    What the page left behind had in its address (its query, its order) stays in it: Streamlit writes the new address
+    into the history once under the old page and once under the new one, and Back must find the list as it was.
+    """
+    kept = {name: value for name, value in st.query_params.to_dict().items() if name in _LIST_STATE}
+    st.switch_page(TRACE, query_params={**kept, "trace": run_id})
 
 
 def open_traces(query: str = "") -> None:

@@ -58,15 +58,18 @@ def spend_over_time(spend: pl.DataFrame, mode: Mode) -> Figure:
 
 
 def latency_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
-    """Median and 95th percentile of ended runs, seconds. `trend`: start_ns, p50_s, p95_s."""
+    """Median and 95th percentile of ended runs, in the unit that suits. `trend`: start_ns, p50_s, p95_s."""
+    longest = trend["p95_s"].max()
+    unit_s, unit = _time_unit(longest if isinstance(longest, float) else 0.0)
+    scaled = trend.with_columns(pl.col("p50_s", "p95_s") / unit_s)
     lines = [
-        _line(trend, column, name, ink.of(mode), dash, hover=f"{name} %{{y:,.2f}} s<br>%{{x|%d %b %H:%M}}")
+        _line(scaled, column, name, ink.of(mode), dash, hover=f"{name} %{{y:,.2f}} {unit}<br>%{{x|%d %b %H:%M}}")
         for column, name, ink, dash in (
             ("p95_s", "95th percentile", palette.RUST, "solid"),
             ("p50_s", "median", palette.BLUE, "dot"),
         )
     ]
-    return _figure(lines, y={"ticksuffix": " s", "rangemode": "tozero"})
+    return _figure(lines, y={"ticksuffix": f" {unit}", "rangemode": "tozero"})
 
 
 def success_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
@@ -115,7 +118,14 @@ def _figure(
         "layout": {
             "height": HEIGHT,
             "margin": {"l": 8, "r": 8, "t": 30, "b": 8},
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 1.02,
+                "yanchor": "bottom",
+                "xanchor": "left",
+                "traceorder": "normal",
+            },
             "hovermode": "closest",
             "dragmode": False,
             "xaxis": {"automargin": True, "fixedrange": True, "showgrid": False, **(x or {})},
@@ -133,6 +143,10 @@ def _line(
         "connectgaps": False, "line": {"color": colour, "width": 2, "dash": dash}, "marker": {"size": 5},
         "customdata": frame[extra].to_list() if extra else None, "hovertemplate": f"{hover}<extra></extra>",
     }  # fmt: skip
+
+
+def _time_unit(longest_s: float) -> tuple[float, str]:
+    return (3_600.0, "h") if longest_s > 7_200 else (60.0, "min") if longest_s > 180 else (1.0, "s")
 
 
 def _times(frame: pl.DataFrame) -> list[Any]:

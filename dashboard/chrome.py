@@ -19,7 +19,8 @@ _CSS = """<style>
 [data-testid="stMetric"] { min-height: 9.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.75rem; }
 [data-testid="stPlotlyChart"] { overflow: hidden; }
-h1 { padding-block: 0.15rem 0.35rem !important; }
+h1 { padding-block: 0.15rem 0 !important; }
+[data-testid="stHeading"] { margin-bottom: 0.25rem !important; }
 </style>"""
 
 

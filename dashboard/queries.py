@@ -156,9 +156,14 @@ class RunView:
     @property
     def names(self) -> dict[str, str]:
         """Span id -> what the figures call the span."""
-        columns, labels, kinds = self.payload["columns"], self.payload["labels"], self.payload["kinds"]
-        coded = zip(columns["id"], columns["kind"], columns["label"], strict=True)
-        return {span: f"{kinds[kind]['glyph']} {labels[label]}" for span, kind, label in coded}
+        columns, labels, kinds, agents = (self.payload[name] for name in ("columns", "labels", "kinds", "agents"))
+        coded = zip(columns["id"], columns["kind"], columns["agent"], columns["label"], strict=True)
+        return {
+            span: " ".join(
+                (kinds[kind]["glyph"], *dict.fromkeys(part for part in (agents[agent], labels[label]) if part))
+            )
+            for span, kind, agent, label in coded
+        }
 
     def finding(self, finding_id: str | None) -> Finding | None:
         """The finding with this id, if the run has it."""

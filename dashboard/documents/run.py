@@ -68,11 +68,7 @@ def header_document(
         b.note(" · ".join(_numbers(row))),
     ]
     if row["outcome_reason"]:
-        blocks.append(
-            b.note(
-                f"{outcome.replace('_', ' ').capitalize()}: {row['outcome_reason']}", tone=OUTCOME_TONES.get(outcome)
-            )
-        )
+        blocks.append(b.note(_sentence(row["outcome_reason"]), tone=OUTCOME_TONES.get(outcome)))
     if findings:
         shown = list(findings[:_CHIPS_SHOWN])
         chosen = next((finding for finding in findings if finding.id == selected), None)
@@ -93,6 +89,10 @@ def header_document(
             chips.append(b.chip(f"{len(findings) - len(shown)} more under Findings"))
         blocks.append(b.chips(chips))
     return blocks
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:
@@ -216,6 +216,15 @@ def finding_blocks(
     if evidence:
         blocks.append(b.section("Evidence", evidence, note=_evidence_note(finding), open=not brief))
     return blocks
+
+
+def finding_summary(finding: Finding, names: Mapping[str, str]) -> list[b.Block]:
+    """A finding for the narrow panel beside a view: short, with everything else folded."""
+    title, chips, *rest = finding_blocks(finding, names=names, brief=True)
+    blocks = [title, chips, b.prose(finding.explanation, fold=260)]
+    if finding.suggestion:
+        blocks.append(b.section("What to change", [b.prose(finding.suggestion)]))
+    return blocks + [block for block in rest if block["block"] == "section"]
 
 
 def _evidence_note(finding: Finding) -> str:

@@ -35,8 +35,8 @@ def render() -> None:
     title.title("Overview", anchor=False)
     with control, st.container(horizontal=True, horizontal_alignment="right"):
         window = st.segmented_control(
-            "Window", list(WINDOWS), default="All", required=True, key="window", bind="query-params",
-            label_visibility="collapsed",
+            "Window", list(WINDOWS), default=address.one_of("window", WINDOWS, "All"), required=True, key="time_window",
+            on_change=address.follows("window", "time_window", default="All"), label_visibility="collapsed",
         )  # fmt: skip
     length_s = WINDOWS[window or "All"]
     since_ns = None if length_s is None else (queries.this_minute() * 60 - length_s) * SECOND_NS
@@ -189,7 +189,7 @@ def _worst(findings: StoreAnalysis, since_ns: int | None) -> None:
         st.text("No detector objects to any run in this window.")
         return
     rows = [_worst_row(row, found) for row, found in worst]
-    columns = [b.column("run"), b.column("outcome", tight=True), b.column("found", tight=True), b.column("most serious"),
+    columns = [b.column("run", tight=True), b.column("outcome", tight=True), b.column("found", tight=True), b.column("most serious"),
                b.column("took", right=True), b.column("cost", right=True)]  # fmt: skip
     document_view(
         [b.table(columns, rows), b.chips([b.chip("all runs with findings →", pick={"query": "finding:any"})])],

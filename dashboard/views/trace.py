@@ -12,7 +12,7 @@ from dashboard.components import Pick, document_view, figure_view, viewer
 from dashboard.documents import blocks as b
 from dashboard.documents.choose import choose_document
 from dashboard.documents.conversation import conversation_document
-from dashboard.documents.run import SEVERITY_TONES, finding_blocks, findings_document, header_document
+from dashboard.documents.run import SEVERITY_TONES, finding_summary, findings_document, header_document
 from dashboard.documents.span import span_document
 from dashboard.documents.state import state_document
 from dashboard.queries import RunView, StoreState
@@ -75,20 +75,19 @@ def _body(name: str, was_running: bool) -> None:
     view = st.segmented_control(
         "View", VIEWS, default="Waterfall", required=True, key="view", bind="query-params", label_visibility="collapsed"
     )
+    view = view or "Waterfall"
     main, side = st.columns([7, 3], gap="small")
     with main:
-        _DRAW[view or "Waterfall"](shown)
+        _DRAW[view](shown)
     with side:
-        _details(shown)
+        _details(shown, view)
 
 
-def _details(shown: RunView) -> None:
+def _details(shown: RunView, view: str) -> None:
     span, finding = address.get("span"), shown.finding(address.get("finding"))
     blocks: list[b.Block] = []
-    if finding is not None:
-        blocks.append(
-            b.card(finding_blocks(finding, names=shown.names, brief=True), tone=SEVERITY_TONES[finding.severity])
-        )
+    if finding is not None and view != "Findings":
+        blocks.append(b.card(finding_summary(finding, shown.names), tone=SEVERITY_TONES[finding.severity]))
     if span is not None:
         blocks += span_document(shown.frames, span, shown.findings)
     elif finding is None:

@@ -46,18 +46,13 @@ def _query_box() -> TraceQuery | None:
     """The query, or None after saying what is wrong with it."""
     box, order, help_ = st.columns([6, 3, 1], vertical_alignment="center")
     text = box.text_input(
-        "Query", key="q", bind="query-params", type="search", icon=":material/search:", label_visibility="collapsed",
+        "Query", value=st.query_params.get("q", ""), key="query", on_change=address.follows("q", "query", forget=["page"]), type="search", icon=":material/search:", label_visibility="collapsed",
         placeholder='agent:researcher status:error cost>0.5 finding:loop "timed out"',
     )  # fmt: skip
     order.segmented_control(
-        "Order",
-        list(ORDERS),
-        default="Newest",
-        required=True,
-        key="order",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+        "Order", list(ORDERS), default=address.one_of("order", ORDERS, "Newest"), required=True, key="list_order",
+        on_change=address.follows("order", "list_order", default="Newest", forget=["page"]), label_visibility="collapsed",
+    )  # fmt: skip
     with help_.popover("Fields", icon=":material/help:", type="tertiary"):
         st.markdown(
             "Every term must hold. A leading `-` turns a term round, `a,b` means any of them, `*` stands for anything."
@@ -74,15 +69,19 @@ def _query_box() -> TraceQuery | None:
 
 
 def _list(state: queries.StoreState, query: TraceQuery) -> None:
-    order = ORDERS[st.session_state.get("order") or "Newest"]
+    order = ORDERS[address.one_of("order", ORDERS, "Newest")]
     minute = queries.this_minute()
-    page_number = max(1, int(st.session_state.get("page") or 1))
+    page_number = _page_number()
     shown = queries.runs(
         state, query, order=order, limit=PAGE_ROWS, offset=(page_number - 1) * PAGE_ROWS, minute=minute
     )
     if shown.total == 0:
         _nothing(query)
         return
+    pages = -(-shown.total // PAGE_ROWS)
+    if page_number > pages:  # the query became narrower, or the address is old
+        page_number = pages
+        shown = queries.runs(state, query, order=order, limit=PAGE_ROWS, offset=(pages - 1) * PAGE_ROWS, minute=minute)
     findings = queries.store_analysis(state)
     picked = st.dataframe(  # pyright: ignore[reportUnknownMemberType]  (numpy is in its signature)
         _table(shown, findings.by_run if findings else {}),
@@ -98,14 +97,18 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
     foot, pager = st.columns([1, 1], vertical_alignment="center")
     said = f"Showing {first:,}–{first + shown.rows.height - 1:,} of {units.plural(shown.total, 'run')}"
     if findings is None:
-        said += "; looking for findings …"
+        said += "; findings are still being looked for"
     elif query.findings and len(findings.by_run) < findings.total:
         said += f"; finding: looks at the newest {len(findings.by_run):,} of {findings.total:,}"
     foot.caption(said + ". Click a run to open it.")
-    pages = -(-shown.total // PAGE_ROWS)
     if pages > 1:
         with pager, st.container(horizontal=True, horizontal_alignment="right"):
-            st.pagination(pages, key="page", bind="query-params")
+            st.pagination(
+                pages,
+                default=page_number,
+                key=f"page_of_{pages}",
+                on_change=address.follows("page", f"page_of_{pages}", default="1"),
+            )
     cells = cast("dict[str, Any]", picked)["selection"]["cells"]
     if cells:
         address.open_trace(str(shown.rows["run_id"][cells[0][0]]))
@@ -114,6 +117,11 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
         recording=bool((shown.rows["outcome"] == "running").any()),
         findings_of=findings.token if findings else None,
     )
+
+
+def _page_number() -> int:
+    wanted = st.query_params.get("page", "1")
+    return max(1, int(wanted)) if wanted.isdecimal() else 1
 
 
 def _nothing(query: TraceQuery) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from analyzers.frames import Frames
 from tests import drawn
+from tracer.ids import span_id_of, trace_id_of
+from tracer.model import RawSpan, SpanKind
+from tracer.semconv import Tracehound
 from tracer.store.arrow import ArrowStream
 from tracer.store.database import Store
+from tracer.store.segment import SegmentWriter
 
 
 def write(path: Path, frames: Frames) -> Store:
@@ -87,8 +93,8 @@ def mixed(name: str = "mixed", *, at: float = 0.0) -> drawn.Drawn:
     )  # fmt: skip
 
 
-def running(name: str = "running", *, at: float = 0.0) -> drawn.Drawn:
-    """A run that is still going: an agent waits for another that never answers."""
+def abandoned(name: str = "abandoned", *, at: float = 0.0) -> drawn.Drawn:
+    """A run without an end: two agents wait for each other. Its writer is gone, so a fold finds it interrupted."""
     return drawn.run(
         "triage",
         drawn.agent("Planner", 0, None, drawn.wait("Critic", 1, None)),
@@ -113,5 +119,40 @@ def examples(healthy: int = 20) -> Frames:
         *(plain(i, at=60.0 * i) for i in range(healthy)),
         looping(at=60.0 * healthy),
         mixed(at=60.0 * (healthy + 1)),
-        running(at=60.0 * (healthy + 2)),
+        abandoned(at=60.0 * (healthy + 2)),
     )
+
+
+class Recorder:
+    """A program that is recording right now: agents whose starts are written before their ends."""
+
+    def __init__(self, writer: SegmentWriter) -> None:
+        self.trace_id = trace_id_of("live", "run")
+        self._writer = writer
+        self._started: dict[str, RawSpan] = {}
+
+    def start(self, agent: str, *, at_s: float) -> str:
+        """Write the start of an agent's work; returns its span id."""
+        span = RawSpan(
+            trace_id=self.trace_id, span_id=span_id_of(self.trace_id, agent), name=agent, start_ns=drawn.ns(at_s), end_ns=None,
+            attributes={Tracehound.KIND: SpanKind.AGENT.value, Tracehound.AGENT: agent, Tracehound.WORKFLOW: "live_work"},
+        )  # fmt: skip
+        self._started[agent] = span
+        self._writer.write_spans([], starts=[span])
+        return span.span_id
+
+    def end(self, agent: str, *, at_s: float) -> None:
+        """Write its end."""
+        span = self._started[agent]
+        span.end_ns, span.status = drawn.ns(at_s), "ok"
+        self._writer.write_spans([span])
+
+
+@contextmanager
+def recording(path: Path) -> Iterator[Recorder]:
+    """A live writer on the store at `path`."""
+    writer = SegmentWriter(path)
+    try:
+        yield Recorder(writer)
+    finally:
+        writer.close()

@@ -1,0 +1,200 @@
+"""Every page in Streamlit's own test runner: on no store, an empty one, a mixed one and a larger one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import launch
+from tests import drawn
+from tests.dashboard import stores
+from tracer.store import reads
+from tracer.store.database import Store
+
+PAGES = ("overview", "traces", "trace")
+VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Conversation", "State", "Findings")
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def mixed_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one run of every kind and some healthy ones."""
+    path = tmp_path_factory.mktemp("store") / "traces.duckdb"
+    stores.write(path, stores.examples(healthy=60))
+    return path
+
+
+@pytest.fixture
+def open_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """`open_app(store, page, **query)` -> the page after its first run."""
+
+    def open_(store: Path, page: str = "overview", /, **query: str) -> AppTest:
+        monkeypatch.setenv(launch.STORE_VARIABLE, str(store))
+        app = AppTest.from_file(str(launch.APP), default_timeout=30)
+        if page != "overview":
+            app.switch_page(f"views/{page}.py")
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run()
+
+    yield open_
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def said(app: AppTest) -> str:
+    """All plain texts of the page."""
+    kinds = ("title", "text", "caption", "info", "warning", "markdown", "subheader")
+    return "\n".join(str(getattr(element, "value", "")) for kind in kinds for element in app.get(kind))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_store_every_page_says_how_to_get_one(tmp_path: Path, open_app: Open, page: str) -> None:
+    """No traceback, no empty frame: the commands that record something."""
+    app = open_app(tmp_path / "none.duckdb", page)
+    assert not app.exception
+    assert "No traces yet" in said(app)
+    assert any("tracehound demo" in code.value for code in app.code)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_store_is_no_error(tmp_path: Path, open_app: Open, page: str) -> None:
+    """A store without runs says so."""
+    app = open_app(stores.write(tmp_path / "empty.duckdb", drawn.frames()).path, page)
+    assert not app.exception
+    assert "no run has been recorded" in said(app)
+
+
+def test_the_overview_shows_numbers_trends_and_what_to_look_at(mixed_store: Path, open_app: Open) -> None:
+    """Six figures, at most four charts, the worst runs; money with its coverage."""
+    app = open_app(mixed_store)
+    assert not app.exception
+    labels = [metric.label for metric in app.metric]
+    assert labels == ["Runs", "Completed", "Latency, p95", "Cost", "Runs with findings", "Escalated"]
+    assert app.metric[0].value == "63"
+    assert app.metric[3].value.startswith("$")
+    assert len(app.get("plotly_chart")) <= 4
+    assert "Look at these first" in said(app)
+    assert "Findings over all 63 runs" in said(app)
+
+
+def test_a_window_without_runs_says_so(mixed_store: Path, open_app: Open) -> None:
+    """The drawn runs are years old."""
+    assert "No run started within the last 1 hour" in said(open_app(mixed_store, window="1 hour"))
+
+
+def test_the_list_is_paged_and_says_how_much_it_shows(mixed_store: Path, open_app: Open) -> None:
+    """63 runs are two pages; the second is reached by address."""
+    first = open_app(mixed_store, "traces")
+    assert not first.exception
+    assert "Showing 1–50 of 63 runs" in said(first)
+    assert "Showing 51–63 of 63 runs" in said(open_app(mixed_store, "traces", page="2"))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("agent:analyst", "of 1 run"),
+        ("finding:loop", "of 1 run"),
+        ("outcome:interrupted", "of 1 run"),
+        ("cost>100", "No run matches"),
+        ("agnt:x", "No field 'agnt'. Did you mean 'agent'"),
+        ("finding:lop", "Did you mean 'loop'"),
+    ],
+)
+def test_the_query_box_filters_or_explains(mixed_store: Path, open_app: Open, query: str, expected: str) -> None:
+    """Filters work through the address; a slip of the pen gets the near name."""
+    app = open_app(mixed_store, "traces", q=query)
+    assert not app.exception
+    assert expected in said(app)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    "run", [stores.looping(), stores.mixed(), stores.abandoned()], ids=["loop", "mixed", "abandoned"]
+)
+def test_every_view_of_every_kind_of_run_draws(mixed_store: Path, open_app: Open, run: drawn.Drawn, view: str) -> None:
+    """A deep link with a view and a span opens without an exception."""
+    app = open_app(mixed_store, "trace", trace=run.run_id, view=view, span=run.spans[-1].span_id)
+    assert not app.exception
+    assert next(control.value for control in app.segmented_control if control.label == "View") == view
+
+
+def test_a_running_run_is_visible_and_gets_its_end(tmp_path: Path, open_app: Open) -> None:
+    """Work in progress is on the page before it ended; the next look shows the end."""
+    path = tmp_path / "live.duckdb"
+    with stores.recording(path) as recorder:
+        recorder.start("review", at_s=0)
+        app = open_app(path, "trace", trace=recorder.trace_id)
+        assert not app.exception
+        [row] = reads.runs(Store(path)).to_dicts()
+        assert row["outcome"] == "running"
+        assert "1 running" in [metric.delta for metric in open_app(path).metric]
+        recorder.end("review", at_s=5)
+        st.cache_data.clear()
+        assert not app.run().exception
+        [row] = reads.runs(Store(path)).to_dicts()
+        assert row["outcome"] != "running"
+
+
+def test_a_run_nobody_knows_is_explained(mixed_store: Path, open_app: Open) -> None:
+    """A stale link gives a sentence and near names instead of a traceback."""
+    app = open_app(mixed_store, "trace", trace="zzzz")
+    assert not app.exception
+    assert "No trace 'zzzz'." in said(app)
+
+
+def test_the_trace_page_without_a_run_offers_the_newest(mixed_store: Path, open_app: Open) -> None:
+    """Nobody lands on an empty page from the navigation."""
+    app = open_app(mixed_store, "trace")
+    assert not app.exception
+    assert "These are the newest" in said(app)
+
+
+def test_a_person_marks_a_run(tmp_path: Path, open_app: Open) -> None:
+    """The verdict and its note are stored; the newest counts."""
+    run = stores.mixed()
+    path = stores.write(tmp_path / "t.duckdb", drawn.frames(run)).path
+    app = open_app(path, "trace", trace=run.run_id)
+    verdict = next(control for control in app.segmented_control if control.label == "Verdict")
+    verdict.set_value("failed")
+    app.text_input[0].set_value("published the wrong page")
+    app.button[0].click().run()
+    assert not app.exception
+    [row] = reads.marks(Store(path)).to_dicts()
+    assert (row["run_id"], row["verdict"], row["note"]) == (run.run_id, "failed", "published the wrong page")
+
+
+def test_the_server_is_started_with_every_safety_option_as_a_flag() -> None:
+    """A config file in the user's folder must not be able to open the server or show exceptions."""
+    command = launch.server_command(port=8765)
+    for flag in (
+        "--server.address=127.0.0.1",
+        "--server.port=8765",
+        "--server.headless=true",
+        "--browser.gatherUsageStats=false",
+        "--client.showErrorDetails=none",
+        "--server.enableXsrfProtection=true",
+        "--server.enableCORS=true",
+    ):
+        assert flag in command
+    assert "-P" in command
+
+
+def test_a_taken_port_is_bad_input(tmp_path: Path) -> None:
+    """The message names the port and a way out."""
+    import socket
+
+    from tracer.errors import BadInput
+
+    with socket.socket() as taken:
+        taken.bind((launch.LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BadInput, match=str(port)):
+            launch.start(tmp_path / "t.duckdb", port=port)
