@@ -8,7 +8,7 @@ the same way three times whatever it is given.
     Analyst         |?-->    |?-->    |?-->      47 rounds, 46 of them without news
 
 How: a vectorised count throws out the runs in which no step occurs often enough (most of a healthy store); the others
-are replayed, lane by lane, through the core that the live guard uses (`tracer/online/loop.py`), and alarms are widened
+are screened for plain news (`analyzers/loop_screen.py`), then replayed, lane by lane, through the core that the live guard uses (`tracer/online/loop.py`), and alarms are widened
 in hindsight (`analyzers/loops.py`). Not loops: a map over different items, polling, a draft that grows, a work list that
 shrinks. Known misses: wandering (one goal, new pages each time), paraphrase where no text is recorded. Cost: O(spans)
 for the count, O(tokens) for what is left. Source: notes on re-occurrence anchors and novelty CUSUM.
@@ -26,6 +26,7 @@ import polars as pl
 from analyzers.events import EVENT_KINDS, Recorded, recorded_events
 from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
+from analyzers.loop_screen import worth_replaying
 from analyzers.loops import Loop, find_in
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import LoopThresholds
@@ -53,8 +54,10 @@ def find_loops(frames: Frames, thresholds: LoopFindingThresholds = LoopFindingTh
     suspects = suspicious_runs(frames.spans, thresholds)
     if suspects.is_empty():
         return []
-    findings: list[Finding | Skipped] = []
     spans = frames.spans.filter(pl.col("run_id").is_in(suspects.implode()))
+    kept = worth_replaying(spans, frames.contents, thresholds.core, thresholds.min_errors)
+    spans = spans.filter(pl.col("run_id").is_in(kept.implode()))
+    findings: list[Finding | Skipped] = []
     for (run_id,), rows in spans.group_by("run_id", maintain_order=True):
         recorded = recorded_events(rows, frames.contents)
         total = _money(r for r in recorded if r.is_call)[0]

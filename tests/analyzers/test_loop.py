@@ -14,6 +14,7 @@ from analyzers.detectors.loop import find_loops
 from analyzers.events import recorded_events
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from analyzers.loop_screen import worth_replaying
 from analyzers.loops import find_in
 from tests.drawn import Drawn, Node, agent, frames, handoff, llm, message, run, state_write, tool, wait
 from tracer.online.loop import LoopCore, LoopThresholds, replay
@@ -297,3 +298,37 @@ def test_without_the_loop_the_finding_is_gone() -> None:
     """Two rounds are a conversation; an empty store says nothing."""
     assert of(quarrel(2)) == []
     assert find_loops(frames()) == []
+
+
+def chat(rounds: int, *, new_items: bool) -> Drawn:
+    """Two agents in turns, in nearly the same words; each turn names two documents never seen before, or always the same."""
+    items: list[Node] = []
+    for n in range(rounds):
+        who = ("Scout", "Editor")[n % 2]
+        a, b = (2 * n, 2 * n + 1) if new_items else (1, 2)
+        items.append(
+            agent(who, n, n + 0.9, llm(n, n + 0.8, answer=f"For Iberia the file DOC-{a} gives the audit of DOC-{b}."))
+        )
+    return run("chat", *items, id=f"chat-{new_items}")
+
+
+def test_runs_that_plainly_get_further_are_not_replayed() -> None:
+    """The screen before the core drops a chat whose turns name new items, keeps the one whose turns do not, and changes no verdict."""
+    lively, stuck = chat(40, new_items=True), chat(40, new_items=False)
+    given = frames(lively, stuck)
+    kept = worth_replaying(given.spans, given.contents, LoopThresholds(), min_errors=3)
+
+    assert kept.to_list() == [stuck.run_id]
+    assert [f.trace_id for f in of(lively, stuck)] == [stuck.run_id]
+    assert find_in(recorded_events(given.only(lively.run_id).spans, given.contents), LoopThresholds()) == []
+
+
+def test_runs_with_branches_side_by_side_are_always_replayed() -> None:
+    """What is new in a run need not be new in a lane, so the screen does not judge runs with parallel branches."""
+    lively = [
+        agent(who, 0, 40, *(llm(n, n + 0.8, answer=f"The file DOC-{n}{who} is read.") for n in range(20)))
+        for who in "ab"
+    ]
+    given = frames(run("side", *lively))
+
+    assert worth_replaying(given.spans, given.contents, LoopThresholds(), min_errors=3).to_list() == given.run_ids
