@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from tracer.normalise.build import ADAPTERS, Batch, normalise
 from tracer.normalise.outcome import TraceSummary, is_run, summarise
-from tracer.normalise.resolve import resolve
+from tracer.normalise.resolve import resolve, resolve_owned
 
-__all__ = ["ADAPTERS", "Batch", "TraceSummary", "is_run", "normalise", "resolve", "summarise"]
+__all__ = ["ADAPTERS", "Batch", "TraceSummary", "is_run", "normalise", "resolve", "resolve_owned", "summarise"]

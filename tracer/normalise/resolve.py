@@ -27,7 +27,11 @@ def resolve(spans: Sequence[Span], events: Sequence[SpanEvent] = (), links: Sequ
     Sets run_id, workflow, session_id, agent (with agent_inferred), duplicate_of, target_agent, reason and, where the
     context shows it, kind; `derived` names what was inferred. The given rows are left alone.
     """
-    rows = [copied(span) for span in spans]
+    return resolve_owned([copied(span) for span in spans], events, links)
+
+
+def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequence[SpanLink]) -> list[Span]:
+    """As `resolve`, for a caller that has no more use for `rows` as they are: they are changed, not copied."""
     for row in rows:
         reset(row)
     forest = Forest(rows)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from tracer.model import SPAN_FIELDS, Span, SpanStatus
 from tracer.normalise.marks import mark
 
 
+columns_of: Callable[[Span], tuple[object, ...]] = attrgetter(*SPAN_FIELDS)
+"""the columns of a row, in order; faster than anything that asks for them by name one at a time"""
+
+
 def copied(span: Span) -> Span:
     """A row of its own; lists are shared and must be replaced, never changed in place."""
-    twin = Span.__new__(Span)
-    for name in SPAN_FIELDS:
-        setattr(twin, name, getattr(span, name))
-    return twin
+    return Span(**dict(zip(SPAN_FIELDS, columns_of(span), strict=True)))  # pyright: ignore[reportArgumentType]
 
 
 class Forest:

@@ -1,6 +1,6 @@
 """Middle of a fold, without the lease: put what is new together with what is stored of the same runs.
 
-Pure: from the new rows and the stored rows of every touched run to the rows to remove and to write. Agents, duplicates
+From the new rows and the stored rows of every touched run to the rows to remove and to write. Agents, duplicates
 and outcomes are properties of whole runs, so they are worked out again over all rows, and only rows that came out
 different are rewritten.
 """
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tracer.model import Span, SpanEvent, SpanLink, SpanStatus
-from tracer.normalise import TraceSummary, is_run, resolve, summarise
+from tracer.normalise import TraceSummary, is_run, resolve_owned, summarise
+from tracer.normalise.tree import columns_of
 from tracer.store.gather import Gathered, SpanKey
 
 T = TypeVar("T")
@@ -66,47 +67,52 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     """Combine `new` rows with the `stored` rows of the same runs.
 
     Of one span an ended row wins over an interrupted one, that over a running one, and a later delivery over an
-    earlier one. Events and links that are already stored are not stored again.
+    earlier one. Events and links that are already stored are not stored again. The rows of `new` and `stored` are
+    changed in place and of no use afterwards.
     """
     changes = Changes()
+    changes.run_ids = {span.run_id for span in (*stored.spans, *stored.running)}
     ended = {key_of(span): span for span in stored.spans}
     running = {key_of(span): span for span in stored.running}
+    ended_columns = {key: columns_of(span) for key, span in ended.items()}
+    running_columns = {key: columns_of(span) for key, span in running.items()}
     current = {**running, **ended}
     for span in new.spans:
         key = key_of(span)
-        before = current.get(key)
-        if before is not None and _rank(span) < _rank(before):
+        known = current.get(key)
+        if known is not None and _rank(span) < _rank(known):
             continue
-        if before is not None and _rank(span) == _rank(before) == _ENDED:
+        if known is not None and _rank(span) == _rank(known) == _ENDED:
             changes.duplicates += 1
         current[key] = span
     changes.events = _unseen(new.events, stored.events)
     changes.links = _unseen(new.links, stored.links)
     events, links = [*stored.events, *changes.events], [*stored.links, *changes.links]
-    resolved = {key_of(span): span for span in resolve(list(current.values()), events, links)}
-
-    for key, span in resolved.items():
+    resolved = resolve_owned(list(current.values()), events, links)
+    for span in resolved:
+        key = key_of(span)
         in_spans, in_running = ended.get(key), running.get(key)
-        if span.status == SpanStatus.RUNNING:
-            if span == in_running:
+        is_running = span.status == SpanStatus.RUNNING
+        before = (running_columns if is_running else ended_columns).get(key)
+        unchanged = before is not None and before == columns_of(span)
+        if is_running:
+            if unchanged:
                 continue
             changes.running.append(span)
             changes.writers.append(new.writers.get(key) or stored.writers.get(key, ""))
-        elif span != in_spans:
+        elif not unchanged:
             changes.spans.append(span)
         elif in_running is None:
             continue
-        if in_spans is not None and in_spans != span:
+        if in_spans is not None and not unchanged:
             changes.removed.append(in_spans)
         if in_running is not None:
             changes.removed_running.append(in_running)
-    changes.removed += [span for key, span in ended.items() if key not in resolved]
-    changes.removed_running += [span for key, span in running.items() if key not in resolved]
 
-    runs = _by(resolved.values(), lambda span: span.run_id)
-    changes.run_ids = {*runs, *(span.run_id for span in stored.spans), *(span.run_id for span in stored.running)}
+    runs = _by(resolved, lambda span: span.run_id)
+    changes.run_ids |= runs.keys()
     changes.summaries = [summarise(spans) for spans in runs.values() if is_run(spans)]
-    changes.extents = _extents(resolved.values(), events, stored.extents)
+    changes.extents = _extents(resolved, events, stored.extents)
     return changes
 
 
