@@ -8,7 +8,6 @@ from operator import attrgetter
 from tracer.model import SPAN_FIELDS, Span, SpanStatus
 from tracer.normalise.marks import mark
 
-
 columns_of: Callable[[Span], tuple[object, ...]] = attrgetter(*SPAN_FIELDS)
 """the columns of a row, in order; faster than anything that asks for them by name one at a time"""
 
