@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import queries
+from dashboard import address, queries
 from dashboard.figures.palette import Mode
 from tracer.errors import SchemaTooNew, StoreLocked, TracehoundError
 
@@ -19,8 +19,7 @@ _CSS = """<style>
 [data-testid="stMetric"] { min-height: 9.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.75rem; }
 [data-testid="stPlotlyChart"] { overflow: hidden; }
-h1 { padding-block: 0.15rem 0 !important; }
-[data-testid="stHeading"] { margin-bottom: 0.25rem !important; }
+h1 { padding-block: 0.15rem 0.6rem !important; }
 </style>"""
 
 
@@ -64,6 +63,8 @@ def explain(error: TracehoundError) -> None:
             st.text(f"Hint: {error.hint}")
     if isinstance(error, StoreLocked):
         st.button("Try again", type="primary")
+    else:
+        st.page_link(address.TRACES, label="To the list of runs", icon=":material/list:")
 
 
 def welcome(error: TracehoundError) -> None:
@@ -73,7 +74,7 @@ def welcome(error: TracehoundError) -> None:
     st.markdown("Record something, and it appears here within a second:")
     st.code("tracehound demo                  # incidents of the bundled runtime, ready to look at\n"
             "tracehound run app.py            # your program, unchanged, instrumented\n"
-            "tracehound import traces.json    # OTLP or a message transcript", language="shell")  # fmt: skip
+            "tracehound import traces.json    # OTLP or a message transcript", language=None)  # fmt: skip
     st.markdown("Or in your own code:")
     st.code("import tracer\n\ntracer.init()", language="python")
     _wait_for_store()

@@ -37,6 +37,7 @@ _SAFETY: dict[str, str] = {
     "browser.gatherUsageStats": "false",
     # An exception's text can hold a prompt; it belongs in the server's log, not on the page.
     "client.showErrorDetails": "none",
+    "client.showErrorLinks": "false",
     "client.toolbarMode": "minimal",
     "runner.magicEnabled": "false",
     "logger.level": "warning",

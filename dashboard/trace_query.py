@@ -360,7 +360,7 @@ FIELDS: Mapping[str, Field] = {
         check=_all_among("outcome", [str(o) for o in RunOutcome]),
     ),
     "status": Field("ok, error (any span failed) or running", "status:error", _status, check=_all_among("status", STATUSES)),
-    "finding": Field("the analysis found it; `any` for whatever", "finding:loop", lambda operator, value, now_ns: ("TRUE", ())),
+    "finding": Field("the analysis found it; any stands for whatever kind", "finding:loop", lambda operator, value, now_ns: ("TRUE", ())),
     "cost": Field("USD, known prices only", "cost>0.5", _number("t.cost_usd", number), True, _all_numbers),
     "duration": Field(
         "end to end", "duration>30s", _number("(t.end_ns - t.start_ns) / 1e9", duration_s), True, _all_durations

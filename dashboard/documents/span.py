@@ -118,6 +118,9 @@ def _call_facts(row: Row) -> list[b.Block]:
     if row["kind"] not in (SpanKind.LLM, SpanKind.EMBEDDING):
         return []
     facts = [b.fact("Model", row["model"], hint=row["provider"])]
+    if row["status"] == SpanStatus.RUNNING:
+        facts.append(b.fact("Tokens, cost", None, hint="known when the call ends"))
+        return facts
     if row["input_tokens"] is None and row["output_tokens"] is None:
         facts.append(b.fact("Tokens", None, hint="not recorded"))
     else:

@@ -31,15 +31,29 @@ def render() -> None:
         return
     shown = queries.run(state, name)
     head, actions = st.columns([6, 1], vertical_alignment="top")
+    running = shown.row["outcome"] == "running"
     with head:
-        document_view(
-            header_document(shown.row, shown.findings, shown.mark, selected=address.get("finding")),
-            key="head", label="Run", subject=shown.run_id, on_pick=lambda pick: _pick(shown, pick),
-        )  # fmt: skip
+        st.fragment(_header, run_every=LIVE_EVERY_S if running else None)(name)
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
         _mark(state, shown)
-    running = shown.row["outcome"] == "running"
     st.fragment(_body, run_every=LIVE_EVERY_S if running else None)(name, running)
+
+
+def _header(name: str) -> None:
+    """The head of the page; it counts along while the run goes on. What is picked here changes the views below."""
+    shown = queries.run(queries.current(), name)
+
+    document_view(
+        header_document(shown.row, shown.findings, shown.mark, selected=address.get("finding")),
+        key="head", label="Run", subject=shown.run_id, on_pick=lambda pick: _pick(shown, pick, elsewhere=True),
+    )  # fmt: skip
+    _redraw_if_asked()
+
+
+def _redraw_if_asked() -> None:
+    """A fragment redraws only itself; what was picked in it may change the rest of the page."""
+    if st.session_state.pop("redraw", False):
+        st.rerun()
 
 
 def _choose(state: StoreState) -> None:
@@ -54,8 +68,13 @@ def _choose(state: StoreState) -> None:
     st.page_link(address.TRACES, label=f"All {newest.total:,} runs", icon=":material/list:")
 
 
-def _pick(shown: RunView, pick: Pick) -> None:
-    """Select what was clicked. A finding selects its first span, unless one of its spans was named or is selected."""
+def _pick(shown: RunView, pick: Pick, *, elsewhere: bool = False) -> None:
+    """Select what was clicked. A finding selects its first span, unless one of its spans was named or is selected.
+
+    Args:
+        elsewhere: the selection is shown outside the fragment that was clicked.
+    """
+    before = address.get("finding")
     finding = shown.finding(pick.get("finding"))
     if finding is not None:
         selected = pick.get("span") or address.get("span")
@@ -65,13 +84,16 @@ def _pick(shown: RunView, pick: Pick) -> None:
     elif "span" in pick:
         kept = shown.finding(address.get("finding"))
         address.put(span=pick["span"], finding=kept.id if kept and pick["span"] in kept.spans else None)
+    if elsewhere or address.get("finding") != before:
+        st.session_state["redraw"] = True
 
 
 def _body(name: str, was_running: bool) -> None:
     """Views and details, redrawn alone when the selection changes or a running trace grew."""
     shown = queries.run(queries.current(), name)
     if was_running and shown.row["outcome"] != "running":
-        st.rerun()  # the header is out of date, and nothing more will come
+        st.rerun()  # nothing more will come: the whole page once more, without the timer
+    _redraw_if_asked()
     view = st.segmented_control(
         "View", VIEWS, default="Waterfall", required=True, key="view", bind="query-params", label_visibility="collapsed"
     )

@@ -66,8 +66,10 @@ function foldable(text, cls, limit) {
     body.textContent = text;
     return body;
   }
-  const shown = el("span", "", text.slice(0, max));
-  const more = el("button", "more", `… ${(text.length - max).toLocaleString("en-US")} more characters`);
+  const space = text.lastIndexOf(" ", max);
+  const cut = space > max * 0.8 ? space : max;
+  const shown = el("span", "", text.slice(0, cut));
+  const more = el("button", "more", `… ${(text.length - cut).toLocaleString("en-US")} more characters`);
   more.type = "button";
   more.addEventListener("click", (event) => {
     event.stopPropagation();

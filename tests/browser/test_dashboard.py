@@ -178,6 +178,11 @@ def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server
     span = arrow.get_attribute("data-span")
     page.wait_for_url(f"**span={span}*")
     expect(page.locator(".sq-step.selected")).to_have_count(1)
+    around = page.locator(".document[aria-label='Details'] dd .pickable")
+    around.filter(has_text="Researcher").or_(around.filter(has_text="Analyst")).click()  # still part of the loop
+    around.filter(has_text="market_report").click()  # the run itself is not
+    expect(page.locator(".document[aria-label=Run] .chip.on")).to_have_count(0)
+    assert "finding" not in address(page)
 
 
 def test_recorded_text_is_never_markup(server: Server, open_page: OpenPage) -> None:
