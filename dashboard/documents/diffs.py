@@ -7,6 +7,8 @@ from difflib import SequenceMatcher
 from dashboard.documents.messages import pretty
 
 _CONTEXT = 2
+_MOST_LINES = 4_000
+"""above that many lines the comparison would take seconds; it is quadratic in the worst case"""
 
 
 def json_diff(before: str, after: str, *, context: int = _CONTEXT) -> list[tuple[str, str]]:
@@ -15,6 +17,8 @@ def json_diff(before: str, after: str, *, context: int = _CONTEXT) -> list[tuple
     JSON is compared in its indented form, so that a change shows on the line of its key. Equal values give one "@" line.
     """
     old, new = (pretty(text).splitlines() for text in (before, after))
+    if len(old) + len(new) > _MOST_LINES:
+        return [("@", f"too large to compare line by line: {len(old):,} lines before, {len(new):,} after")]
     rows: list[tuple[str, str]] = []
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     groups = list(matcher.get_grouped_opcodes(context))

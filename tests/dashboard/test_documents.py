@@ -239,6 +239,14 @@ def test_json_is_compared_line_by_line(before: str, after: str, expected: list[t
     assert json_diff(before, after) == expected
 
 
+def test_a_huge_state_does_not_hang_the_page() -> None:
+    """Values of many thousand lines are not compared; their sizes are told."""
+    before, after = (json.dumps([{"n": n + shift} for n in range(3_000)]) for shift in (0, 1))
+    [(mark, said)] = json_diff(before, after)
+    assert mark == "@"
+    assert "9,002 lines before" in said
+
+
 def test_documents_are_plain_json_and_hide_no_control_characters() -> None:
     """Escape sequences, NULs and direction overrides are made visible before they reach the browser."""
     hostile = "a\x1b[31mb\x00c\u202ed"
