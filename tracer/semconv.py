@@ -110,6 +110,7 @@ class GenAI:
     REASONING_TOKENS = (
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.reasoning_tokens",
+        "gen_ai.usage.thinking_tokens",
         "gen_ai.usage.details.reasoning_tokens",
     )
     INPUT_MESSAGES = "gen_ai.input.messages"
@@ -220,6 +221,107 @@ class PydanticAI:
     RETRY_ATTEMPT = "pydantic_ai.tool.retry.attempt"
     SPAN_TYPE = "logfire.span_type"
     """pending_span for the zero-length span sent at a start"""
+    PENDING_PARENT = "logfire.pending_parent_id"
+    """on a pending span: the parent of the span that started; the pending span's own parent is that span"""
+
+
+class VercelAI:
+    """Vercel AI SDK, v3 to v6."""
+
+    OPERATION = "ai.operationId"
+    FUNCTION_ID = "ai.telemetry.functionId"
+    MODEL = "ai.model.id"
+    RESPONSE_MODEL = "ai.response.model"
+    PROVIDER = "ai.model.provider"
+    """with the API behind a dot: openai.chat"""
+    RESPONSE_ID = "ai.response.id"
+    FINISH_REASON = "ai.response.finishReason"
+    FIRST_CHUNK_MS = "ai.response.msToFirstChunk"
+    TEMPERATURE = "ai.settings.temperature"
+    INPUT_TOKENS = ("ai.usage.inputTokens", "ai.usage.promptTokens")
+    OUTPUT_TOKENS = ("ai.usage.outputTokens", "ai.usage.completionTokens")
+    CACHED_TOKENS = ("ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens")
+    CACHE_WRITE_TOKENS = "ai.usage.inputTokenDetails.cacheWriteTokens"
+    REASONING_TOKENS = ("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens")
+    EMBEDDING_TOKENS = "ai.usage.tokens"
+    PROMPT = "ai.prompt"
+    PROMPT_MESSAGES = "ai.prompt.messages"
+    RESPONSE_TEXT = "ai.response.text"
+    RESPONSE_OBJECT = "ai.response.object"
+    RESPONSE_TOOL_CALLS = "ai.response.toolCalls"
+    TOOL_NAME = "ai.toolCall.name"
+    TOOL_ID = "ai.toolCall.id"
+    TOOL_ARGS = "ai.toolCall.args"
+    TOOL_RESULT = "ai.toolCall.result"
+    SESSION_ID = (
+        "ai.telemetry.metadata.sessionId",
+        "ai.telemetry.metadata.session_id",
+        "ai.telemetry.metadata.threadId",
+        "ai.telemetry.metadata.chatId",
+    )
+    USER_ID = ("ai.telemetry.metadata.userId", "ai.telemetry.metadata.user_id")
+
+
+class LangSmith:
+    """LangSmith's OpenTelemetry export, beside the gen_ai.* names it also writes."""
+
+    KIND = "langsmith.span.kind"
+    TAGS = "langsmith.span.tags"
+    SESSION_ID = (
+        "langsmith.metadata.thread_id",
+        "langsmith.metadata.session_id",
+        "langsmith.metadata.conversation_id",
+    )
+    """`langsmith.trace.session_name` is the project, not a conversation"""
+    USER_ID = "langsmith.metadata.user_id"
+    CHECKPOINT_NS = "langsmith.metadata.langgraph_checkpoint_ns"
+    MODEL = "langsmith.metadata.ls_model_name"
+    PROVIDER = "langsmith.metadata.ls_provider"
+    TEMPERATURE = "langsmith.metadata.ls_temperature"
+    PROMPT = "gen_ai.prompt"
+    COMPLETION = "gen_ai.completion"
+    INPUT_DETAILS = "gen_ai.usage.input_token_details"
+    OUTPUT_DETAILS = "gen_ai.usage.output_token_details"
+
+
+class Langfuse:
+    """Langfuse's SDK, version 3 and later."""
+
+    TYPE = "langfuse.observation.type"
+    INPUT = "langfuse.observation.input"
+    OUTPUT = "langfuse.observation.output"
+    LEVEL = "langfuse.observation.level"
+    STATUS_MESSAGE = "langfuse.observation.status_message"
+    MODEL = "langfuse.observation.model.name"
+    PARAMETERS = "langfuse.observation.model.parameters"
+    USAGE = "langfuse.observation.usage_details"
+    COST = "langfuse.observation.cost_details"
+    PROMPT_NAME = "langfuse.observation.prompt.name"
+    PROMPT_VERSION = "langfuse.observation.prompt.version"
+    FIRST_TOKEN = "langfuse.observation.completion_start_time"
+    TRACE_NAME = "langfuse.trace.name"
+    TAGS = "langfuse.trace.tags"
+    SESSION_ID = "langfuse.session.id"
+    USER_ID = "langfuse.user.id"
+    ENVIRONMENT = "langfuse.environment"
+    RELEASE = "langfuse.release"
+
+
+class Frameworks:
+    """Names that single frameworks write beside a convention."""
+
+    FIRST_TOKEN_MS = "gen_ai.server.time_to_first_token"
+    """Strands, milliseconds"""
+    TOOL_STATUS = "gen_ai.tool.status"
+    """Strands: success or error"""
+    AG2_TYPE = "ag2.span.type"
+    HAYSTACK_TOOL = "haystack.tool.name"
+    HAYSTACK_TOOL_INPUT = "haystack.agent.step.tool.input"
+    HAYSTACK_TOOL_OUTPUT = "haystack.agent.step.tool.output"
+    HAYSTACK_ERROR = "haystack.tool.error"
+    WORKFLOW_NAME = "workflow.name"
+    """Microsoft Agent Framework"""
+    SMOLAGENTS_MAX_STEPS = "smolagents.max_steps"
 
 
 class LangGraph:

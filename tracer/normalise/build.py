@@ -9,7 +9,18 @@ from functools import lru_cache
 from typing import Any
 
 from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink, SpanStatus
-from tracer.normalise import autogen, openinference, openllmetry, otel_genai, pydantic_ai, tracehound
+from tracer.normalise import (
+    autogen,
+    frameworks,
+    langfuse,
+    langsmith,
+    openinference,
+    openllmetry,
+    otel_genai,
+    pydantic_ai,
+    tracehound,
+    vercel_ai,
+)
 from tracer.normalise.contents import Contents
 from tracer.normalise.mapping import fill
 from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, names_agents, unwrapped
@@ -22,6 +33,10 @@ ADAPTERS: tuple[Adapter, ...] = (
     openinference.ADAPTER,
     pydantic_ai.ADAPTER,
     openllmetry.ADAPTER,
+    langfuse.ADAPTER,
+    langsmith.ADAPTER,
+    vercel_ai.ADAPTER,
+    frameworks.ADAPTER,
     otel_genai.ADAPTER,
     autogen.ADAPTER,
 )

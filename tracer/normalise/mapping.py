@@ -2,7 +2,7 @@
 
 A cell lists the spellings, the preferred one first. What needs more than a look-up (messages, agent names inside
 JSON metadata, sampling parameters) is in the adapter of the convention. Source: conventions of OTel GenAI, OpenInference
-0.1.42, OpenLLMetry 0.62, Pydantic AI 2.68.
+0.1.42, OpenLLMetry 0.62, Pydantic AI 2.68, Vercel AI SDK 3-6, LangSmith 0.15, Langfuse SDK 5.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from typing import Any
 
 from tracer.model import Span
 from tracer.normalise.values import as_float, as_int, as_text, as_texts, first_text, seconds_as_ns
-from tracer.semconv import Common, GenAI, OpenInference, OpenLLMetry, PydanticAI, Tracehound
+from tracer.semconv import (
+    Common,
+    GenAI,
+    Langfuse,
+    LangSmith,
+    OpenInference,
+    OpenLLMetry,
+    PydanticAI,
+    Tracehound,
+    VercelAI,
+)
 
 Converter = Callable[[Any], Any]
 Names = str | tuple[str, ...]
@@ -25,6 +35,7 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
             "tracehound": Tracehound.WORKFLOW,
             "otel_genai": GenAI.WORKFLOW_NAME,
             "openllmetry": OpenLLMetry.WORKFLOW_NAME,
+            "langfuse": Langfuse.TRACE_NAME,
         },
     ),
     "agent": (
@@ -35,6 +46,7 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
             "openinference": (OpenInference.AGENT_NAME, OpenInference.NODE_ID),
             "openllmetry": (GenAI.AGENT_NAME, OpenLLMetry.AGENT_ROLE, OpenLLMetry.HANDOFF_FROM),
             "pydantic_ai": (GenAI.AGENT_NAME, PydanticAI.AGENT_NAME),
+            "vercel_ai": VercelAI.FUNCTION_ID,
         },
     ),
     "agent_id": (as_text, {"tracehound": Tracehound.AGENT_ID, "otel_genai": GenAI.AGENT_ID}),
@@ -44,6 +56,9 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
             "otel_genai": (GenAI.CONVERSATION_ID, Common.SESSION_ID),
             "openinference": OpenInference.SESSION_ID,
             "openllmetry": (GenAI.CONVERSATION_ID, *OpenLLMetry.SESSION_ID),
+            "vercel_ai": VercelAI.SESSION_ID,
+            "langsmith": LangSmith.SESSION_ID,
+            "langfuse": Langfuse.SESSION_ID,
         },
     ),
     "user_id": (
@@ -52,9 +67,20 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
             "otel_genai": Common.USER_ID,
             "openinference": OpenInference.USER_ID,
             "openllmetry": OpenLLMetry.USER_ID,
+            "vercel_ai": VercelAI.USER_ID,
+            "langsmith": LangSmith.USER_ID,
+            "langfuse": Langfuse.USER_ID,
         },
     ),
-    "tags": (as_texts, {"otel_genai": Common.TAGS, "openinference": OpenInference.TAGS}),
+    "tags": (
+        as_texts,
+        {
+            "otel_genai": Common.TAGS,
+            "openinference": OpenInference.TAGS,
+            "langsmith": LangSmith.TAGS,
+            "langfuse": Langfuse.TAGS,
+        },
+    ),
     "model": (
         as_text,
         {
@@ -66,57 +92,117 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
                 OpenInference.REQUEST_MODEL,
             ),
             "pydantic_ai": PydanticAI.MODEL_NAME,
+            "vercel_ai": (VercelAI.RESPONSE_MODEL, GenAI.RESPONSE_MODEL, VercelAI.MODEL),
+            "langsmith": (GenAI.RESPONSE_MODEL, GenAI.REQUEST_MODEL, LangSmith.MODEL),
+            "langfuse": Langfuse.MODEL,
         },
     ),
     "provider": (
         as_text,
-        {"otel_genai": GenAI.PROVIDER, "openinference": (OpenInference.PROVIDER, OpenInference.SYSTEM)},
+        {
+            "otel_genai": GenAI.PROVIDER,
+            "openinference": (OpenInference.PROVIDER, OpenInference.SYSTEM),
+            "vercel_ai": VercelAI.PROVIDER,
+            "langsmith": LangSmith.PROVIDER,
+        },
     ),
     "input_tokens": (
         as_int,
-        {"otel_genai": GenAI.INPUT_TOKENS, "openinference": OpenInference.INPUT_TOKENS},
+        {
+            "otel_genai": GenAI.INPUT_TOKENS,
+            "openinference": OpenInference.INPUT_TOKENS,
+            "vercel_ai": (*VercelAI.INPUT_TOKENS, VercelAI.EMBEDDING_TOKENS),
+        },
     ),
     "output_tokens": (
         as_int,
-        {"otel_genai": GenAI.OUTPUT_TOKENS, "openinference": OpenInference.OUTPUT_TOKENS},
+        {
+            "otel_genai": GenAI.OUTPUT_TOKENS,
+            "openinference": OpenInference.OUTPUT_TOKENS,
+            "vercel_ai": VercelAI.OUTPUT_TOKENS,
+        },
     ),
     "cached_tokens": (
         as_int,
-        {"otel_genai": GenAI.CACHED_TOKENS, "openinference": OpenInference.CACHED_TOKENS},
+        {
+            "otel_genai": GenAI.CACHED_TOKENS,
+            "openinference": OpenInference.CACHED_TOKENS,
+            "vercel_ai": VercelAI.CACHED_TOKENS,
+        },
     ),
     "cache_write_tokens": (
         as_int,
-        {"otel_genai": GenAI.CACHE_WRITE_TOKENS, "openinference": OpenInference.CACHE_WRITE_TOKENS},
+        {
+            "otel_genai": GenAI.CACHE_WRITE_TOKENS,
+            "openinference": OpenInference.CACHE_WRITE_TOKENS,
+            "vercel_ai": VercelAI.CACHE_WRITE_TOKENS,
+        },
     ),
     "reasoning_tokens": (
         as_int,
-        {"otel_genai": GenAI.REASONING_TOKENS, "openinference": OpenInference.REASONING_TOKENS},
+        {
+            "otel_genai": GenAI.REASONING_TOKENS,
+            "openinference": OpenInference.REASONING_TOKENS,
+            "vercel_ai": VercelAI.REASONING_TOKENS,
+        },
     ),
-    "temperature": (as_float, {"otel_genai": GenAI.TEMPERATURE}),
+    "temperature": (
+        as_float,
+        {
+            "otel_genai": GenAI.TEMPERATURE,
+            "vercel_ai": VercelAI.TEMPERATURE,
+            "langsmith": LangSmith.TEMPERATURE,
+        },
+    ),
     "purpose": (as_text, {"tracehound": Tracehound.PURPOSE}),
-    "response_id": (as_text, {"otel_genai": GenAI.RESPONSE_ID}),
+    "response_id": (
+        as_text,
+        {
+            "otel_genai": GenAI.RESPONSE_ID,
+            "vercel_ai": VercelAI.RESPONSE_ID,
+        },
+    ),
     "finish_reason": (
         first_text,
-        {"otel_genai": GenAI.FINISH_REASONS, "openinference": OpenInference.FINISH_REASON},
+        {
+            "otel_genai": GenAI.FINISH_REASONS,
+            "openinference": OpenInference.FINISH_REASON,
+            "vercel_ai": VercelAI.FINISH_REASON,
+        },
     ),
     "ttft_ns": (seconds_as_ns, {"otel_genai": GenAI.TIME_TO_FIRST_CHUNK_S}),
-    "prompt_name": (as_text, {"otel_genai": GenAI.PROMPT_NAME}),
+    "prompt_name": (
+        as_text,
+        {
+            "otel_genai": GenAI.PROMPT_NAME,
+            "langfuse": Langfuse.PROMPT_NAME,
+        },
+    ),
     "prompt_version": (
         as_text,
-        {"otel_genai": GenAI.PROMPT_VERSION, "openinference": OpenInference.PROMPT_TEMPLATE_VERSION},
+        {
+            "otel_genai": GenAI.PROMPT_VERSION,
+            "openinference": OpenInference.PROMPT_TEMPLATE_VERSION,
+            "langfuse": Langfuse.PROMPT_VERSION,
+        },
     ),
     "attempt": (as_int, {"tracehound": Tracehound.ATTEMPT, "pydantic_ai": PydanticAI.RETRY_ATTEMPT}),
     "retry_of": (as_text, {"tracehound": Tracehound.RETRY_OF}),
     "fallback_of": (as_text, {"tracehound": Tracehound.FALLBACK_OF}),
     "tool_name": (
         as_text,
-        {"otel_genai": GenAI.TOOL_NAME, "openinference": OpenInference.TOOL_NAME},
+        {
+            "otel_genai": GenAI.TOOL_NAME,
+            "openinference": OpenInference.TOOL_NAME,
+            "vercel_ai": VercelAI.TOOL_NAME,
+        },
     ),
     "tool_call_id": (
         as_text,
         {
             "otel_genai": GenAI.TOOL_CALL_ID,
             "openinference": (OpenInference.TOOL_CALL_ID, OpenInference.TOOL_ID),
+            "vercel_ai": VercelAI.TOOL_ID,
         },
     ),
     "target_agent": (

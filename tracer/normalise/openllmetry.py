@@ -65,6 +65,8 @@ def _flattened(reading: Reading, group: str) -> list[int]:
     ]
     if not pairs:
         return []
+    if reading.span.finish_reason is None:
+        reading.span.finish_reason = next((as_text(v) for path, v in pairs if path.endswith(".finish_reason")), None)
     ids = reading.contents.put_messages(unflatten(pairs))
     for path, _ in pairs:
         reading.replaced[prefix + path] = None

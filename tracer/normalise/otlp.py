@@ -13,6 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from tracer.errors import BadInput
 from tracer.model import RawEvent, RawLink, RawSpan
+from tracer.normalise.pydantic_ai import is_pending, started
 
 _STATUS = ("unset", "ok", "error")
 MAX_NS = 2**63 - 1
@@ -31,7 +32,7 @@ def decode_traces(payload: bytes, problems: list[Problem] | None = None) -> list
     """The spans of an ExportTraceServiceRequest, in order. Raises BadInput where the bytes are no such request.
 
     A span with a missing or malformed id, or whose end is before its start, is left out and noted in `problems`.
-    An end of 0 means that the span had not ended.
+    An end of 0 means that the span had not ended; a pending span of Logfire comes as the start it announces.
     """
     request = ExportTraceServiceRequest()
     try:
@@ -83,7 +84,7 @@ def decode_traces(payload: bytes, problems: list[Problem] | None = None) -> list
                         dropped_attributes=span.dropped_attributes_count,
                     )
                 )
-    return found
+    return [started(raw) if is_pending(raw) else raw for raw in found]
 
 
 def decode_logs(payload: bytes) -> list[RawEvent]:

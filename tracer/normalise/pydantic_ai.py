@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from tracer.model import RawEvent, RawSpan, SpanKind
@@ -12,9 +13,30 @@ from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_text, parse_json
 from tracer.semconv import GenAI, PydanticAI
 
+_PENDING = frozenset({PydanticAI.SPAN_TYPE, PydanticAI.PENDING_PARENT})
+
 
 def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
     return raw.scope == "pydantic-ai" or "pydantic_ai" in words or ("logfire" in words and "gen_ai" in words)
+
+
+def started(raw: RawSpan) -> RawSpan:
+    """A pending span of Logfire as what it says: the span that is its parent has started, under the parent it names.
+
+    Logfire sends it at a start, with a length of zero and an id of its own; the span itself follows when it ends.
+    """
+    parent = as_text(raw.attributes.get(PydanticAI.PENDING_PARENT))
+    return replace(
+        raw,
+        span_id=raw.parent_span_id or raw.span_id,
+        parent_span_id=parent if parent and parent.strip("0") else None,
+        end_ns=None,
+        attributes={key: value for key, value in raw.attributes.items() if key not in _PENDING},
+    )
+
+
+def is_pending(raw: RawSpan) -> bool:
+    return raw.attributes.get(PydanticAI.SPAN_TYPE) == "pending_span"
 
 
 def kind(raw: RawSpan) -> str | None:
@@ -31,8 +53,10 @@ def read(reading: Reading) -> None:
     if reading.kind == SpanKind.TOOL and span.tool_name is None and raw.name.startswith("running tool:"):
         span.tool_name = as_text(attributes.get(GenAI.TOOL_NAME)) or raw.name.removeprefix("running tool:").strip()
     if reading.kind == SpanKind.AGENT:
-        history = reading.messages(PydanticAI.ALL_MESSAGES) or reading.messages(PydanticAI.OLD_ALL_MESSAGES)
+        history = reading.messages(PydanticAI.ALL_MESSAGES)
         _task(reading, history)
+        if not history and PydanticAI.OLD_ALL_MESSAGES in attributes:
+            _old_history(reading)
         if (result := attributes.get(PydanticAI.FINAL_RESULT)) is not None:
             reading.set_output([reading.contents.put_value(result)])
     elif reading.kind == SpanKind.LLM and PydanticAI.EVENTS in attributes:
@@ -50,6 +74,17 @@ def _task(reading: Reading, history: list[int]) -> None:
         if message["role"] == "user":
             reading.set_input([ref])
             return
+
+
+def _old_history(reading: Reading) -> None:
+    """Version 1: the whole history as events, named by role; the task is the first user message."""
+    events = _events(reading.attributes[PydanticAI.OLD_ALL_MESSAGES])
+    refs = [ref for event in events for found in event_messages([event], reading.contents) for ref in found]
+    if refs:
+        reading.replaced[PydanticAI.OLD_ALL_MESSAGES] = {"$messages": refs}
+    task = next((event for event in events if event.name == "gen_ai.user.message"), None)
+    if task is not None:
+        reading.set_input(event_messages([task], reading.contents)[0])
 
 
 def _events(value: Any) -> list[RawEvent]:

@@ -17,7 +17,16 @@ COUNTED = frozenset({SpanKind.LLM, SpanKind.EMBEDDING})
 """kinds that carry tokens and money; every other span only repeats those of its children"""
 
 _NAMED_TARGET = re.compile(r"(?:handoff|transfer|delegate)_(?:to|back_to)_(.+)", re.IGNORECASE)
-_COWORKER = frozenset({"delegate work to coworker", "ask question to coworker"})
+COWORKER = frozenset(
+    {
+        "delegate work to coworker",
+        "ask question to coworker",
+        "delegate_work_to_coworker",
+        "ask_question_to_coworker",
+    }
+)
+"""CrewAI's delegation tools, as shown and as the model is told: the coworker answers, control stays"""
+_WRAPPERS = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 _TARGET_KEYS = ("to_agent", "agent_name", "agent", "target_agent", "target", "assistant", "next_agent")
 
 
@@ -105,13 +114,13 @@ class Reading:
 
 
 def unwrapped(value: Any) -> Any:
-    """Tool arguments as an object where they parse; LlamaIndex wraps them in {"args": [], "kwargs": {...}}."""
+    """Tool arguments as an object where they parse; LlamaIndex and smolagents wrap them in {"args": [], "kwargs": {...}}."""
     parsed = parse_json(value)
     if parsed is None:
         return value
     if isinstance(parsed, dict):
         outer = cast(dict[str, Any], parsed)
-        if "kwargs" in outer and outer.keys() <= {"args", "kwargs"} and not outer.get("args"):
+        if "kwargs" in outer and outer.keys() <= _WRAPPERS and not outer.get("args"):
             return outer["kwargs"]
     return cast(Any, parsed)
 
@@ -133,9 +142,10 @@ def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, s
             if isinstance(values.get(key), str) and values[key]:
                 return values[key], reason_text
         return None, None
-    if lowered in _COWORKER:
+    if lowered in COWORKER:
         coworker = values.get("coworker") or values.get("co_worker")
-        return (coworker if isinstance(coworker, str) else None), None
+        task = values.get("task") or values.get("question")
+        return (coworker if isinstance(coworker, str) else None), (task if isinstance(task, str) else None)
     match = _NAMED_TARGET.fullmatch(tool_name)
     return (match[1], reason_text) if match else (None, None)
 
@@ -143,7 +153,7 @@ def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, s
 def names_agents(tool_name: str | None) -> bool:
     """Could a tool of this name pass work to an agent? Asked before its arguments are parsed."""
     lowered = (tool_name or "").lower()
-    return lowered in _COWORKER or "handoff" in lowered or lowered.startswith(("transfer_", "delegate_"))
+    return lowered in COWORKER or "handoff" in lowered or lowered.startswith(("transfer_", "delegate_"))
 
 
 def is_sure_handoff(tool_name: str | None) -> bool:

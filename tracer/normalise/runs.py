@@ -16,14 +16,20 @@ from typing import Any
 from tracer.model import Span, SpanKind, SpanLink
 from tracer.normalise.marks import mark
 from tracer.normalise.tree import Forest
-from tracer.semconv import GenAI, OpenLLMetry, Tracehound
+from tracer.semconv import Frameworks, GenAI, Langfuse, OpenLLMetry, Tracehound
 
 SETUP_WINDOW_NS = 600 * 10**9
 """agents are created at most this long before the run that uses them, where nothing but the process joins the two"""
 
 _CREATE = "create_agent"
 _METHOD = re.compile(r"\.(?:run|run_stream|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$")
-_WORKFLOW_NAMES = (Tracehound.WORKFLOW, GenAI.WORKFLOW_NAME, OpenLLMetry.WORKFLOW_NAME)
+_WORKFLOW_NAMES = (
+    Tracehound.WORKFLOW,
+    GenAI.WORKFLOW_NAME,
+    OpenLLMetry.WORKFLOW_NAME,
+    Langfuse.TRACE_NAME,
+    Frameworks.WORKFLOW_NAME,
+)
 
 
 @dataclass(slots=True)
