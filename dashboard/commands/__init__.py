@@ -36,6 +36,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("analyze", "find what went wrong, with evidence", "analyze"),
     Command("report", "write a post-mortem of one run (HTML, Markdown or JSON)", "report"),
     Command("mark", "record a person's verdict on a run", "mark"),
+    Command("serve", "receive traces over OTLP/HTTP from any language", "serve"),
     Command("dashboard", "serve the dashboard", "dashboard"),
     Command("sql", "ask the store a read-only SQL question", "sql"),
 )

@@ -1,0 +1,85 @@
+"""`tracehound serve`: an OTLP/HTTP receiver for programs in other processes, languages and machines."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+
+from dashboard.commands.common import add_store, note, positive_int
+
+TOKEN_VARIABLE = "TRACEHOUND_TOKEN"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=_port, default=4318, help="port to listen on, 0 for any (default: 4318)")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get(TOKEN_VARIABLE) or None,
+        help=f"bearer token clients must send; better in ${TOKEN_VARIABLE}. Needed unless --host is this machine",
+    )
+    parser.add_argument("--forward", metavar="URL", help="send everything on to this OTLP/HTTP back-end as well")
+    parser.add_argument(
+        "--forward-header",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="NAME=VALUE",
+        help="a header for that back-end, such as its key; may be repeated",
+    )
+    parser.add_argument(
+        "--max-body", type=positive_int, default=64, metavar="MB", help="largest request, also inflated (default: 64)"
+    )
+    parser.add_argument(
+        "--fold-every",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="seconds between folds into the database; 0 leaves them to the commands that read (default: 1)",
+    )
+    add_store(parser)
+
+
+def run(args: Namespace) -> int:
+    """Receive until SIGINT or SIGTERM, then fold what is left."""
+    from tracer.receiver.options import MB, Options
+    from tracer.receiver.server import serve
+
+    serve(
+        Options(
+            store=args.store,
+            host=args.host,
+            port=args.port,
+            token=args.token,
+            max_body=args.max_body * MB,
+            max_held=max(2 * args.max_body, 128) * MB,
+            fold_every_s=args.fold_every,
+            forward=args.forward,
+            forward_headers=dict(args.forward_header),
+        ),
+        note,
+    )
+    return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    return value
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals or any(ord(c) < 32 for c in text):
+        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name.strip(), value.strip()

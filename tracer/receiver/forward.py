@@ -1,0 +1,166 @@
+"""A copy of every accepted payload for another OTLP back-end, sent by a thread that recording never waits for."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tracer.errors import BadInput
+from tracer.receiver.counts import Counts
+
+RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+TRIES = 8
+BACKOFF_S = 0.5
+"""doubled with every try, up to `MAX_BACKOFF_S`; up to half of it more by chance, so that receivers spread out"""
+MAX_BACKOFF_S = 30.0
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One request body as it came."""
+
+    signal: str
+    """traces or logs"""
+    body: bytes
+    headers: Mapping[str, str]
+    """Content-Type and, where there is one, Content-Encoding"""
+    count: int
+    """spans or records"""
+
+
+class Target:
+    """Where to: a base URL such as `https://otel.example:4318`, or one that ends with /v1/traces."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+            raise BadInput(f"--forward {url!r} is no http(s) address.", hint="example: http://otel-collector:4318")
+        self.secure, self.host, self.port = parts.scheme == "https", parts.hostname, port
+        path = parts.path.rstrip("/")
+        self._base = path.removesuffix("/v1/traces").removesuffix("/v1/logs")
+        self.headers = dict(headers)
+
+    def path(self, signal: str) -> str:
+        return f"{self._base}/v1/{signal}"
+
+    def connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
+        return kind(self.host, self.port, timeout=TIMEOUT_S)
+
+
+class Forwarder:
+    """Sends in order, one at a time; what does not fit the queue, is refused or fails too often is dropped and counted."""
+
+    def __init__(self, target: Target, queue_bytes: int, counts: Counts) -> None:
+        self._target, self._limit, self._counts = target, queue_bytes, counts
+        self._changed = threading.Condition()
+        self._queue: deque[Item] = deque()
+        self._held = 0
+        self._deadline: float | None = None
+        """when to give up, once the receiver is stopping"""
+        self._connection: http.client.HTTPConnection | None = None
+        self._thread = threading.Thread(target=self._run, name="forwarding", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def offer(self, item: Item) -> None:
+        """Queue `item`, or drop it where the queue is full; never waits."""
+        with self._changed:
+            if self._held + len(item.body) > self._limit:
+                self._counts.add("forward_dropped_total", item.count)
+                return
+            self._held += len(item.body)
+            self._queue.append(item)
+            self._changed.notify()
+
+    def gauges(self) -> dict[str, float]:
+        """`forward_queue_bytes`, what is being sent included."""
+        return {"forward_queue_bytes": self._held}
+
+    def stop(self, timeout_s: float) -> int:
+        """Send what is queued for at most `timeout_s` seconds; how many spans and records were dropped for that."""
+        with self._changed:
+            self._deadline = time.monotonic() + timeout_s
+            self._changed.notify()
+        self._thread.join(timeout_s + 1)
+        with self._changed:
+            left = sum(item.count for item in self._queue)
+            self._queue.clear()
+        self._counts.add("forward_dropped_total", left)
+        return left
+
+    def _run(self) -> None:
+        while (item := self._next()) is not None:
+            try:
+                sent = self._send(item)
+            finally:
+                with self._changed:
+                    self._held -= len(item.body)
+            self._counts.add("forward_spans_total" if sent else "forward_dropped_total", item.count)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _next(self) -> Item | None:
+        with self._changed:
+            while not self._queue:
+                if self._deadline is not None:
+                    return None
+                self._changed.wait()
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                return None
+            return self._queue.popleft()
+
+    def _send(self, item: Item) -> bool:
+        pause = BACKOFF_S
+        for attempt in range(TRIES):
+            status, asked = self._post(item)
+            if status is not None and status < 300:
+                return True
+            if status is not None and status not in RETRIED:
+                return False
+            if attempt + 1 == TRIES or not self._wait(max(asked, pause * random.uniform(1.0, 1.5))):
+                return False
+            self._counts.add("forward_retries_total")
+            pause = min(pause * 2, MAX_BACKOFF_S)
+        return False
+
+    def _wait(self, seconds: float) -> bool:
+        """Sleep; False where the receiver stops before that time is over."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while (now := time.monotonic()) < until:
+                if self._deadline is not None and until > self._deadline:
+                    return False
+                self._changed.wait(until - now)
+        return True
+
+    def _post(self, item: Item) -> tuple[int | None, float]:
+        """(status, seconds the back-end asks to wait); no status where it could not be reached."""
+        connection = self._connection or self._target.connect()
+        self._connection = None
+        try:
+            headers = {**item.headers, **self._target.headers}
+            connection.request("POST", self._target.path(item.signal), item.body, headers)
+            response = connection.getresponse()
+            response.read(1 << 20)
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            return None, 0.0
+        if response.isclosed() and not response.will_close:
+            self._connection = connection
+        else:
+            connection.close()
+        asked = response.getheader("Retry-After", "")
+        return response.status, min(float(asked), MAX_BACKOFF_S) if asked.isdecimal() else 0.0
