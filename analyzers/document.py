@@ -3,18 +3,29 @@
     {traces: [{trace_id, run_id, source_id, workflow, outcome, findings, suspects, ledger, critical_path, architecture}],
      fleet: [{workflow, window_start_ns, window_end_ns, findings}], skipped: [...], failures: [...]}
 
-Suspects, ledger, critical path and architecture are not computed yet: empty list or null, which says "not looked at".
+The critical path looks into one run at a time and is not part of `analyse()`: it is made here, for the runs that are asked
+for, failed ones and ones with findings first, up to `DEEP_RUNS` runs and `DEEP_SPANS` spans. Null says "not looked at", and
+`skipped` why. Suspects, ledger and architecture are not computed yet.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from analyzers.finding import Finding
+import polars as pl
+
+from analyzers.critical_path import critical_path_document
+from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.run import Analysis
+from tracer.model import RunOutcome
+
+DEEP_RUNS, DEEP_SPANS = 200, 100_000
+"""beyond these a run must be asked for by name"""
 
 
 def analysis_document(frames: Frames, analysis: Analysis) -> dict[str, Any]:
@@ -22,7 +33,9 @@ def analysis_document(frames: Frames, analysis: Analysis) -> dict[str, Any]:
     by_run: dict[str | None, list[Finding]] = defaultdict(list)
     for finding in analysis.findings:
         by_run[finding.trace_id].append(finding)
+    skipped, failures = list(analysis.skipped), list(analysis.failures)
     runs = frames.traces.sort("start_ns", "run_id").select("trace_id", "run_id", "source_id", "workflow", "outcome")
+    deep = _deep(frames, by_run, skipped, failures)
     return {
         "traces": [
             {
@@ -32,13 +45,88 @@ def analysis_document(frames: Frames, analysis: Analysis) -> dict[str, Any]:
                 "ledger": None,
                 "critical_path": None,
                 "architecture": None,
+                **deep.get(run["run_id"], {}),
             }
             for run in runs.iter_rows(named=True)
         ],
         "fleet": _fleet(analysis),
-        "skipped": [asdict(skipped) for skipped in analysis.skipped],
-        "failures": [asdict(failure) for failure in analysis.failures],
+        "skipped": [asdict(one) for one in skipped],
+        "failures": [asdict(failure) for failure in failures],
     }
+
+
+def _deep(
+    frames: Frames,
+    by_run: Mapping[str | None, Sequence[Finding]],
+    skipped: list[Skipped],
+    failures: list[DetectorFailure],
+) -> dict[str, dict[str, Any]]:
+    """run_id -> what is made of single runs; a question that crashes is told in `failures`, and its field stays empty."""
+    made: dict[str, dict[str, Any]] = {}
+    for run_id, one in _split(frames, _chosen(frames, by_run, skipped)).items():
+        made[run_id] = {}
+        questions: dict[str, Callable[[], Any]] = {
+            "critical_path": lambda one=one: critical_path_document(one),
+        }
+        for field, ask in questions.items():
+            try:
+                made[run_id][field] = ask()
+            except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
+                failures.append(
+                    DetectorFailure(
+                        detector=field,
+                        error=f"run {run_id}: {type(error).__name__}: {error}",
+                        traceback=traceback.format_exc(),
+                    )
+                )
+    return made
+
+
+def _chosen(frames: Frames, by_run: Mapping[str | None, Sequence[Finding]], skipped: list[Skipped]) -> list[str]:
+    """The runs to look into: failed ones first, then ones with findings, then the newest; within the bounds."""
+    fine = (RunOutcome.COMPLETED, RunOutcome.RUNNING, RunOutcome.UNKNOWN)
+    rows = frames.traces.select("run_id", "outcome", "spans", "start_ns").sort("run_id").rows()
+    rows.sort(key=lambda row: (row[1] in fine, not by_run.get(row[0]), -row[3]))
+    chosen: list[str] = []
+    spent = 0
+    for run_id, _, spans, _ in rows:
+        if chosen and (len(chosen) >= DEEP_RUNS or spent + spans > DEEP_SPANS):
+            break
+        chosen.append(run_id)
+        spent += spans
+    if len(chosen) < len(rows):
+        reason = f"made for {len(chosen)} of {len(rows)} runs, the most telling ones first; name a run to have its own"
+        skipped.append(Skipped(detector="critical_path", reason=reason))
+    return chosen
+
+
+def _split(frames: Frames, run_ids: Sequence[str]) -> dict[str, Frames]:
+    """The frames of each run, without a pass over all frames per run."""
+    if len(run_ids) == 1:
+        return {run_id: frames.only(run_id) for run_id in run_ids}
+    spans = _by(frames.spans.filter(pl.col("run_id").is_in(list(run_ids))), "run_id")
+    traces = _by(frames.traces, "run_id")
+    events, links = _by(frames.events, "trace_id"), _by(frames.links, "trace_id")
+
+    def parts(table: dict[str, pl.DataFrame], trace_ids: Sequence[str], empty: pl.DataFrame) -> pl.DataFrame:
+        return pl.concat([empty, *(table[one] for one in trace_ids if one in table)])
+
+    held: dict[str, Frames] = {}
+    for run_id in run_ids:
+        own = spans.get(run_id, frames.spans.clear())
+        ids = own["trace_id"].unique().sort().to_list()
+        held[run_id] = Frames(
+            spans=own,
+            traces=traces.get(run_id, frames.traces.clear()),
+            contents=frames.contents,
+            events=parts(events, ids, frames.events.clear()),
+            links=parts(links, ids, frames.links.clear()),
+        )
+    return held
+
+
+def _by(table: pl.DataFrame, column: str) -> dict[str, pl.DataFrame]:
+    return {str(key[0]): part for key, part in table.partition_by(column, as_dict=True).items()}
 
 
 def _fleet(analysis: Analysis) -> list[dict[str, Any]]:
