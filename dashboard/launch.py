@@ -90,7 +90,7 @@ def start(
 
     Args:
         store: the DuckDB file; it need not exist yet, the pages then say how to fill it.
-        log: file for the server's output; without one it shares our stderr.
+        log: file for the server's output; without one its errors go to our stderr.
 
     Raises:
         BadInput: `port` is taken, or `host` is not one of this machine's addresses.
@@ -98,7 +98,7 @@ def start(
     _check_bindable(host, port)
     environment = {**os.environ, STORE_VARIABLE: str(Path(store).resolve())}
     if log is None:
-        return subprocess.Popen(server_command(host=host, port=port), env=environment, stdout=sys.stderr)
+        return subprocess.Popen(server_command(host=host, port=port), env=environment, stdout=subprocess.DEVNULL)
     with log.open("ab") as sink:
         return subprocess.Popen(
             server_command(host=host, port=port), env=environment, stdout=sink, stderr=subprocess.STDOUT
@@ -150,6 +150,8 @@ def serve(
     """
     server = start(store, host=host, port=port)
     url = base_url(host, port)
+    # Being told to end must not leave the server behind without a parent.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         wait_until_ready(server, url)
         print(f"Dashboard: {url}/{path}  (store {store}; Ctrl-C ends it)", file=sys.stderr)
@@ -160,6 +162,7 @@ def serve(
         return 0
     finally:
         stop(server)
+        signal.signal(signal.SIGTERM, before)
 
 
 def base_url(host: str, port: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import launch
 from tests import drawn
 from tests.dashboard import stores
+from tracer.errors import BadInput
 from tracer.store import reads
 from tracer.store.database import Store
 
@@ -188,13 +192,22 @@ def test_the_server_is_started_with_every_safety_option_as_a_flag() -> None:
 
 def test_a_taken_port_is_bad_input(tmp_path: Path) -> None:
     """The message names the port and a way out."""
-    import socket
-
-    from tracer.errors import BadInput
-
     with socket.socket() as taken:
         taken.bind((launch.LOOPBACK, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(BadInput, match=str(port)):
             launch.start(tmp_path / "t.duckdb", port=port)
+
+
+def test_ending_the_command_ends_the_server(tmp_path: Path) -> None:
+    """`tracehound dashboard` that is told to end leaves no server behind on its port."""
+    port = launch.free_port()
+    script = f"from dashboard.launch import serve; serve({str(tmp_path / 't.duckdb')!r}, port={port})"
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) as command:
+        assert command.stderr is not None
+        assert f"Dashboard: http://127.0.0.1:{port}/" in command.stderr.readline()
+        command.terminate()
+        assert command.wait(20) == 143
+    with socket.socket() as probe:
+        assert probe.connect_ex((launch.LOOPBACK, port)) != 0
