@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanLink
 from tracer.normalise import Batch, normalise
-from tracer.normalise.otlp import Problem, decode_logs, decode_traces
 from tracer.store.frame import BadFrame, Frame, FrameKind, decode_records
 from tracer.store.spool import Segment, quarantine, read_segment
 
@@ -98,14 +97,17 @@ def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
         gathered.contents.update(records.contents)
         gathered.count("dropped_spans", records.dropped)
         spans = [*records.starts, *records.spans]
-    elif frame.kind == FrameKind.OTLP_TRACES:
-        problems: list[Problem] = []
-        spans = decode_traces(frame.payload, problems)
-        gathered.count("rejected_spans", len(problems))
-    elif frame.kind == FrameKind.OTLP_LOGS:
-        logs = decode_logs(frame.payload)
-        raw.logs += logs
-        return len(logs)
+    elif frame.kind in (FrameKind.OTLP_TRACES, FrameKind.OTLP_LOGS):
+        from tracer.normalise import otlp  # protobuf: a tenth of a second that most stores can save
+
+        if frame.kind == FrameKind.OTLP_TRACES:
+            problems: list[otlp.Problem] = []
+            spans = otlp.decode_traces(frame.payload, problems)
+            gathered.count("rejected_spans", len(problems))
+        else:
+            logs = otlp.decode_logs(frame.payload)
+            raw.logs += logs
+            return len(logs)
     else:
         raise ValueError(f"unknown kind {frame.kind}; was it written by a newer tracehound?")
     for span in spans:

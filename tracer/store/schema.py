@@ -40,13 +40,19 @@ def layout() -> int:
     return schema_steps()[-1][0]
 
 
-@cache
 def table_schema(table: str) -> dict[str, Any]:
     """Column name -> polars type of a table, as the SQL steps define it."""
+    return _table_schemas()[table]
+
+
+@cache
+def _table_schemas() -> dict[str, dict[str, Any]]:
+    """All tables at once: making the layout costs far more than looking at it."""
     with duckdb.connect(":memory:", config=CONFIG) as con:
         for _, sql in schema_steps():
             con.execute(sql)
-        return dict(fetched(con.sql(f'SELECT * FROM "{table}" LIMIT 0')).schema)
+        names = [name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        return {name: dict(fetched(con.sql(f'SELECT * FROM "{name}" LIMIT 0')).schema) for name in names}
 
 
 def prepare(path: Path) -> None:
