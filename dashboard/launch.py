@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 import webbrowser
 from pathlib import Path
+from types import FrameType
 
 from tracer.errors import BadInput, TracehoundError
 
@@ -151,7 +152,7 @@ def serve(
     server = start(store, host=host, port=port)
     url = base_url(host, port)
     # Being told to end must not leave the server behind without a parent.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         wait_until_ready(server, url)
         print(f"Dashboard: {url}/{path}  (store {store}; Ctrl-C ends it)", file=sys.stderr)
@@ -163,6 +164,11 @@ def serve(
     finally:
         stop(server)
         signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    del frame
+    sys.exit(128 + number)
 
 
 def base_url(host: str, port: int) -> str:
