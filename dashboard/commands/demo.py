@@ -111,7 +111,7 @@ def _record(path: Path, seed: int) -> list[Played]:
     # Spawned, not forked: this process has used DuckDB, which does not survive a fork.
     processes = get_context("spawn")
     receiving, sending = processes.Pipe(duplex=False)
-    recorder = processes.Process(target=record_and_tell, args=(sending, path, seed, _epoch_ns()))
+    recorder = processes.Process(target=record_and_tell, args=(sending, path, seed, SystemClock().now_ns()))
     recorder.start()
     sending.close()
     with progress("Recording", len(plan())) as advance:
@@ -124,14 +124,6 @@ def _record(path: Path, seed: int) -> list[Played]:
             raise TracehoundError(f"The recording process ended with exit code {recorder.exitcode}.") from None
     recorder.join()
     return message
-
-
-def _epoch_ns() -> int:
-    """Nine o'clock UTC on the Monday of the week before the last weekend."""
-    day = 86_400 * 1_000_000_000
-    days = SystemClock().now_ns() // day
-    monday = days - (days + 3) % 7  # day 0 of the epoch was a Thursday
-    return (monday - 7) * day + 9 * 3_600 * 1_000_000_000
 
 
 def _rows_by_source(frames: Frames) -> dict[str, list[dict[str, object]]]:

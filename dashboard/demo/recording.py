@@ -15,6 +15,11 @@ from reference_runtime.incidents import INCIDENTS
 from reference_runtime.truth import Incident, Truth, Twin
 
 SERVICE = "tracehound-demo"
+HOUR_NS = 3_600 * 10**9
+DAY_NS = 24 * HOUR_NS
+NINE_NS = 9 * HOUR_NS
+LEAD_NS = 6 * HOUR_NS
+"""Room for the longest single run: a person is asked and answers after more than three hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +47,18 @@ def plan() -> list[Incident | Twin]:
     return [*planned, *HEALTHY]
 
 
-def record(store: Path, *, seed: int, epoch_ns: int, done: Callable[[str], None] = lambda _: None) -> list[Played]:
+def record(store: Path, *, seed: int, now_ns: int, done: Callable[[str], None] = lambda _: None) -> list[Played]:
     """Play `plan()` into `store`; `done` is told the title of each part when it ends.
 
     Args:
-        epoch_ns: when the virtual clock of each part starts.
+        now_ns: all parts are dated so that they ended before this moment.
     """
     belongs = {twin.name: incident.name for incident in INCIDENTS for twin in incident.twins}
     played: list[Played] = []
     tracer.init(store, service=SERVICE, fold_at_exit=False)
     try:
         for part in plan():
-            batch = part.build(seed, clock=VirtualClock(epoch_ns))
+            batch = part.build(seed, clock=VirtualClock(start_ns(part, seed, now_ns)))
             play(batch)
             played.append(
                 Played(
@@ -73,9 +78,21 @@ def record(store: Path, *, seed: int, epoch_ns: int, done: Callable[[str], None]
     return played
 
 
-def record_and_tell(sending: Connection, store: Path, seed: int, epoch_ns: int) -> None:
+def start_ns(part: Incident | Twin, seed: int, now_ns: int) -> int:
+    """When the clock of `part` starts: a few hours ago, or, where it covers days, at nine UTC on a Monday early enough."""
+    lasts_ns = round(max(planned.start_at_s for planned in part.build(seed).runs) * 1e9)
+    if lasts_ns < DAY_NS:
+        return now_ns - LEAD_NS
+    latest = now_ns - LEAD_NS - lasts_ns
+    days = latest // DAY_NS
+    monday = days - (days + 3) % 7  # day 0 of the epoch was a Thursday
+    start = monday * DAY_NS + NINE_NS
+    return start if start <= latest else start - 7 * DAY_NS
+
+
+def record_and_tell(sending: Connection, store: Path, seed: int, now_ns: int) -> None:
     """`record`, in a process of its own: sends the title of each part when it ends, and at last the list of all."""
-    sending.send(record(store, seed=seed, epoch_ns=epoch_ns, done=sending.send))
+    sending.send(record(store, seed=seed, now_ns=now_ns, done=sending.send))
 
 
 def play(batch: Batch) -> None:
