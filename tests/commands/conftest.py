@@ -13,6 +13,8 @@ import pytest
 from dashboard.cli import main
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
+RUNS = sorted(path for path in CAPTURES.glob("*.otlp.json*") if ".logs." not in path.name)
+"""every capture is one run, whatever the framework split it into"""
 Ask = Callable[[str], Any]
 
 

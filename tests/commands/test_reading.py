@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.cli import main
-from tests.commands.conftest import Ask
+from tests.commands.conftest import RUNS, Ask
 
 TRACE_KEYS = {
     "trace_id", "run_id", "source_id", "workflow", "outcome", "start_ns", "duration_s", "spans", "agents", "llm_calls",
@@ -35,7 +35,7 @@ def test_traces_lists_every_run_newest_first(ask: Ask) -> None:
     """One object per run with the contract's keys; a run that was split over traces is one."""
     rows = ask("traces")
 
-    assert len(rows) == 30
+    assert len(rows) == len(RUNS)
     assert all(set(row) == TRACE_KEYS for row in rows)
     starts = [row["start_ns"] for row in rows]
     assert starts == sorted(starts, reverse=True)
@@ -68,7 +68,7 @@ def test_analyze_gives_the_contract_document(ask: Ask) -> None:
     document = ask("analyze")
 
     assert document["failures"] == []
-    assert len(document["traces"]) == 30
+    assert len(document["traces"]) == len(RUNS)
     assert all(set(trace) >= ANALYSED_KEYS for trace in document["traces"])
     findings = [finding for trace in document["traces"] for finding in trace["findings"]]
     assert all(set(finding) >= FINDING_KEYS for finding in findings)

@@ -67,6 +67,10 @@ FACTS: dict[str, Facts] = {
     "pydantic-ai-native-v2-ordinary": Facts("coordinator researcher", 5, 3, 0, ASKED),
     "pydantic-ai-native-toolerror": Facts("coordinator researcher", 5, 4, 2, ASKED, "failed"),
     "pydantic-ai-native-loop": Facts("coordinator researcher", 12, 8, 0, " ".join([ASKED] * 4), "stopped_by_guard"),
+    "crewai-openinference+openai-ordinary": Facts("researcher writer", 4, 2, 0, "writer:researcher"),
+    "smolagents-openinference-ordinary": Facts("manager researcher", 4, 3, 0, ""),
+    "smolagents-openinference-maxsteps": Facts("manager", 4, 3, 0, "", "stopped_by_guard"),
+    "google-adk-native-ordinary": Facts("coordinator researcher", 3, 1, 0, "coordinator>researcher"),
     "openai-genai-ordinary": Facts("", 4, 0, 0, ""),
     "openai-genai-legacy-ordinary": Facts("", 4, 0, 0, ""),
     "openai-openinference-ordinary": Facts("", 4, 0, 0, ""),
@@ -159,7 +163,7 @@ def _oracle(name: str) -> tuple[int, int]:
             kind = attributes.get("openinference.span.kind") or attributes.get("gen_ai.operation.name")
             spans[span["spanId"]] = (
                 span.get("parentSpanId"),
-                kind in ("LLM", "EMBEDDING", "chat", "embeddings"),
+                kind in ("LLM", "EMBEDDING", "chat", "generate_content", "embeddings"),
                 int(attributes.get("llm.token_count.prompt") or attributes.get("gen_ai.usage.input_tokens") or 0),
                 int(attributes.get("llm.token_count.completion") or attributes.get("gen_ai.usage.output_tokens") or 0),
             )

@@ -535,3 +535,75 @@ def test_llama_index_handoff() -> None:
     assert (handoff.kind, handoff.target_agent, handoff.reason) == ("handoff", "writer", "has facts")
     assert tokens(rows) == (10, 2)
     assert summarise(list(rows.values())).llm_calls == 1
+
+
+def test_coworker() -> None:
+    """CrewAI: what happens inside the asking is the coworker's work, under the name the coworker goes by elsewhere."""
+    asked = oi("TOOL", tool__name="delegate_work_to_coworker")
+    rows, _ = read(
+        raw("crew.kickoff", 0, 20, a=oi("CHAIN")),
+        raw("Senior Writer._execute_core", 0.5, 9, "crew.kickoff", a=oi("AGENT", graph__node__id="Senior Writer")),
+        raw(
+            "asking",
+            1,
+            8,
+            "Senior Writer._execute_core",
+            a=asked | {"input.value": '{"coworker": "senior researcher", "task": "find it"}'},
+        ),
+        raw("inside", 2, 3, "asking", a=oi("LLM", llm__token_count__prompt=5)),
+        raw("Researcher.run", 10, 19, "crew.kickoff", a=oi("AGENT", graph__node__id="Senior Researcher")),
+    )
+
+    assert (rows["asking"].kind, rows["asking"].agent) == ("tool", "Senior Writer")
+    assert (rows["asking"].target_agent, rows["asking"].reason) == ("Senior Researcher", "find it")
+    assert (rows["inside"].agent, rows["inside"].agent_inferred) == ("Senior Researcher", True)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_transfer_without_arguments(failed: bool) -> None:
+    """Google ADK without content: the next agent is the target; a transfer that failed passes nothing on."""
+    rows, _ = read(
+        raw("invoke_workflow w", 0, 9, a=genai("invoke_workflow")),
+        raw("invoke_agent a", 1, 3, "invoke_workflow w", a=genai("invoke_agent", agent__name="a")),
+        raw(
+            "transfer",
+            2,
+            3,
+            "invoke_agent a",
+            a=genai("execute_tool", tool__name="transfer_to_agent"),
+            status="error" if failed else "unset",
+        ),
+        raw("invoke_agent b", 4, 5, "invoke_workflow w", a=genai("invoke_agent", agent__name="b")),
+    )
+
+    assert (rows["transfer"].kind, rows["transfer"].target_agent) == (("tool", None) if failed else ("handoff", "b"))
+    assert rows["invoke_agent b"].reason == ("takes over from a" if failed else "handoff from a")
+
+
+def test_reason_of_a_handoff_is_why_the_next_agent_runs() -> None:
+    """The reason in the arguments of the handoff stands on the agent that was invoked, marked as derived."""
+    rows, _ = read(
+        raw("invoke_agent a", 1, 3, a=genai("invoke_agent", agent__name="a")),
+        raw(
+            "transfer",
+            2,
+            3,
+            "invoke_agent a",
+            a=genai("execute_tool", tool__name="transfer_to_b", tool__call__arguments='{"reason": "needs a writer"}'),
+        ),
+        raw("invoke_agent b", 4, 5, a=genai("invoke_agent", agent__name="b")),
+    )
+
+    assert rows["invoke_agent b"].reason == "handoff from a: needs a writer"
+    assert "reason" in (rows["invoke_agent b"].derived or [])
+
+
+@pytest.mark.parametrize(("steps", "after", "stopped"), [(2, True, True), (2, False, False), (1, True, False)])
+def test_smolagents_limit(steps: int, after: bool, stopped: bool) -> None:
+    """Stopped by the limit only where all steps were taken and the model was asked once more after them."""
+    spans = [raw("manager.run", 0, 9, a=oi("AGENT", smolagents__max_steps=2, agent__name="manager"))]
+    spans += [raw(f"Step {n + 1}", n + 1, n + 2, "manager.run", a=oi("CHAIN")) for n in range(steps)]
+    spans += [raw("last", 5, 6, "manager.run", a=oi("LLM"))] if after else []
+    rows, _ = read(*spans)
+
+    assert (summarise(list(rows.values())).outcome == "stopped_by_guard") is stopped

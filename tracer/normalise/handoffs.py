@@ -16,15 +16,17 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from tracer.model import Purpose, Span, SpanKind
+from tracer.model import Purpose, Span, SpanKind, SpanStatus
 from tracer.normalise.marks import infer, mark, replace
-from tracer.normalise.reading import is_sure_handoff
+from tracer.normalise.reading import is_coworker, is_sure_handoff
 from tracer.normalise.tree import Forest
 
 _EXPLICIT_ONLY = frozenset({"tracehound"})
 """conventions that record every handoff, so that none is derived"""
 _NEAR = 20
 """turns after a handoff of unknown target among which the heir is looked for"""
+_REASON = 200
+"""characters of a handoff's reason that the next agent's reason repeats"""
 _ACTING = frozenset({SpanKind.AGENT, SpanKind.TOOL, SpanKind.LLM})
 
 
@@ -41,11 +43,17 @@ def classify_tools(forest: Forest, agents: dict[str, dict[str, str]]) -> None:
                 infer(span, "target_agent", called)
             continue
         if span.target_agent is None:
+            if span.kind == SpanKind.TOOL and is_sure_handoff(span.tool_name) and span.status != SpanStatus.ERROR:
+                replace(
+                    span, "kind", SpanKind.HANDOFF
+                )  # arguments were not recorded; the order of agents tells the target
             continue
         known = agents.get(span.run_id, {}).get(folded(span.target_agent))
         if known is not None and known != span.target_agent:
+            if is_coworker(span.tool_name):
+                _rename(forest, position, span.target_agent, known)
             replace(span, "target_agent", known)
-        if span.kind == SpanKind.TOOL and not is_delegation(span.tool_name):
+        if span.kind == SpanKind.TOOL and not is_coworker(span.tool_name):
             if known is not None:
                 replace(span, "kind", SpanKind.HANDOFF)
             elif not is_sure_handoff(span.tool_name):
@@ -54,9 +62,12 @@ def classify_tools(forest: Forest, agents: dict[str, dict[str, str]]) -> None:
                 span.target_agent = None
 
 
-def is_delegation(tool_name: str | None) -> bool:
-    """CrewAI's delegation tools: the coworker answers, control stays."""
-    return (tool_name or "").lower() in ("delegate work to coworker", "ask question to coworker")
+def _rename(forest: Forest, position: int, was: str, name: str) -> None:
+    """The coworker's work below a delegation, under the name that the coworker goes by elsewhere."""
+    for below in forest.below(position):
+        span = forest.spans[below]
+        if span.agent_inferred and span.agent == was:
+            span.agent = name
 
 
 def folded(name: str) -> str:
@@ -86,23 +97,25 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
             if heir is not None:
                 infer(span, "target_agent", heir.agent)
     _route(forest, [p for p in members if agent_above[p] < 0], turns, starts)
-    passed: dict[tuple[str | None, str | None], list[int]] = {}
+    passed: dict[tuple[str | None, str | None], list[Span]] = {}
     for span in handoffs:
-        passed.setdefault((span.agent, span.target_agent), []).append(span.start_ns)
+        passed.setdefault((span.agent, span.target_agent), []).append(span)
     for before, after in pairwise(turns):
         if before.convention not in _EXPLICIT_ONLY and before.agent != after.agent:
             _take_over(before, after, passed)
 
 
-def _take_over(before: Span, after: Span, passed: Mapping[tuple[str | None, str | None], Sequence[int]]) -> None:
-    """`passed`: (from, to) -> start times of the recorded handoffs, ascending."""
+def _take_over(before: Span, after: Span, passed: Mapping[tuple[str | None, str | None], Sequence[Span]]) -> None:
+    """`passed`: (from, to) -> the recorded handoffs in order of start."""
     if before.end_ns is None or before.end_ns > after.start_ns or not after.agent:
         return
     there = passed.get((before.agent, after.agent), ())
     back = passed.get((after.agent, before.agent), ())
-    if bisect_left(there, before.start_ns) < bisect_right(there, after.start_ns):
-        reason = f"handoff from {before.agent}"
-    elif back and back[0] <= before.start_ns:
+    upto = bisect_right(there, after.start_ns, key=_start)
+    if bisect_left(there, before.start_ns, key=_start) < upto:
+        why = there[upto - 1].reason
+        reason = f"handoff from {before.agent}" + (f": {_short(why)}" if why else "")
+    elif back and back[0].start_ns <= before.start_ns:
         reason = f"handed back by {before.agent}"
     else:
         reason = f"takes over from {before.agent}"
@@ -110,6 +123,15 @@ def _take_over(before: Span, after: Span, passed: Mapping[tuple[str | None, str 
             infer(before, "target_agent", after.agent)
     if after.reason is None:
         infer(after, "reason", reason)
+
+
+def _start(span: Span) -> int:
+    return span.start_ns
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON else line[: _REASON - 1] + "…"
 
 
 def _route(forest: Forest, outside: Sequence[int], turns: Sequence[Span], starts: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tracer.model import Span, SpanKind, SpanLink
 from tracer.normalise.marks import mark, replace
+from tracer.normalise.reading import is_coworker
 from tracer.normalise.tree import Forest
 
 _TASK = re.compile(r".+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -108,8 +109,14 @@ def _climb(forest: Forest, order: Sequence[int]) -> None:
         span = forest.spans[position]
         if span.agent is None and span.kind != SpanKind.WORKFLOW:
             parent = forest.parent[position]
-            if parent >= 0 and forest.spans[parent].agent is not None:
-                span.agent, span.agent_inferred = forest.spans[parent].agent, True
+            if parent < 0:
+                continue
+            upper = forest.spans[parent]
+            # CrewAI makes no span for the coworker who is asked: what happens inside the asking is the coworker's work
+            asked = upper.target_agent if upper.kind == SpanKind.TOOL and is_coworker(upper.tool_name) else None
+            who = asked or upper.agent
+            if who is not None:
+                span.agent, span.agent_inferred = who, True
 
 
 def _linked_agent(forest: Forest, links: Sequence[SpanLink]) -> str | None:

@@ -6,7 +6,7 @@
 | running | a root span has not ended | running |
 | interrupted | a root span's process died | interrupted |
 | guard | a guard trip with level stop | stopped_by_guard |
-| limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team: OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
+| limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team: OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError or a last answer after the last step, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
 | tripwire | a guardrail stopped the run: "Guardrail tripwire triggered", *GuardrailTripwireTriggered | stopped_by_guard |
 | timeout | the error of a root or of the last agent is a timeout | timed_out |
 | escalated | an escalation span | escalated |
@@ -133,7 +133,8 @@ def _guard(run: _Run) -> tuple[str, str | None] | None:
 
 
 def _limit(run: _Run) -> tuple[str, str | None] | None:
-    texts = [*run.errors(), *(s.finish_reason or "" for s in run.roots)]
+    stops = [*run.roots, *([run.last_agent] if run.last_agent else [])]
+    texts = [*run.errors(), *(s.finish_reason or "" for s in stops)]
     found = next((text for text in texts if _LIMIT.search(text)), None)
     return (RunOutcome.STOPPED_BY_GUARD, _short(found)) if found else None
 

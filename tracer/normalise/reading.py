@@ -17,7 +17,7 @@ COUNTED = frozenset({SpanKind.LLM, SpanKind.EMBEDDING})
 """kinds that carry tokens and money; every other span only repeats those of its children"""
 
 _NAMED_TARGET = re.compile(r"(?:handoff|transfer|delegate)_(?:to|back_to)_(.+)", re.IGNORECASE)
-COWORKER = frozenset(
+_COWORKER = frozenset(
     {
         "delegate work to coworker",
         "ask question to coworker",
@@ -142,7 +142,7 @@ def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, s
             if isinstance(values.get(key), str) and values[key]:
                 return values[key], reason_text
         return None, None
-    if lowered in COWORKER:
+    if lowered in _COWORKER:
         coworker = values.get("coworker") or values.get("co_worker")
         task = values.get("task") or values.get("question")
         return (coworker if isinstance(coworker, str) else None), (task if isinstance(task, str) else None)
@@ -153,7 +153,12 @@ def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, s
 def names_agents(tool_name: str | None) -> bool:
     """Could a tool of this name pass work to an agent? Asked before its arguments are parsed."""
     lowered = (tool_name or "").lower()
-    return lowered in COWORKER or "handoff" in lowered or lowered.startswith(("transfer_", "delegate_"))
+    return lowered in _COWORKER or "handoff" in lowered or lowered.startswith(("transfer_", "delegate_"))
+
+
+def is_coworker(tool_name: str | None) -> bool:
+    """True for CrewAI's delegation tools."""
+    return tool_name is not None and tool_name.lower() in _COWORKER
 
 
 def is_sure_handoff(tool_name: str | None) -> bool:

@@ -14,6 +14,7 @@ from tracer.model import Span, SpanEvent, SpanKind, SpanLink
 from tracer.normalise.duplicates import find_duplicates
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
 from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers
+from tracer.normalise.limits import note_limits
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
 from tracer.normalise.runs import join_traces, name_runs
@@ -46,6 +47,7 @@ def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequ
     classify_tools(forest, _agents(forest))
     find_duplicates(forest)
     note_callers(forest)
+    note_limits(forest)
     agent_above = forest.nearest((SpanKind.AGENT,))
     for members in _runs(forest):
         derive_handoffs(forest, members, agent_above)
