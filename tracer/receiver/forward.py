@@ -67,6 +67,8 @@ class Forwarder:
         self._changed = threading.Condition()
         self._queue: deque[Item] = deque()
         self._held = 0
+        self._given_up = 0
+        """spans and records dropped while stopping"""
         self._deadline: float | None = None
         """when to give up, once the receiver is stopping"""
         self._connection: http.client.HTTPConnection | None = None
@@ -99,7 +101,7 @@ class Forwarder:
             left = sum(item.count for item in self._queue)
             self._queue.clear()
         self._counts.add("forward_dropped_total", left)
-        return left
+        return left + self._given_up
 
     def _run(self) -> None:
         while (item := self._next()) is not None:
@@ -109,6 +111,8 @@ class Forwarder:
                 with self._changed:
                     self._held -= len(item.body)
             self._counts.add("forward_spans_total" if sent else "forward_dropped_total", item.count)
+            if not sent and self._deadline is not None:
+                self._given_up += item.count
         if self._connection is not None:
             self._connection.close()
 
