@@ -297,7 +297,7 @@ def test_one_span_that_cannot_be_normalised_does_not_cost_the_others(
 
 
 def test_values_no_column_takes_are_mended(store: Store, writer: SegmentWriter) -> None:
-    """Numbers beyond 64 bits, NaN money, NUL and half characters neither stop the fold nor cost the span."""
+    """Numbers beyond 64 bits, NaN money, 40 digits of a cent, NUL and half characters neither stop the fold nor cost the span."""
     wild = {
         GenAI.OPERATION: "chat",
         GenAI.INPUT_TOKENS[0]: 2**70,
@@ -305,14 +305,22 @@ def test_values_no_column_takes_are_mended(store: Store, writer: SegmentWriter) 
         Tracehound.AGENT: "a\ud800b\x00c",
         Tracehound.WAIT_FOR: ["x\udfff"],
     }
+    costs = ["1e30", "6.3083898136719061817083004746292858786e-7", "1e-12"]
     writer.write_spans(
-        [span(1, attributes=wild), span(2, attributes={Tracehound.COST_USD: "1e30", GenAI.OPERATION: "chat"})]
+        [
+            span(1, attributes=wild),
+            *(
+                span(n, attributes={Tracehound.COST_USD: cost, GenAI.OPERATION: "chat"})
+                for n, cost in enumerate(costs, 2)
+            ),
+        ]
     )
     store.fold()
-    assert spans(store) == [(span_id(1), "ok"), (span_id(2), "ok")]
-    row = reads.load(store).spans.row(0, named=True)
+    assert spans(store) == [(span_id(n), "ok") for n in range(1, 5)]
+    row, *others = reads.load(store).spans.rows(named=True)
     assert row["agent"].startswith("a")
     assert row["cost_usd"] is None
+    assert [other["cost_usd"] for other in others] == [None, Decimal("0.000000631"), 0]
     writer.close()
 
 
