@@ -3,9 +3,9 @@
     {traces: [{trace_id, run_id, source_id, workflow, outcome, findings, suspects, ledger, critical_path, architecture}],
      fleet: [{workflow, window_start_ns, window_end_ns, findings}], skipped: [...], failures: [...]}
 
-The critical path looks into one run at a time and is not part of `analyse()`: it is made here, for the runs that are asked
-for, failed ones and ones with findings first, up to `DEEP_RUNS` runs and `DEEP_SPANS` spans. Null says "not looked at", and
-`skipped` why. Suspects, ledger and architecture are not computed yet.
+Critical path and ledger look into one run at a time and are not part of `analyse()`: they are made here, for the runs that are
+asked for, failed ones and ones with findings first, up to `DEEP_RUNS` runs and `DEEP_SPANS` spans. Null says "not looked at",
+and `skipped` why. Suspects and architecture are not computed yet.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import polars as pl
 from analyzers.critical_path import critical_path_document
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
+from analyzers.ledger import ledger_document
 from analyzers.run import Analysis
 from tracer.model import RunOutcome
 
@@ -67,6 +68,7 @@ def _deep(
         made[run_id] = {}
         questions: dict[str, Callable[[], Any]] = {
             "critical_path": lambda one=one: critical_path_document(one),
+            "ledger": lambda one=one, run_id=run_id: ledger_document(one, by_run.get(run_id, ())),
         }
         for field, ask in questions.items():
             try:
@@ -96,7 +98,7 @@ def _chosen(frames: Frames, by_run: Mapping[str | None, Sequence[Finding]], skip
         spent += spans
     if len(chosen) < len(rows):
         reason = f"made for {len(chosen)} of {len(rows)} runs, the most telling ones first; name a run to have its own"
-        skipped.append(Skipped(detector="critical_path", reason=reason))
+        skipped.append(Skipped(detector="critical_path and ledger", reason=reason))
     return chosen
 
 
