@@ -30,6 +30,9 @@ from dashboard.report.blocks_html import render_blocks
 from dashboard.report.verdict import numbers, quality, run_row, verdict
 
 _HERE: Final = Path(__file__).parent
+OPENING_TURNS: Final = 20
+CLOSING_TURNS: Final = 10
+"""Turns of a long conversation that stand open at its ends"""
 
 
 def render_html(
@@ -61,7 +64,7 @@ def render_html(
             tag("div", draw_dependencies(build_dependencies(frames, findings)), class_="figure"),
         ),
         ("agents", "Agents", _agents(frames)),
-        ("conversation", "Conversation", tag("div", render_blocks(conversation_document(frames)), class_="stack")),
+        ("conversation", "Conversation", _conversation(frames)),
         ("state", "Shared state", tag("div", render_blocks(state_document(frames, findings)), class_="stack")),
         ("quality", "What this record lacks", _quality(frames, skipped)),
     ]
@@ -127,6 +130,17 @@ def _header(frames: Frames, findings: Sequence[Finding]) -> str:
 def _timeline(view: TraceView) -> str:
     still = tag("div", draw_timeline(view), class_="still figure")
     return f'<div id="viewer"></div>{still}<noscript><p class="muted">The zoomable viewer needs JavaScript; this still picture shows the same spans.</p></noscript>'
+
+
+def _conversation(frames: Frames) -> str:
+    """All turns in order; of a long conversation the middle waits behind one line, so that the page stays readable."""
+    turns = conversation_document(frames)
+    if len(turns) <= OPENING_TURNS + CLOSING_TURNS + 1:
+        return tag("div", render_blocks(turns), class_="stack")
+    opening, middle, closing = turns[:OPENING_TURNS], turns[OPENING_TURNS:-CLOSING_TURNS], turns[-CLOSING_TURNS:]
+    summary = tag("summary", esc(f"{len(middle):,} turns in between, of {len(turns):,}"))
+    folded = tag("details", summary + tag("div", render_blocks(middle), class_="stack"), class_="turns")
+    return tag("div", render_blocks(opening) + folded + render_blocks(closing), class_="stack")
 
 
 def _sequence(frames: Frames, findings: Sequence[Finding]) -> str:

@@ -14,7 +14,7 @@ from dashboard.documents import blocks
 from dashboard.report import FORMATS, render_html, render_json, render_markdown
 from dashboard.report.blocks_html import render_blocks
 from dashboard.report.verdict import numbers, quality, verdict
-from tests.drawn import agent, frames, llm, run
+from tests.drawn import agent, frames, llm, message, run
 from tests.figures.scenes import HOSTILE, deadlocked, hostile, looping, three_way
 
 
@@ -157,3 +157,15 @@ def test_long_texts_are_cut_and_say_so() -> None:
 
     assert len(html) < 10_000
     assert "4,997,000 more characters" in html
+
+
+def test_a_long_conversation_opens_with_its_ends() -> None:
+    """Of a conversation of 60 turns the middle stands behind one line that counts it; nothing is left out."""
+    turns = [message("a", "b", at=second, text=f"turn number {second}.") for second in range(60)]
+    html = render_html(frames(run("talk", *turns)))
+
+    opening, rest = html.split('<details class="turns">')
+    assert "turn number 3." in opening
+    assert re.search(r"<summary>\d+ turns in between, of \d+</summary>", rest)
+    assert all(f"turn number {number}." in html for number in range(60))
+    assert rest.index("turn number 30.") < rest.index("</details>")
