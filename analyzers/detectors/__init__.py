@@ -14,6 +14,8 @@ from analyzers.detectors.guard_trip import find_guard_trip
 from analyzers.detectors.hidden_calls import find_hidden_calls
 from analyzers.detectors.loop import find_loops
 from analyzers.detectors.lost_update import find_lost_update
+from analyzers.detectors.ping_pong import find_ping_pong
+from analyzers.detectors.retry_storm import find_retry_storms
 from analyzers.detectors.spend_rate import find_spend_rate
 from analyzers.finding import Finding, Skipped
 from analyzers.frames import Frames
@@ -34,6 +36,8 @@ class Detector:
 
 DETECTORS: tuple[Detector, ...] = (
     Detector("loop", find_loops),
+    Detector("ping_pong", find_ping_pong),
+    Detector("retry_storm", find_retry_storms),
     Detector("deadlock", find_deadlocks),
     Detector("lost_update", find_lost_update),
     Detector("conflicting_decisions", find_conflicting_decisions),

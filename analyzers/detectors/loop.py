@@ -7,11 +7,12 @@ the same way three times whatever it is given.
     Researcher  ?-->|    ?-->|    ?-->|          period 2, path Researcher > Analyst
     Analyst         |?-->    |?-->    |?-->      47 rounds, 46 of them without news
 
-How: a vectorised count throws out the runs in which no step occurs often enough (most of a healthy store); the others
-are screened for plain news (`analyzers/loop_screen.py`), then replayed, lane by lane, through the core that the live guard uses (`tracer/online/loop.py`), and alarms are widened
-in hindsight (`analyzers/loops.py`). Not loops: a map over different items, polling, a draft that grows, a work list that
-shrinks. Known misses: wandering (one goal, new pages each time), paraphrase where no text is recorded. Cost: O(spans)
-for the count, O(tokens) for what is left. Source: notes on re-occurrence anchors and novelty CUSUM.
+How: a vectorised count throws out the runs in which no step occurs often enough (most of a healthy store), a set-based
+screen those that plainly get further (`analyzers/loop_screen.py`); the others are replayed, lane by lane, through the
+core that the live guard uses (`tracer/online/loop.py`), and alarms are widened in hindsight (`analyzers/loops.py`).
+Not loops: a map over different items, polling, a draft that grows, a work list that shrinks. Known misses: wandering
+(one goal, new pages each time), paraphrase where no text is recorded. Cost: O(spans) for the count, O(tokens) for what
+is left. Source: notes on re-occurrence anchors and novelty CUSUM.
 """
 
 from __future__ import annotations

@@ -1,0 +1,200 @@
+"""Question: do two agents hand one task back and forth without anybody working on it?
+
+    Sales    |handoff ->|           |handoff ->|           |
+    Support             |<- handoff|           |<- handoff|      two returns, no work in between: warning, three: critical
+
+A return counts when between the handoff and the one back nothing was done: no tool call with new arguments or a new
+result, no new state, no progress mark, no text with anything new in it. A draft that goes to and fro and changes is
+work. Chains are kept apart by task. Source: notes on length-two loops of handoffs. Known misses: three agents in a
+ring (the loop detector finds them), work that leaves no trace. Cost: one set-based count of handoffs per pair of
+agents; only runs with two returns are read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from analyzers.events import spoken
+from analyzers.finding import Check, Finding, Severity
+from analyzers.frames import Frames
+from analyzers.news import News
+from analyzers.tally import COUNTED, end_of, spent
+from analyzers.wording import amount, duration, since, usd
+from tracer.model import SpanKind
+
+KIND = "ping_pong"
+Row = Mapping[str, Any]
+_FRAME = (SpanKind.HANDOFF, SpanKind.WORKFLOW)
+_COLUMNS = list(dict.fromkeys((
+    *COUNTED, "agent", "target_agent", "task_id", "reason", "start_ns", "end_ns", "tool_name", "args_hash", "result_hash",
+    "state_key", "progress", "input_refs", "output_refs",
+)))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PingPongThresholds:
+    warn: int = 2
+    """returns to the first sender"""
+    critical: int = 3
+
+
+def find_ping_pong(frames: Frames, thresholds: PingPongThresholds = PingPongThresholds()) -> list[Finding]:
+    """One finding per chain of idle handoffs between two agents."""
+    suspects = _suspects(frames.spans, thresholds)
+    if suspects.is_empty():
+        return []
+    spans = frames.spans.filter(pl.col("run_id").is_in(suspects.implode()) & pl.col("duplicate_of").is_null())
+    found: list[Finding] = []
+    for (run_id,), part in spans.sort("run_id", "start_ns", "span_id").group_by("run_id", maintain_order=True):
+        rows = part.select(_COLUMNS).to_dicts()
+        worked = _work(rows, frames)
+        for chain, events in _chains(rows, worked):
+            if len(chain) >= 2 * thresholds.warn:
+                found.append(_finding(str(run_id), rows, chain, events, worked, thresholds))
+    return found
+
+
+def _suspects(spans: pl.DataFrame, t: PingPongThresholds) -> pl.Series:
+    """Runs in which two agents hand over to each other often enough, in both directions."""
+    handoffs = spans.filter(
+        (pl.col("kind") == SpanKind.HANDOFF)
+        & pl.col("duplicate_of").is_null()
+        & (pl.col("agent") != pl.col("target_agent"))
+    )
+    forward = pl.col("agent") < pl.col("target_agent")
+    pairs = handoffs.group_by(
+        "run_id",
+        one=pl.when(forward).then("agent").otherwise("target_agent"),
+        other=pl.when(forward).then("target_agent").otherwise("agent"),
+    ).agg(there=forward.sum(), back=(~forward).sum())
+    return pairs.filter((pl.col("there") >= t.warn) & (pl.col("back") >= t.warn))["run_id"].unique().sort()
+
+
+def _work(rows: Sequence[Row], frames: Frames) -> set[str]:
+    """Span ids that brought something new, in order of when it was known."""
+    news, known = News(), set[tuple[object, ...]]()
+    worked: set[str] = set()
+    late = (SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.STATE_WRITE)
+    for row in sorted(rows, key=lambda r: (end_of(r) if r["kind"] in late else r["start_ns"], r["span_id"])):
+        kind, fresh = row["kind"], bool(row["progress"])
+        if kind in (SpanKind.TOOL, SpanKind.RETRIEVER):
+            for slot in ("args_hash", "result_hash"):
+                key = (row["tool_name"], slot, row[slot])
+                fresh = fresh or (row[slot] is not None and key not in known)
+                known.add(key)
+        elif kind == SpanKind.STATE_WRITE:
+            key = ("state", row["state_key"], *(row["output_refs"] or ()))
+            fresh = fresh or key not in known
+            known.add(key)
+        elif kind in (SpanKind.LLM, SpanKind.MESSAGE, SpanKind.HANDOFF, SpanKind.AGENT):
+            refs = row["output_refs"] if kind == SpanKind.LLM else row["input_refs"]
+            texts = [spoken(frames.contents[ref]) for ref in refs or () if ref in frames.contents]
+            told = news.told("\n".join(texts) or (row["reason"] or "" if kind == SpanKind.HANDOFF else ""))
+            fresh = fresh or (told and kind != SpanKind.HANDOFF)
+        if fresh:
+            worked.add(row["span_id"])
+    return worked
+
+
+def _chains(rows: Sequence[Row], worked: set[str]) -> list[tuple[list[Row], list[Row]]]:
+    """Chains of handoffs that each go back where the one before came from, cut where work was done; with what lies between."""
+    tasks: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] == SpanKind.HANDOFF and row["agent"] and row["target_agent"] not in (None, row["agent"]):
+            tasks[row["task_id"] or ""].append(row)
+    chains: list[tuple[list[Row], list[Row]]] = []
+    starts = [row["start_ns"] for row in rows]
+    for _, handoffs in sorted(tasks.items()):
+        chain, between = [handoffs[0]], list[Row]()
+        for before, row in pairwise(handoffs):
+            holder = before["target_agent"]
+            window = rows[bisect_left(starts, before["start_ns"]) : bisect_right(starts, row["start_ns"])]
+            inside = [
+                r for r in window if r["agent"] == holder and end_of(r) <= row["start_ns"] and r["kind"] not in _FRAME
+            ]
+            back = (row["agent"], row["target_agent"]) == (holder, before["agent"])
+            # The first holder reads what it was given for the first time: only from then on can words be old.
+            idle = not any(r["span_id"] in worked for r in inside)
+            if back and (idle or len(chain) == 1):
+                chain.append(row)
+                between += inside
+            else:
+                chains.append((chain, between))
+                chain, between = [row], []
+        chains.append((chain, between))
+    return chains
+
+
+def _finding(
+    run_id: str,
+    rows: Sequence[Row],
+    chain: Sequence[Row],
+    between: Sequence[Row],
+    worked: set[str],
+    t: PingPongThresholds,
+) -> Finding:
+    one, other = chain[0]["agent"], chain[0]["target_agent"]
+    returns = len(chain) // 2
+    later = [r for r in between if r["start_ns"] >= chain[1]["start_ns"]]
+    money, tokens, calls = spent(later)
+    total = sum(r["kind"] == SpanKind.HANDOFF for r in rows)
+    severity: Severity = "critical" if returns >= t.critical else "warning"
+    words = any(r["input_refs"] or r["output_refs"] or r["reason"] for r in (*chain, *between))
+    confidence = 0.9 if words else 0.6
+    start_ns, end_ns = chain[0]["start_ns"], end_of(chain[-1])
+    task = chain[0]["task_id"]
+    cost = f" The calls after the first return cost {usd(money)}." if money is not None else ""
+    spans = sorted({r["span_id"]: r for r in (*chain, *later)}.values(), key=lambda r: (r["start_ns"], r["span_id"]))
+    return Finding(
+        kind=KIND,
+        severity=severity,
+        confidence=confidence,
+        title=f"{one} and {other} handed one task back and forth {len(chain)} times without working on it",
+        explanation=(
+            f"From {since(start_ns, rows[0]['start_ns'])} on, {one} and {other} passed "
+            f"{f'task {task}' if task else 'the work'} to each other {len(chain)} times within {duration(end_ns - start_ns)}: "
+            f"{amount(returns, 'return')} to {one} without a new tool call, a new state or a text with anything new in it."
+            f"{cost} "
+            + (
+                "Sure because the texts in between were compared."
+                if words
+                else "Less sure because no texts were recorded, so work that leaves no other trace is invisible."
+            )
+        ),
+        suggestion=(
+            f"Say in the handoff what is missing and let {other} decide with what is there; stop a task that returns to the same agent "
+            f"{t.warn} times without a result (a loop guard), and escalate it to a coordinator or a person."
+        ),
+        trace_id=run_id,
+        spans=tuple(r["span_id"] for r in spans),
+        agents=(one, other),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        wasted_usd=money,
+        wasted_tokens=tokens,
+        checked=(
+            Check(rule="returns to the first sender", value=returns, threshold=t.warn, passed=returns >= t.warn),
+            Check(
+                rule="calls, states or texts with something new after the first return",
+                value=sum(r["span_id"] in worked for r in later),
+                threshold=0,
+                passed=True,
+            ),
+            Check(rule="texts were recorded", value=words, threshold=True, passed=words),
+            Check(rule="share of the run's handoffs", value=round(len(chain) / total, 3), threshold=None, passed=True),
+        ),
+        data={
+            "handoffs": [r["span_id"] for r in chain],
+            "returns": returns,
+            "task_id": task,
+            "bounce_ratio": round(len(chain) / total, 3),
+            "wasted_spans": calls,
+        },
+    )

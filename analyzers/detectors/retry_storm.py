@@ -1,0 +1,187 @@
+"""Question: is one failing call tried again and again, perhaps by several layers at once?
+
+    load_page  attempt 1                 attempt 2                 attempt 3
+      fetch    X  X  X                   X  X  X                   X  X  X        3 x 3 = 9 calls for one page
+
+A storm is one call (same agent, same tool or model, same arguments) made five times of which at least four failed.
+Layers are found by climbing: where the attempts lie under several failed spans of one name, that name retries too, and
+the attempts multiply. Three tries with pauses that end well are how retries should be. Source: note on cost, section 4.
+Known misses: calls recorded without arguments under different parents; retries inside a client that shows one span.
+Cost: one set-based count of failed calls; only runs with four failures of one step are read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from analyzers.finding import Check, Finding, Severity
+from analyzers.frames import Frames
+from analyzers.tally import COUNTED, end_of, spent
+from analyzers.wording import amount, duration, since, usd
+from tracer.model import SpanKind, SpanStatus
+
+KIND = "retry_storm"
+Row = Mapping[str, Any]
+_CALLS = (SpanKind.TOOL, SpanKind.LLM, SpanKind.RETRIEVER, SpanKind.EMBEDDING)
+_COLUMNS = list(dict.fromkeys((
+    *COUNTED, "trace_id", "parent_span_id", "name", "agent", "start_ns", "end_ns", "status", "error_type", "error_message",
+    "model", "tool_name", "args_hash", "input_refs", "attempt", "retry_of",
+)))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryStormThresholds:
+    attempts: int = 5
+    """the note's bound; common clients try three times"""
+    failures: int = 4
+    critical_attempts: int = 10
+
+
+def find_retry_storms(frames: Frames, thresholds: RetryStormThresholds = RetryStormThresholds()) -> list[Finding]:
+    """One finding per call that was stormed."""
+    counted = frames.spans.filter(pl.col("duplicate_of").is_null())
+    failed = counted.filter(pl.col("kind").is_in([str(k) for k in _CALLS]) & (pl.col("status") == SpanStatus.ERROR))
+    step = pl.coalesce("tool_name", "model", "name")
+    steps = failed.group_by("run_id", "agent", "kind", step.alias("step")).len()
+    suspects = steps.filter(pl.col("len") >= thresholds.failures)["run_id"].unique()
+    spans = counted.filter(pl.col("run_id").is_in(suspects.implode())).sort("run_id", "start_ns", "span_id")
+    found: list[Finding] = []
+    for (run_id,), part in spans.group_by("run_id", maintain_order=True):
+        rows = part.select(_COLUMNS).to_dicts()
+        held = {row["span_id"]: row for row in rows}
+        for attempts in _operations(rows, held):
+            failures = sum(row["status"] == SpanStatus.ERROR for row in attempts)
+            if len(attempts) >= thresholds.attempts and failures >= thresholds.failures:
+                found.append(_finding(str(run_id), rows[0]["start_ns"], attempts, _layers(attempts, held), thresholds))
+    return found
+
+
+def _operations(rows: Sequence[Row], held: Mapping[str, Row]) -> list[list[Row]]:
+    """Calls that are one operation tried several times, each from its first try to its first success."""
+    grouped: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] not in _CALLS:
+            continue
+        first = row
+        while first["retry_of"] in held and first["retry_of"] != first["span_id"]:
+            before = held[first["retry_of"]]
+            if before["start_ns"] >= first["start_ns"]:
+                break
+            first = before
+        same = first["args_hash"] or tuple(first["input_refs"] or ()) or ("parent", first["parent_span_id"])
+        grouped[first["agent"], first["kind"], first["tool_name"] or first["model"] or first["name"], same].append(row)
+    operations: list[list[Row]] = []
+    for members in grouped.values():
+        tries: list[Row] = []
+        for row in members:
+            tries.append(row)
+            if row["status"] != SpanStatus.ERROR:
+                operations.append(tries)
+                tries = []
+        operations.append(tries)
+    return operations
+
+
+def _layers(attempts: Sequence[Row], held: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """The layers that retry, innermost first: name and how many tries of it there were."""
+    layers = [{"name": _name(attempts[0]), "tries": len(attempts)}]
+    level = list(attempts)
+    while True:
+        above = {row["parent_span_id"]: held[row["parent_span_id"]] for row in level if row["parent_span_id"] in held}
+        parents = list(above.values())
+        if not parents:
+            return layers
+        names = {(row["kind"], _name(row)) for row in parents}
+        again = any(row["status"] == SpanStatus.ERROR or (row["attempt"] or 1) > 1 for row in parents)
+        if 1 < len(parents) < len(level) and len(names) == 1 and again:
+            layers.append({"name": _name(parents[0]), "tries": len(parents)})
+        level = parents
+
+
+def _name(row: Row) -> str:
+    return row["tool_name"] or row["model"] or row["name"]
+
+
+def _finding(
+    run_id: str, start_ns: int, attempts: Sequence[Row], layers: Sequence[Mapping[str, Any]], t: RetryStormThresholds
+) -> Finding:
+    first, last = attempts[0], attempts[-1]
+    failures = [row for row in attempts if row["status"] == SpanStatus.ERROR]
+    solved = last["status"] != SpanStatus.ERROR
+    money, tokens, calls = spent(failures)
+    pauses = [max(0, b["start_ns"] - end_of(a)) for a, b in pairwise(attempts)]
+    backed_off = len(pauses) > 1 and median(pauses[len(pauses) // 2 :]) >= 1.5 * max(
+        median(pauses[: len(pauses) // 2]), 1
+    )
+    severity: Severity = (
+        "critical" if not solved and (len(attempts) >= t.critical_attempts or len(layers) > 1) else "warning"
+    )
+    what, agent = _name(first), first["agent"]
+    lost_ns = end_of(last) - first["start_ns"]
+    factors = _factors(layers)
+    errors = sorted({row["error_type"] or "error" for row in failures})
+    nested = (
+        f" {len(layers)} layers retry, so the tries multiply: {factors}, counted from the outermost."
+        if len(layers) > 1
+        else ""
+    )
+    return Finding(
+        kind=KIND,
+        severity=severity,
+        confidence=0.95 if first["args_hash"] or first["input_refs"] or first["retry_of"] else 0.8,
+        title=f"{what} was tried {len(attempts)} times"
+        + (f" ({factors})" if len(layers) > 1 else "")
+        + (", and failed every time" if not solved else ", and worked only then"),
+        explanation=(
+            f"{agent or 'The run'} called {what} with the same input {len(attempts)} times from {since(first['start_ns'], start_ns)} on, "
+            f"over {duration(lost_ns)}; {amount(len(failures), 'try', 'tries')} failed ({', '.join(errors)}).{nested}"
+            + (f" The failed calls cost {usd(money)}." if money is not None else "")
+            + (" The pauses between the tries grew." if backed_off else " The pauses between the tries did not grow.")
+            + (" The last try worked." if solved else " Nothing came of it.")
+        ),
+        suggestion=(
+            (
+                f"Retry in one layer only ({layers[-1]['name']} or {layers[0]['name']}, not both); "
+                if len(layers) > 1
+                else ""
+            )
+            + f"stop after 3 tries with growing pauses, open a circuit breaker for {what}, and go to a fallback or fail clearly."
+        ),
+        trace_id=run_id,
+        spans=tuple(row["span_id"] for row in attempts),
+        agents=(agent,) if agent else (),
+        start_ns=first["start_ns"],
+        end_ns=end_of(last),
+        wasted_usd=money,
+        wasted_tokens=tokens,
+        checked=(
+            Check(rule="tries of the same call", value=len(attempts), threshold=t.attempts, passed=True),
+            Check(rule="failed tries", value=len(failures), threshold=t.failures, passed=True),
+            Check(rule="layers that retry", value=len(layers), threshold=2, passed=len(layers) > 1),
+            Check(rule="ruled out: growing pauses", value=backed_off, threshold=True, passed=not backed_off),
+            Check(rule="ruled out: a try worked", value=solved, threshold=True, passed=not solved),
+        ),
+        data={
+            "attempts": len(attempts),
+            "failures": len(failures),
+            "layers": [dict(layer) for layer in reversed(layers)],
+            "solved": solved,
+            "lost_s": round(lost_ns / 1e9, 3),
+            "errors": errors,
+            "wasted_spans": calls,
+        },
+    )
+
+
+def _factors(layers: Sequence[Mapping[str, Any]]) -> str:
+    """ "3 x 3": tries per layer, outermost first."""
+    counts = [int(layer["tries"]) for layer in reversed(layers)]
+    per = [counts[0], *(f"{b / a:.2g}" for a, b in pairwise(counts))]
+    return " x ".join(map(str, per))

@@ -1,0 +1,113 @@
+"""Retries: how many are a storm, and which layers make it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from analyzers.detectors.retry_storm import find_retry_storms
+from analyzers.finding import Finding
+from analyzers.run import analyse
+from tests.drawn import Node, agent, frames, llm, node, run, tool
+
+DOWN = {"status": "error", "error_type": "Unavailable", "error_message": "503"}
+
+
+def fetch(at: float, ok: bool = False, url: str = "a", **fields: object) -> Node:
+    return tool("fetch", at, at + 0.1, args={"url": url}, **({} if ok else DOWN), **fields)
+
+
+def found(*items: Node) -> list[Finding]:
+    return find_retry_storms(frames(run("crawl", agent("Crawler", 0, 400, *items))))
+
+
+def nested(outer: int, inner: int) -> list[Node]:
+    """
+    load   X            X            X
+    fetch  X X X        X X X        X X X
+    """
+    return [
+        node("other", "load", 10 * o, 10 * o + 9, *(fetch(10 * o + i) for i in range(inner)), attempt=o + 1, **DOWN)
+        for o in range(outer)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fails", "ok", "severity"),
+    [(3, True, None), (4, False, None), (4, True, "warning"), (5, False, "warning"), (9, True, "warning"), (10, False, "critical")],
+)  # fmt: skip
+def test_many_tries_of_one_call_are_a_storm(fails: int, ok: bool, severity: str | None) -> None:
+    """Five tries warn; ten without success are critical; three retries are how it should be."""
+    calls = [fetch(n) for n in range(fails)] + ([fetch(fails, ok=True)] if ok else [])
+
+    assert [f.severity for f in found(*calls)] == ([severity] if severity else [])
+
+
+def test_nested_retriers_multiply() -> None:
+    """Three layers of three are told as such, critical although each layer tries but three times."""
+    (finding,) = found(*nested(3, 3))
+
+    assert finding.severity == "critical"
+    assert finding.data["layers"] == [{"name": "load", "tries": 3}, {"name": "fetch", "tries": 9}]
+    assert "3 x 3" in finding.title
+    assert len(finding.spans) == 9
+
+
+def test_failed_model_calls_are_charged() -> None:
+    """Money of the failed tries is waste, that of the one that worked is not."""
+    asked: dict[str, Any] = {"prompt": "Summarise", "cost": "0.02", "input_tokens": 100, "output_tokens": 1}
+    (finding,) = found(*(llm(n, n + 0.5, **asked, **DOWN) for n in range(5)), llm(6, 7, **asked))
+
+    assert float(finding.wasted_usd or 0) == pytest.approx(0.10)
+    assert finding.data["solved"] is True
+
+
+NEGATIVES: dict[str, list[Node]] = {
+    "different arguments": [fetch(n, url=str(n)) for n in range(9)],
+    "polling that works": [fetch(n, ok=True) for n in range(12)],
+    "every call works at the second try": [fetch(2 * n + k, ok=k == 1) for n in range(8) for k in range(2)],
+    "different agents": [agent(f"A{n}", n, n + 1, fetch(n)) for n in range(8)],
+}
+
+
+@pytest.mark.parametrize("case", NEGATIVES)
+def test_ordinary_failures_are_no_storm(case: str) -> None:
+    """Other inputs, polls, and short retries that work are left alone."""
+    assert found(*NEGATIVES[case]) == []
+
+
+def test_retries_named_by_the_recorder_are_one_call() -> None:
+    """Without arguments, `retry_of` says which calls belong together, whatever their parents."""
+    calls = [
+        node("other", f"step {n}", n, n + 0.9,
+             tool("fetch", n, n + 0.5, id=f"t{n}", attempt=n + 1, retry_of=f"t{n - 1}" if n else None, **DOWN))
+        for n in range(6)
+    ]  # fmt: skip
+
+    assert [f.data["attempts"] for f in found(*calls)] == [6]
+
+
+def test_checks_follow_the_input() -> None:
+    """Pauses that grow, and success, are seen in what was checked."""
+    (hot,) = found(*(fetch(n) for n in range(6)))
+    (polite,) = found(*(fetch(2**n) for n in range(6)), fetch(90, ok=True))
+
+    def values(finding: Finding) -> dict[str, object]:
+        return {check.rule: check.value for check in finding.checked}
+
+    assert values(hot) | {"ruled out: growing pauses": True} != values(hot)
+    assert values(polite)["ruled out: growing pauses"] is True
+    assert values(polite)["ruled out: a try worked"] is True
+    assert values(hot)["tries of the same call"] == 6
+    assert values(polite)["tries of the same call"] == 7
+
+
+def test_one_finding_for_one_trouble() -> None:
+    """An agent that repeats a failing call is a loop or a storm, not both."""
+    kinds = [
+        f.kind for f in analyse(frames(run("crawl", agent("Crawler", 0, 90, *(fetch(n) for n in range(8)))))).findings
+    ]
+
+    assert len(kinds) == 1
+    assert kinds[0] in ("loop", "retry_storm")
