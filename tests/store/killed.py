@@ -12,16 +12,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from tests.store.build import span
-from tracer.store import fold as fold_module
-from tracer.store import lease as lease_module
-from tracer.store import schema
 from tracer.store import segment as segment_module
-from tracer.store import spool as spool_module
-from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
 
@@ -53,12 +49,16 @@ def record(
     return writer
 
 
-def before(module: Any, name: str) -> Callable[[], None]:
-    return lambda: setattr(module, name, die)
+# Modules are named, not imported: a process that only records must not load DuckDB and polars.
 
 
-def after(module: Any, name: str) -> Callable[[], None]:
+def before(module: str, name: str) -> Callable[[], None]:
+    return lambda: setattr(import_module(module), name, die)
+
+
+def after(module_name: str, name: str) -> Callable[[], None]:
     def arm() -> None:
+        module = import_module(module_name)
         real = getattr(module, name)
 
         def then_die(*args: Any, **kwargs: Any) -> None:
@@ -102,7 +102,7 @@ def rename_of(suffix: str, *, done: bool) -> Callable[[], None]:
             os.rename(source, target)
 
         segment_module.os = _Os(rename=rename)  # type: ignore[attr-defined]
-        schema.os = _Os(rename=rename)  # type: ignore[attr-defined]
+        import_module("tracer.store.schema").os = _Os(rename=rename)  # type: ignore[attr-defined]
 
     return arm
 
@@ -113,7 +113,7 @@ def unlink() -> None:
 
 def no_checkpoint() -> None:
     """Die with the committed rows in the write-ahead log only."""
-    lease_module.Lease._close = die  # type: ignore[method-assign]
+    import_module("tracer.store.lease").Lease._close = die
 
 
 POINTS: dict[str, tuple[str, Callable[[], None]]] = {
@@ -124,13 +124,13 @@ POINTS: dict[str, tuple[str, Callable[[], None]]] = {
     "after rename of a segment": ("record", rename_of(".seg", done=True)),
     "before rename of a new database": ("fold", rename_of(".duckdb", done=False)),
     "after rename of a new database": ("fold", rename_of(".duckdb", done=True)),
-    "in a new database": ("fold", before(schema, "_apply")),
-    "before reading": ("fold", before(fold_module, "gather")),
-    "before COMMIT": ("fold", before(fold_module, "commit")),
-    "after COMMIT": ("fold", after(fold_module, "commit")),
+    "in a new database": ("fold", before("tracer.store.schema", "_apply")),
+    "before reading": ("fold", before("tracer.store.fold", "gather")),
+    "before COMMIT": ("fold", before("tracer.store.fold", "commit")),
+    "after COMMIT": ("fold", after("tracer.store.fold", "commit")),
     "after COMMIT, before the checkpoint": ("fold", no_checkpoint),
     "after COMMIT, before unlink": ("fold", unlink),
-    "while listing": ("fold", after(spool_module, "is_locked")),
+    "while listing": ("fold", after("tracer.store.spool", "is_locked")),
 }
 
 
@@ -142,6 +142,7 @@ def store_of(directory: Path, point: int) -> Path:
 
 def points(directory: Path) -> None:
     """Kill a child at every point and say how each ended; the stores are left as the kill left them."""
+    database = import_module("tracer.store.database")  # once, not in every child
     for number, (name, (kind, arm)) in enumerate(POINTS.items()):
         store, log = store_of(directory, number), directory / f"{number}.log"
         store.parent.mkdir(exist_ok=True)
@@ -155,7 +156,7 @@ def points(directory: Path) -> None:
                 else:
                     record(store, log, 0, [20]).close()
                     arm()
-                    Store(store).fold()
+                    database.Store(store).fold()
                 os._exit(0)
             except BaseException as error:  # noqa: BLE001  (told to the test by the exit code)
                 print(repr(error), file=sys.stderr)
