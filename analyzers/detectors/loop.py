@@ -204,7 +204,11 @@ def _confidence(loop: Loop) -> float:
 
 def _described(loop: Loop) -> str:
     if "no_progress" in loop.signals:
-        return f"{loop.stale_rounds} of {len(loop.rounds) - 1} repeats without anything new"
+        judged = len(loop.novelty)
+        if judged == len(loop.rounds) - 1:
+            return f"{loop.stale_rounds} of {judged} repeats without anything new"
+        # Several symbols or branches of the cycle were judged; their counts do not compare with its rounds.
+        return f"{loop.stale_rounds / max(1, judged):.0%} of its repeats without anything new"
     if "same_error" in loop.signals:
         return f"the same error {loop.errors} times"
     return f"one request made {loop.repeats} times"
