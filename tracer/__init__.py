@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .capture.guard import Guard, guard
     from .capture.live import LiveSpan
     from .capture.marks import decision, escalate, guard_trip, handoff, message, progress, wait
     from .capture.runtime import instrument
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .capture.tracked import TrackedState, state
 
 __all__ = [
+    "Guard",
     "LiveSpan",
     "TrackedState",
     "agent",
@@ -31,6 +33,7 @@ __all__ = [
     "decision",
     "escalate",
     "flush",
+    "guard",
     "guard_trip",
     "handoff",
     "init",
@@ -49,6 +52,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "guard": ("Guard", "guard"),
     "live": ("LiveSpan",),
     "marks": ("decision", "escalate", "guard_trip", "handoff", "message", "progress", "wait"),
     "runtime": ("instrument",),

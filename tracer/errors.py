@@ -7,6 +7,7 @@
     │   ├── StoreLocked     another program holds the database file
     │   └── SchemaTooNew    written by a newer tracehound
     └── BudgetExceeded      a guard that was asked for stopped the work
+    HardStop                the same as a BaseException, where a guard was made with hard=True
 
 A message says what happened, shows the value and what was expected; ``hint`` says what to do about it.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class TracehoundError(Exception):
@@ -66,12 +68,60 @@ class SchemaTooNew(StoreError):
 class BudgetExceeded(TracehoundError):
     """A guard that was asked for refused to go on.
 
-    `scope` names the budget, `limit` and `spent` are in its own unit (`unit`: usd, tokens, s ...).
+    `guard` is the kind of limit (budget, tokens, time, iterations, loop ...), `scope` the guard it belongs to; `limit`, `spent` and
+    `reserved` (promised to calls under way) are in `unit` (usd, tokens, s ...). `span_ids` are the span that was refused and the
+    guard's own; `partial` is the last answer before the stop, or what was handed to `Guard.keep`.
     """
 
-    def __init__(self, message: str, *, scope: str, limit: float, spent: float, unit: str) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str,
+        limit: float,
+        spent: float,
+        unit: str,
+        guard: str = "budget",
+        reserved: float = 0.0,
+        span_ids: tuple[str, ...] = (),
+        partial: Any = None,
+    ) -> None:
         super().__init__(message)
-        self.scope, self.limit, self.spent, self.unit = scope, limit, spent, unit
+        self.guard, self.scope, self.limit, self.spent, self.unit = guard, scope, limit, spent, unit
+        self.reserved, self.span_ids, self.partial = reserved, span_ids, partial
+
+    @property
+    def reason(self) -> dict[str, Any]:
+        """Everything but the partial result, as plain data."""
+        return {
+            "guard": self.guard,
+            "scope": self.scope,
+            "limit": self.limit,
+            "spent": self.spent,
+            "reserved": self.reserved,
+            "unit": self.unit,
+            "span_ids": list(self.span_ids),
+            "message": self.message,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = {key: value for key, value in self.reason.items() if key != "message"}
+        return _budget_exceeded, (self.message, {**given, "span_ids": self.span_ids, "partial": self.partial})
+
+
+def _budget_exceeded(message: str, given: dict[str, Any]) -> BudgetExceeded:
+    return BudgetExceeded(message, **given)
+
+
+class HardStop(BaseException):
+    """A stop that `except Exception` does not catch; raised only by guards that were made with `hard=True`.
+
+    The guard's own block turns it into the `BudgetExceeded` it carries.
+    """
+
+    def __init__(self, exceeded: BudgetExceeded) -> None:
+        super().__init__(exceeded.message)
+        self.exceeded = exceeded
 
 
 def shorten(text: str, limit: int = 80) -> str:

@@ -21,7 +21,7 @@ from tracer.testing import Recorder, recorder, recording
 __all__ = ["recorder"]  # the fixture
 
 NAMES = [
-    "LiveSpan", "TrackedState", "agent", "current_span", "decision", "escalate", "flush", "guard_trip", "handoff", "init",
+    "Guard", "LiveSpan", "TrackedState", "agent", "current_span", "decision", "escalate", "flush", "guard", "guard_trip", "handoff", "init",
     "instrument", "llm_call", "message", "progress", "record_llm_call", "shutdown", "state", "state_read", "state_write", "tool",
     "wait", "workflow",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from opentelemetry import trace
@@ -38,6 +39,9 @@ def contained(method: Callable[Concatenate[S, P], None]) -> Callable[Concatenate
 
 class LiveSpan:
     """An open span. Everything may be said until it ends; `end_ns` overrides the clock."""
+
+    ended: Callable[[Any, BaseException | None], None] | None = None
+    """called with the span and its error at the end, where a guard let it begin"""
 
     def __init__(self, span: trace.Span, where: Target) -> None:
         self._span = span
@@ -153,6 +157,9 @@ class ToolSpan(LiveSpan):
 class LlmSpan(LiveSpan):
     """One LLM call."""
 
+    told: Mapping[str, Any] = MappingProxyType({})
+    """tokens and text of the answer, for the guard around the call"""
+
     @contained
     def messages(self, messages: Iterable[Any]) -> None:
         """The messages sent, in order."""
@@ -162,6 +169,8 @@ class LlmSpan(LiveSpan):
     def completion(self, *messages: Any) -> None:
         """The messages received; a plain text is the assistant's."""
         said = tuple({"role": "assistant", "content": m} if isinstance(m, str) else m for m in messages)
+        if self.ended is not None:
+            self.told = {**self.told, "text": " ".join(encode(m) for m in messages)}
         self._content("output", said, messages=True)
 
     @contained
@@ -176,6 +185,11 @@ class LlmSpan(LiveSpan):
         cost_usd: Any = None,
     ) -> None:
         """Tokens; cached ones are part of the input, reasoning part of the output. `cost_usd` wins over the price table."""
+        if self.ended is not None:
+            self.told = {
+                **self.told, "input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens,
+                "cache_write_tokens": cache_write_tokens, "cost_usd": cost_usd,
+            }  # fmt: skip
         self.set(
             {
                 GenAI.INPUT_TOKENS[0]: input_tokens,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import Token
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -111,6 +111,8 @@ class Scope(Generic[S]):
         if error is not None:
             span.fail(error)
         finish(span, None, context)
+        if _gate is not None:
+            _gate.recorded(spec)
         return span
 
 
@@ -179,11 +181,16 @@ def begin(make: Make[S], spec: Spec, parent: Context | None = None) -> tuple[S, 
     where = target()
     if parent is None:
         parent = otel_context.get_current()
+    admitted = None if _gate is None else _gate.admit(spec)
     try:
-        return _begin(make, spec, where, parent)
+        span, inside = _begin(make, spec, where, parent)
     except Exception:  # noqa: BLE001 - the host must not feel it; logged once
         complain(f"starting a span of kind {spec.kind}")
-        return make(trace.INVALID_SPAN, where), parent
+        span, inside = make(trace.INVALID_SPAN, where), parent
+    if admitted is not None:
+        mark, span.ended = admitted
+        inside = mark(inside)
+    return span, inside
 
 
 def _begin(make: Make[S], spec: Spec, where: Target, parent: Context) -> tuple[S, Context]:
@@ -235,6 +242,29 @@ def _content(spec: Spec, where: Target) -> dict[str, list[int]] | None:
     return found
 
 
+class Gate(Protocol):
+    """Asked before a span begins; the one thing that may raise into the host, because the host asked for a guard."""
+
+    def admit(
+        self, spec: Spec
+    ) -> tuple[Callable[[Context], Context], Callable[[Any, BaseException | None], None]] | None:
+        """What marks the span's context, and what is called with the span and its error at its end; None for nothing."""
+        ...
+
+    def recorded(self, spec: Spec) -> None:
+        """A span was begun and ended at once."""
+        ...
+
+
+_gate: Gate | None = None
+
+
+def gate_with(gate: Gate) -> None:
+    """From now on `gate` is asked; see `guard`."""
+    global _gate
+    _gate = gate
+
+
 _before_end: list[Callable[[LiveSpan, Context], None]] = []
 
 
@@ -249,6 +279,8 @@ def finish(span: LiveSpan, error: BaseException | None, context: Context) -> Non
         for look in _before_end:
             look(span, context)
         span.closing(error)
+        if span.ended is not None:
+            span.ended(span, error)
     except Exception:  # noqa: BLE001 - the host must not feel it; logged once
         complain(f"ending a {type(span).__name__}")
     span.end()
