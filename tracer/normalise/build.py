@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any
 
 from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink, SpanStatus
@@ -22,7 +21,7 @@ from tracer.normalise import (
     vercel_ai,
 )
 from tracer.normalise.contents import Contents
-from tracer.normalise.mapping import fill
+from tracer.normalise.mapping import Rule, fill, rules_of
 from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, names_agents, unwrapped
 from tracer.normalise.values import as_float, as_int, as_text
 from tracer.pricing import NO_PROVIDERS, Prices, Usage, default_prices
@@ -48,7 +47,6 @@ CONTROL_FLOW = frozenset({"ParentCommand", "GraphInterrupt", "NodeInterrupt", "G
 _RESOURCE_COLUMNS = frozenset(
     {Resource.SERVICE_NAME, Resource.SERVICE_VERSION, *Resource.ENVIRONMENT, Resource.PROCESS_PID, Resource.RELEASE}
 )
-_TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
 @dataclass(slots=True)
@@ -75,6 +73,16 @@ class _Origin:
     rest: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What spans with the same names in them have in common."""
+
+    speaking: tuple[Adapter, ...]
+    convention: str | None
+    """of the first adapter that speaks"""
+    rules: dict[str, Rule]
+
+
 def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: Prices | None = None) -> Batch:
     """Rows for `raw` spans and for `logs` (log records that name a span), each read on its own.
 
@@ -84,11 +92,12 @@ def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: 
     batch = Batch(contents=contents.bodies)
     table = prices or default_prices()
     origins: dict[int, _Origin] = {}
+    shapes: dict[object, _Shape] = {}
     for item in raw:
         origin = origins.get(id(item.resource))
         if origin is None or origin.resource is not item.resource:
             origin = origins[id(item.resource)] = _origin(item.resource, contents)
-        batch.spans.append(_span(item, origin, contents, table))
+        batch.spans.append(_span(item, _shape(item, shapes), origin, contents, table))
         for event in item.events:
             batch.events.append(otel_genai.event_row(event, contents, item.trace_id, item.span_id))
         for link in item.links:
@@ -120,18 +129,25 @@ def _origin(resource: dict[str, Any], contents: Contents) -> _Origin:
     )
 
 
-@lru_cache(maxsize=4096)
-def _first_word(name: str) -> str:
-    return name.split(".", 1)[0]
+def _shape(raw: RawSpan, known: dict[object, _Shape]) -> _Shape:
+    """Asks the adapters once per shape of span; what they may look at is all in the key (`Adapter.recognises`)."""
+    operation = raw.attributes.get(GenAI.OPERATION)
+    named = operation if isinstance(operation, str) else None
+    key = (tuple(raw.attributes), raw.scope, raw.name.partition(" ")[:2], named, bool(raw.content))
+    shape = known.get(key)
+    if shape is None:
+        words = frozenset(name.split(".", 1)[0] for name in raw.attributes)
+        speaking = tuple(adapter for adapter in ADAPTERS if adapter.recognises(raw, words))
+        # otel_genai always: session.id and user.id may stand without any gen_ai name
+        rules = rules_of((*[adapter.name for adapter in speaking], otel_genai.ADAPTER.name))
+        shape = known[key] = _Shape(speaking, speaking[0].name if speaking else None, rules)
+    return shape
 
 
-def _span(raw: RawSpan, origin: _Origin, contents: Contents, prices: Prices) -> Span:
-    attributes = raw.attributes
-    words = frozenset(map(_first_word, attributes))
-    speaking = [adapter for adapter in ADAPTERS if adapter.recognises(raw, words)]
+def _span(raw: RawSpan, shape: _Shape, origin: _Origin, contents: Contents, prices: Prices) -> Span:
     kind: str = SpanKind.OTHER.value
-    convention = speaking[0].name if speaking else None
-    for adapter in speaking:
+    convention = shape.convention
+    for adapter in shape.speaking:
         named = adapter.kind(raw)
         if named is not None:
             kind, convention = str(named), adapter.name
@@ -155,10 +171,8 @@ def _span(raw: RawSpan, origin: _Origin, contents: Contents, prices: Prices) -> 
         dropped_attributes=raw.dropped_attributes,
     )
     reading = Reading(raw, span, contents)
-    if attributes:
-        # otel_genai always: session.id and user.id may stand without any gen_ai name
-        fill(span, (*[adapter.name for adapter in speaking], "otel_genai"), attributes)
-    for adapter in speaking:
+    fill(span, shape.rules, raw.attributes)
+    for adapter in shape.speaking:
         adapter.read(reading)
     _status(raw, span)
     if span.kind in (SpanKind.TOOL, SpanKind.HANDOFF):
@@ -168,8 +182,8 @@ def _span(raw: RawSpan, origin: _Origin, contents: Contents, prices: Prices) -> 
     if span.kind in COUNTED:
         _tokens_and_cost(raw, span, prices)
     else:
-        for column in _TOKEN_COLUMNS:
-            setattr(span, column, None)
+        span.input_tokens = span.output_tokens = span.reasoning_tokens = None
+        span.cached_tokens = span.cache_write_tokens = None
         span.cost_usd = span.cost_source = None
     span.attributes = _attributes(reading, origin)
     return span
@@ -242,7 +256,8 @@ def _tokens_and_cost(raw: RawSpan, span: Span, prices: Prices) -> None:
 def _told_cost(attributes: dict[str, Any]) -> Decimal | None:
     """A cost the producer computed; 0 is what instrumentors write when they know no price, so it is not believed."""
     for name in (OpenInference.COST_TOTAL, PydanticAI.COST):
-        number = as_float(attributes.get(name))
+        told = attributes.get(name)
+        number = None if told is None else as_float(told)
         if number is not None and number > 0:
             try:
                 return Decimal(str(number)).quantize(Decimal("1e-9"))

@@ -27,6 +27,8 @@ from tracer.semconv import (
 
 Converter = Callable[[Any], Any]
 Names = str | tuple[str, ...]
+Rule = tuple[str, int, Converter]
+"""(column, rank among the spellings, converter)"""
 
 TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
     "workflow": (
@@ -229,8 +231,8 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
 """column -> (converter, {convention: spellings}); the autogen adapter has no plain columns"""
 
 
-def _rules() -> dict[str, dict[str, tuple[str, int, Converter]]]:
-    rules: dict[str, dict[str, tuple[str, int, Converter]]] = {}
+def _rules() -> dict[str, dict[str, Rule]]:
+    rules: dict[str, dict[str, Rule]] = {}
     for column, (convert, cells) in TABLE.items():
         for convention, names in cells.items():
             spellings = (names,) if isinstance(names, str) else names
@@ -244,18 +246,17 @@ RULES = _rules()
 
 
 @cache
-def rules_of(conventions: tuple[str, ...]) -> dict[str, tuple[str, int, Converter]]:
+def rules_of(conventions: tuple[str, ...]) -> dict[str, Rule]:
     """The rules of several conventions as one table; those named first outrank the others."""
-    merged: dict[str, tuple[str, int, Converter]] = {}
+    merged: dict[str, Rule] = {}
     for order, convention in enumerate(conventions):
         for name, (column, rank, convert) in RULES.get(convention, {}).items():
             merged.setdefault(name, (column, order * 100 + rank, convert))
     return merged
 
 
-def fill(span: Span, conventions: tuple[str, ...], attributes: Mapping[str, Any]) -> None:
+def fill(span: Span, rules: Mapping[str, Rule], attributes: Mapping[str, Any]) -> None:
     """Fill the empty columns of `span` from plain attributes: one look-up per attribute, the best-ranked spelling wins."""
-    rules = rules_of(conventions)
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
         rule = rules.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -36,7 +36,10 @@ class Adapter:
 
     name: str
     recognises: Callable[[RawSpan, frozenset[str]], bool]
-    """(span, first words of its attribute names) -> does the convention speak here"""
+    """(span, first words of its attribute names) -> does the convention speak here
+
+    The answer is kept for spans that look alike, so it may depend on nothing but the names of the attributes, the value of
+    gen_ai.operation.name, the scope, the first word of the name, and on whether there is content."""
     kind: Callable[[RawSpan], str | None]
     """what the convention says the span is; None where it says nothing"""
     read: Callable[[Reading], None]
@@ -57,9 +60,11 @@ class Reading:
         self.replaced: dict[str, Any] = {}
         """attribute name -> what stands in its place in the stored JSON; None takes it out"""
 
-    def messages(self, name: str, *, answers: bool = False, before: Iterable[Mapping[str, Any]] = ()) -> list[int]:
+    def messages(self, name: str, *, answers: bool = False, before: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Store the message list in attribute `name` (after the messages `before`); [] where there is none."""
         value = self.attributes.get(name)
+        if value is None and not before:
+            return []
         found = message_list(value) if value is not None else None
         first = self.contents.put_messages(before)
         if found is None:

@@ -253,10 +253,10 @@ def _span_from_json(body: dict[str, Any], resource: dict[str, Any], scope: str) 
     body.setdefault("end_ns", None)
     body.setdefault("resource", resource)
     body.setdefault("scope", scope)
-    if "events" in body:
-        body["events"] = [RawEvent(**event) for event in body["events"]]
-    if "links" in body:
-        body["links"] = [RawLink(**link) for link in body["links"]]
+    # Empty lists too: making them costs the dataclass as much as the rest of the span.
+    body["events"] = [RawEvent(**event) for event in body.get("events", ())]
+    body["links"] = [RawLink(**link) for link in body.get("links", ())]
+    body.setdefault("content", {})
     return RawSpan(**body)
 
 
