@@ -29,6 +29,7 @@ class Command(NamedTuple):
 
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "run the bundled incidents, explain them and open the dashboard", "demo"),
+    Command("run", "run an unmodified program and record what its agents do", "run"),
     Command("import", "read traces that other tools or frameworks wrote", "import_"),
     Command("traces", "list runs", "traces"),
     Command("show", "draw one run as a tree in the terminal", "show"),

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource as OtelResource
@@ -67,6 +67,7 @@ _recording: Recording | None = None
 def init(
     store: str | os.PathLike[str] | None = None,
     *,
+    instrument: Literal["auto"] | None = "auto",
     service: str | None = None,
     service_version: str | None = None,
     environment: str | None = None,
@@ -84,6 +85,9 @@ def init(
     set, with raised limits. Calling it again changes nothing, unless another store is named: then recording moves there.
 
     Args:
+        instrument: "auto" also records what the libraries do that the program uses (see `auto.libraries`), and keeps parents
+            across threads, processes and HTTP; None leaves all of that alone. The environment variable TRACEHOUND_DISABLE
+            names libraries to leave alone.
         service, service_version, environment, release, resource: who is recorded; the service is the program's name by default.
         capture_content: True keeps texts; "hashed" only names them, so that equal ones stay recognisable; False not even that.
         redact: patterns to mask, or a function text -> text, applied to every distinct text before anything is written.
@@ -126,7 +130,11 @@ def init(
         where = Target(provider.get_tracer(SCOPE_NAME), processor, clock)
         push(where)
         _recording = Recording(path, provider, processor, where, joined, fold_at_exit)
-        return _recording
+    if instrument == "auto":
+        from .auto.start import recorded_by
+
+        recorded_by(_recording)
+    return _recording
 
 
 def recording() -> Recording | None:

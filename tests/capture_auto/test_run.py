@@ -1,0 +1,102 @@
+"""`tracehound run`: what is run, how it ends, and what is said at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dashboard.commands.run import command_line, service_name
+from tests.capture_auto.running import SPAN, command, run, variables, write
+from tracer.errors import BadInput
+from tracer.store import reads
+from tracer.store.database import Store
+
+
+def test_a_program_is_recorded_folded_and_summed_up(tmp_path: Path) -> None:
+    """Arguments and exit code pass through; one line on stderr; the service is the program's name."""
+    write(tmp_path, program=SPAN + "import sys\nwith span('work'): print(sys.argv[1:])\nsys.exit(3)\n")
+    done = run(tmp_path, "--", "program.py", "-x", "--", "y")
+    assert (done.code, done.out) == (3, "['-x', '--', 'y']\n")
+    assert done.err == f"tracehound: 1 run, 1 span -> {done.store}\n"
+    spans = reads.load(Store(done.store)).spans
+    assert spans.select("name", "service", "status").rows() == [("work", "program", "ok")]
+
+
+def test_a_killed_program_ends_the_run_the_same_way(tmp_path: Path) -> None:
+    """kill -9 in the middle of a span: the same signal, and the span is there as interrupted."""
+    write(tmp_path, program=SPAN + "import os\nwith span('work'): os.kill(os.getpid(), 9)\n")
+    done = run(tmp_path, "--", "program.py")
+    assert done.code == -signal.SIGKILL
+    assert reads.load(Store(done.store)).spans["status"].to_list() == ["interrupted"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_signals_are_passed_on(number: signal.Signals, tmp_path: Path) -> None:
+    """The program gets the signal and may end as it likes; what it recorded is folded."""
+    write(
+        tmp_path,
+        program=SPAN
+        + f"""
+import signal, sys
+def stop(number, frame):
+    sys.exit(7)
+signal.signal({int(number)}, stop)
+with span("work"):
+    print("ready", flush=True)
+    signal.pause()
+""",
+    )
+    process = subprocess.Popen(
+        command("--", "program.py"), cwd=tmp_path, env=variables(), text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 7
+    assert "1 span ->" in err
+
+
+COMMANDS = {
+    "a script": (["app.py", "-v"], False, ["PYTHON", "app.py", "-v"]),
+    "a module": (["package.part", "-v"], True, ["PYTHON", "-m", "package.part", "-v"]),
+    "another interpreter": (["python3", "app.py"], False, ["python3", "app.py"]),
+    "a package's directory": (["tool"], False, ["PYTHON", "tool"]),
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_what_is_executed(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts and modules with this interpreter, anything else as it stands."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, app="")
+    (tmp_path / "tool").mkdir()
+    words, module, wanted = COMMANDS[case]
+    monkeypatch.setattr("sys.executable", "PYTHON")
+    assert command_line(words, module=module) == wanted
+
+
+@pytest.mark.parametrize("words", [[], ["missing.py"], ["no-such-command-anywhere"]])
+def test_what_cannot_be_run_is_bad_input(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing, a missing script, an unknown command: a sentence and a hint instead of a traceback."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput) as caught:
+        command_line(words, module=False)
+    assert caught.value.hint
+
+
+NAMES = {
+    "python app.py": "app", "/x/.venv/bin/python3.12 -u dir/app.py -v": "app", "python -m pkg.tool": "pkg.tool",
+    "gunicorn -w 2": "gunicorn",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", NAMES)
+def test_what_a_program_is_called(line: str) -> None:
+    """Its script, its module, else its executable."""
+    assert service_name(line.split()) == NAMES[line]

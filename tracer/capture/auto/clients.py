@@ -1,0 +1,225 @@
+"""LLM spans for programs whose framework writes none: the `create()` calls of openai and anthropic are wrapped.
+
+A call is left to others where somebody tells of it already: the span around it is an LLM call, or it comes straight from
+a framework whose instrumentor was switched on and gives LLM spans.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final, NamedTuple, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from ...model import SpanKind
+from ...semconv import GenAI, OpenInference, Tracehound
+from ..active import complain
+from ..live import LlmSpan
+from ..scope import Spec, begin, finish
+from .carrier import langchain_span_context
+from .streams import Sum, follow
+
+RUN_ID_VARIABLE: Final = "TRACEHOUND_RUN_ID"
+SERVICE_VARIABLE: Final = "TRACEHOUND_SERVICE"
+_RAW_HEADER: Final = "X-Stainless-Raw-Response"
+_LLM_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_content"})
+
+told_by_frameworks: set[str] = set()
+"""Top-level packages whose own calls of a client need no span of ours."""
+
+
+class Wrapped(NamedTuple):
+    """Methods of a client class that make one LLM call each."""
+
+    module: str
+    owner: str
+    methods: tuple[str, ...]
+    provider: str
+
+
+CLIENTS: Final[Mapping[str, tuple[Wrapped, ...]]] = {
+    "openai": (
+        Wrapped("openai.resources.chat.completions", "Completions", ("create", "parse"), "openai"),
+        Wrapped("openai.resources.chat.completions", "AsyncCompletions", ("create", "parse"), "openai"),
+        Wrapped("openai.resources.responses", "Responses", ("create", "parse"), "openai"),
+        Wrapped("openai.resources.responses", "AsyncResponses", ("create", "parse"), "openai"),
+    ),
+    "anthropic": (
+        Wrapped("anthropic.resources.messages", "Messages", ("create",), "anthropic"),
+        Wrapped("anthropic.resources.messages", "AsyncMessages", ("create",), "anthropic"),
+    ),
+}
+
+
+def wrap_client(package: str) -> list[str]:
+    """Wrap the client library `package`; gives what was wrapped, as `Completions.create`. Twice is once."""
+    done: list[str] = []
+    for wrapped in CLIENTS[package]:
+        try:
+            owner = getattr(import_module(wrapped.module), wrapped.owner)
+        except (ImportError, AttributeError):
+            continue  # an older or newer version without this API
+        for name in wrapped.methods:
+            original = getattr(owner, name, None)
+            if original is not None and not hasattr(original, "__tracehound__"):
+                make = _async if wrapped.owner.startswith("Async") else _sync
+                wrapper: Any = functools.wraps(original)(make(original, wrapped.provider, package))
+                wrapper.__tracehound__ = True
+                setattr(owner, name, wrapper)
+                done.append(f"{wrapped.owner}.{name}")
+    return done
+
+
+def _sync(original: Callable[..., Any], provider: str, package: str) -> Callable[..., Any]:
+    def create(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call = _begin(kwargs, provider, package)
+        if call is None:
+            return original(self, *args, **kwargs)
+        token = otel_context.attach(call.inside)
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException as error:
+            call.end(None, error)
+            raise
+        finally:
+            otel_context.detach(token)
+        call.take(result, kwargs)
+        return result
+
+    return create
+
+
+def _async(original: Callable[..., Any], provider: str, package: str) -> Callable[..., Any]:
+    async def create(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call = _begin(kwargs, provider, package)
+        if call is None:
+            return await original(self, *args, **kwargs)
+        token = otel_context.attach(call.inside)
+        try:
+            result = await original(self, *args, **kwargs)
+        except BaseException as error:
+            call.end(None, error)
+            raise
+        finally:
+            otel_context.detach(token)
+        call.take(result, kwargs)
+        return result
+
+    return create
+
+
+class _Call:
+    """One call in progress."""
+
+    def __init__(self, span: LlmSpan, inside: Context) -> None:
+        self.span = span
+        self.inside = inside
+        self._over = False
+
+    def take(self, result: Any, kwargs: Mapping[str, Any]) -> None:
+        """The call has returned: with an answer, with a stream of one, or with either in a raw response."""
+        try:
+            headers: Any = kwargs.get("extra_headers") or {}
+            if headers.get(_RAW_HEADER) == "stream":
+                self.end(None, None)  # the host reads the bytes itself
+                return
+            if headers.get(_RAW_HEADER) is not None:
+                result = result.parse()  # kept by the raw response: the host's own parse() gives the same object
+            if kwargs.get("stream") is True and follow(result, self.end):
+                return
+            self.span.record(result)
+        except Exception:  # noqa: BLE001 - the host must not feel it; logged once
+            complain("reading an answer")
+        self.end(None, None)
+
+    def end(self, total: Sum | None, error: BaseException | None) -> None:
+        """Once; later calls change nothing."""
+        if self._over:
+            return
+        self._over = True
+        if total is not None:
+            self.span.record(total.answer())
+            self.span.response(first_token_s=total.first_token_s)
+        finish(self.span, error, self.inside)
+
+
+def _begin(kwargs: Mapping[str, Any], provider: str, package: str) -> _Call | None:
+    try:
+        parent = otel_context.get_current()
+        around = trace.get_current_span(parent)
+        if _is_llm(around) or _caller(package) in told_by_frameworks:
+            return None
+        if not around.get_span_context().is_valid:
+            parent, around = _below_langchain(parent)
+        model = kwargs.get("model")
+        temperature = kwargs.get("temperature")
+        spec = Spec(
+            SpanKind.LLM,
+            f"chat {model}" if isinstance(model, str) else "chat",
+            {
+                GenAI.OPERATION: "chat",
+                GenAI.REQUEST_MODEL: model if isinstance(model, str) else None,
+                GenAI.PROVIDER[0]: provider,
+                GenAI.TEMPERATURE: temperature if isinstance(temperature, (int, float)) else None,
+            },
+            messages=_messages(kwargs),
+        )
+        if not around.get_span_context().is_valid:
+            # Calls without any span around them are parts of what the program does: of one run.
+            spec.attributes[Tracehound.RUN_ID] = os.environ.get(RUN_ID_VARIABLE) or None
+            spec.workflow = os.environ.get(SERVICE_VARIABLE) or None
+        return _Call(*begin(LlmSpan, spec, parent))
+    except Exception:  # noqa: BLE001 - the host must not feel it; logged once
+        complain("starting the span of an LLM call")
+        return None
+
+
+def _is_llm(span: trace.Span) -> bool:
+    attributes: Any = getattr(span, "attributes", None)
+    if not span.is_recording() or attributes is None:
+        return False
+    return (
+        attributes.get(OpenInference.KIND) == "LLM"
+        or attributes.get(GenAI.OPERATION) in _LLM_OPERATIONS
+        or attributes.get(Tracehound.KIND) == SpanKind.LLM.value
+    )
+
+
+def _caller(package: str) -> str:
+    """The top-level package of the code that called the client; "" at the end of the stack."""
+    ours = __name__.partition(".")[0]
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if top not in (package, ours):
+            return top
+        frame = frame.f_back
+    return ""
+
+
+def _below_langchain(parent: Context) -> tuple[Context, trace.Span]:
+    found = langchain_span_context()
+    if found is None:
+        return parent, trace.INVALID_SPAN
+    span = trace.NonRecordingSpan(found)
+    return trace.set_span_in_context(span, parent), span
+
+
+def _messages(kwargs: Mapping[str, Any]) -> list[Any]:
+    given: list[Any] = []
+    for key in ("system", "instructions"):
+        value = kwargs.get(key)
+        if value and isinstance(value, (str, list)):
+            given.append({"role": "system", "content": cast("Any", value)})
+    value = kwargs.get("messages", kwargs.get("input"))
+    if isinstance(value, str):
+        given.append({"role": "user", "content": value})
+    elif isinstance(value, Sequence):
+        given.extend(cast("Sequence[Any]", value))
+    return given

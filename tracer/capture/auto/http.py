@@ -1,0 +1,168 @@
+"""Two services that talk over HTTP are one run: W3C Trace Context in requests, and taken over where they are served.
+
+Sent by `http.client` (urllib, requests, urllib3), httpx, httpx2 and aiohttp; read by `http.server`, Starlette (FastAPI)
+and Flask. Anything else: `with tracer.join(headers): ...`. TRACEHOUND_PROPAGATE=0 sends nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, Final, cast
+
+from .carrier import context_with, traceparent
+from .imports import when_imported
+
+HEADER: Final = "traceparent"
+Headers = Mapping[str, Any] | Iterable[tuple[Any, Any]]
+
+
+@contextmanager
+def join(headers: Headers | str | None) -> Generator[None]:
+    """Spans in this block belong to the run of whoever sent `headers` (a mapping, pairs, or the traceparent itself).
+
+    Without a valid traceparent in them nothing changes.
+    """
+    from opentelemetry import context
+
+    token = context.attach(context_with(_header(headers)))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def _header(headers: Headers | str | None) -> str | None:
+    if headers is None or isinstance(headers, str):
+        return headers
+    pairs: Iterable[tuple[Any, Any]] = (
+        cast("Mapping[str, Any]", headers).items()
+        if isinstance(headers, Mapping) or hasattr(headers, "items")
+        else headers
+    )
+    for name, value in pairs:
+        if _text(name).lower() == HEADER:
+            return _text(value)
+    return None
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def wrap_http() -> None:
+    """Wrap whichever of the libraries the program imports; doing it twice changes nothing."""
+    if os.environ.get("TRACEHOUND_PROPAGATE") != "0":
+        when_imported("http.client", _http_client)
+        when_imported("httpx", _httpx)
+        when_imported("httpx2", _httpx)
+        when_imported("aiohttp", _aiohttp)
+    when_imported("http.server", _http_server)
+    when_imported("starlette.applications", _starlette)
+    when_imported("flask", _flask)
+
+
+def _replace(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> None:
+    original = getattr(owner, name)
+    if not hasattr(original, "__tracehound__"):
+        wrapper: Any = functools.wraps(original)(make(original))
+        wrapper.__tracehound__ = True
+        setattr(owner, name, wrapper)
+
+
+def _http_client(module: ModuleType) -> None:
+    def make(original: Any) -> Any:
+        def endheaders(self: Any, *args: Any, **kwargs: Any) -> Any:
+            text = traceparent()
+            if text is not None and not any(line.lower().startswith(b"traceparent:") for line in self._buffer):
+                self.putheader(HEADER, text)
+            return original(self, *args, **kwargs)
+
+        return endheaders
+
+    _replace(getattr(module, "HTTPConnection"), "endheaders", make)  # noqa: B009
+
+
+def _httpx(module: ModuleType) -> None:
+    def make(original: Any) -> Any:
+        def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            text = traceparent()
+            if text is not None and HEADER not in request.headers:
+                request.headers[HEADER] = text
+            return original(self, request, *args, **kwargs)
+
+        return send
+
+    for client in ("Client", "AsyncClient"):
+        _replace(getattr(module, client), "send", make)
+
+
+def _aiohttp(module: ModuleType) -> None:
+    def make(original: Any) -> Any:
+        async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
+            text = traceparent()
+            headers: Any = kwargs.get("headers") or {}
+            if text is not None and isinstance(headers, Mapping) and _header(cast("Headers", headers)) is None:
+                kwargs["headers"] = {**headers, HEADER: text}
+            return await original(self, method, url, **kwargs)
+
+        return request
+
+    _replace(getattr(module, "ClientSession"), "_request", make)  # noqa: B009
+
+
+def _http_server(module: ModuleType) -> None:
+    def make(original: Any) -> Any:
+        def handle_one_request(self: Any) -> Any:
+            # A connection is kept for several requests in one thread: each begins where this one began.
+            with join(None):
+                return original(self)
+
+        return handle_one_request
+
+    def make_parse(original: Any) -> Any:
+        def parse_request(self: Any) -> Any:
+            good = original(self)
+            if good:
+                _take_over(self.headers)
+            return good
+
+        return parse_request
+
+    handler: Any = getattr(module, "BaseHTTPRequestHandler")  # noqa: B009
+    _replace(handler, "handle_one_request", make)
+    _replace(handler, "parse_request", make_parse)
+
+
+def _take_over(headers: Headers) -> None:
+    """Until the end of the `join` around it."""
+    text = _header(headers)
+    if text is not None:
+        from opentelemetry import context
+
+        context.attach(context_with(text))
+
+
+def _starlette(module: ModuleType) -> None:
+    def make(original: Any) -> Any:
+        async def call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
+            with join(scope.get("headers")):
+                return await original(self, scope, receive, send)
+
+        return call
+
+    _replace(getattr(module, "Starlette"), "__call__", make)  # noqa: B009
+
+
+def _flask(module: ModuleType) -> None:
+    def make(original: Any) -> Any:
+        def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
+            with join(environ.get("HTTP_TRACEPARENT")):
+                return original(self, environ, start_response)
+
+        return wsgi_app
+
+    _replace(getattr(module, "Flask"), "wsgi_app", make)  # noqa: B009

@@ -1,0 +1,18 @@
+"""Switches of libraries that write spans themselves and have to be asked to."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def pydantic_ai(provider: Any) -> None:
+    """Every agent, present and future, that has no instrumentation of its own."""
+    settings = import_module("pydantic_ai.models.instrumented").InstrumentationSettings
+    import_module("pydantic_ai").Agent.instrument_all(settings(tracer_provider=provider))
+
+
+def agent_framework(provider: Any) -> None:
+    """It uses the global provider."""
+    del provider
+    import_module("agent_framework.observability").enable_instrumentation()

@@ -1,0 +1,67 @@
+"""Work that goes on in another process keeps its parent.
+
+`subprocess`: TRACEPARENT in the child's environment. `multiprocessing` (spawn, fork, forkserver): the text travels with
+the `Process` object, because a fork server's environment is as old as the server. A child that was forked by other
+means keeps the context it was forked in.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+from .carrier import TRACEPARENT, context_with, inherited, traceparent, with_parent
+from .imports import logger
+
+_CARRIED: Final = "_tracehound_traceparent"
+
+
+def wrap_processes() -> None:
+    """Wrap both; doing it twice changes nothing."""
+    if hasattr(BaseProcess.start, "__tracehound__"):
+        return
+    start: Any = BaseProcess.start
+    bootstrap: Any = getattr(BaseProcess, "_bootstrap")  # noqa: B009 - what runs in the child, however it was started
+    popen: Any = subprocess.Popen.__init__
+
+    @functools.wraps(start)
+    def traced_start(self: BaseProcess) -> None:
+        vars(self)[_CARRIED] = traceparent() or inherited() or ""
+        start(self)
+
+    @functools.wraps(bootstrap)
+    def traced_bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> Any:
+        _attach(vars(self).pop(_CARRIED, ""))
+        return bootstrap(self, *args, **kwargs)
+
+    @functools.wraps(popen)
+    def traced_popen(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = kwargs.get("env")
+        # An environment that the program made from scratch gets nothing that it has not: it may be a sandbox.
+        if len(args) <= _ENV_POSITION and (given is None or TRACEPARENT in given or "TRACEHOUND_STORE" in given):
+            environment = with_parent(given)
+            if environment is not None:
+                kwargs["env"] = environment
+        popen(self, *args, **kwargs)
+
+    vars(traced_start)["__tracehound__"] = True
+    BaseProcess.start = traced_start
+    setattr(BaseProcess, "_bootstrap", traced_bootstrap)  # noqa: B010
+    setattr(subprocess.Popen, "__init__", traced_popen)  # noqa: B010
+
+
+_ENV_POSITION: Final = 10
+"""`env` may be given as the eleventh positional argument of Popen"""
+
+
+def _attach(text: str) -> None:
+    if not text:
+        return
+    try:
+        from opentelemetry import context
+
+        context.attach(context_with(text))
+    except Exception as error:  # noqa: BLE001 - the child must run; its spans then make a trace of their own
+        logger.warning("tracehound: this process could not be joined with its parent: %s", error)

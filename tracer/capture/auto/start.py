@@ -1,0 +1,132 @@
+"""What happens at the start of an interpreter under `tracehound run`, and in `tracer.init(instrument="auto")`.
+
+At the start only hooks are set, in the standard library and for later imports. OpenTelemetry is imported, and recording
+begins, when the program imports the first library of interest, or at once in a process that was started inside a span.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from .carrier import context_with, inherited
+from .http import wrap_http
+from .imports import logger, when_imported
+from .libraries import LIBRARIES, Library
+from .processes import wrap_processes
+from .threads import wrap_threads
+
+if TYPE_CHECKING:
+    from ..setup import Recording
+
+LOG_VARIABLE: Final = "TRACEHOUND_LOG"
+MAIN_VARIABLE: Final = "TRACEHOUND_MAIN"
+"""pid of the first process of the run; only that one gives hints"""
+SERVICE_VARIABLE: Final = "TRACEHOUND_SERVICE"
+_HELPERS: Final = ("multiprocessing.resource_tracker",)
+
+_recording: Recording | None = None
+_failed = False
+
+
+def bootstrap() -> None:
+    """Prepare this interpreter; called by our `sitecustomize` only."""
+    if any(helper in word for word in sys.orig_argv for helper in _HELPERS):
+        return
+    _log_to_stderr()
+    os.environ.setdefault(MAIN_VARIABLE, str(os.getpid()))
+    wrap_all()
+    when_imported("opentelemetry.trace", _api_imported)
+    # A program that uses tracehound's API itself shares this recording instead of making a second one.
+    when_imported("tracer.capture.active", _share)
+    when_imported("tracer.capture.setup", _share)
+    if inherited() is not None:
+        _begin()
+
+
+def wrap_all() -> None:
+    """Threads, processes, HTTP, and every library of the table once it is imported. Twice is once."""
+    if getattr(wrap_all, "done", False):
+        return
+    setattr(wrap_all, "done", True)  # noqa: B010
+    wrap_threads()
+    wrap_processes()
+    wrap_http()
+    for library in LIBRARIES:
+        when_imported(library.module, functools.partial(_library, library))
+
+
+def recorded_by(recording: Recording) -> None:
+    """Libraries that are imported from now on write into `recording`; those that are here already as well."""
+    global _recording
+    _recording = recording
+    wrap_all()
+
+
+def _library(library: Library, module: ModuleType) -> None:
+    recording = _begin()
+    if recording is not None:
+        from .switch import switch_on
+
+        switch_on(library, module, recording.provider, hints=_is_main())
+
+
+def _api_imported(module: ModuleType) -> None:
+    del module
+    _begin()
+
+
+def _begin() -> Recording | None:
+    """Start recording, once; None where that is impossible, which is logged."""
+    global _recording, _failed
+    if _recording is not None or _failed:
+        return _recording
+    _failed = True  # also keeps the imports below from coming back here
+    try:
+        from opentelemetry import context
+
+        from ..setup import init
+        from .providers import keep_host_provider
+
+        service = os.environ.get("OTEL_SERVICE_NAME") or os.environ.get(SERVICE_VARIABLE)
+        _recording = init(service=service, fold_at_exit=False, instrument=None)
+        keep_host_provider(_recording)
+        if inherited() is not None:
+            context.attach(context_with(inherited()))
+        _failed = False
+    except Exception as error:  # noqa: BLE001 - an unmodified program must run, recorded or not
+        logger.warning("tracehound: nothing is recorded in this process: %s: %s", type(error).__name__, error)
+        logger.debug("tracehound: details", exc_info=True)
+    return _recording
+
+
+def _share(module: ModuleType) -> None:
+    """Make a second copy of one of our modules, imported under its public name, use the state of this one."""
+    name = module.__name__.rpartition(".")[2]
+    ours = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), f"{name}.py")
+    if not module.__file__ or not os.path.samefile(module.__file__, ours) or _begin() is None:
+        return
+    if name == "setup":
+        setattr(module, "_recording", _recording)  # noqa: B010
+    else:
+        from .. import active
+
+        setattr(module, "_targets", getattr(active, "_targets"))  # noqa: B009, B010
+
+
+def _is_main() -> bool:
+    return os.environ.get(MAIN_VARIABLE, str(os.getpid())) == str(os.getpid())
+
+
+def _log_to_stderr() -> None:
+    """Our own lines go to stderr and never into the logs that the program sets up."""
+    named: Any = os.environ.get(LOG_VARIABLE, "").upper()
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(getattr(logging, named, logging.WARNING) if named else logging.WARNING)
