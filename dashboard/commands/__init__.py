@@ -39,5 +39,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("mark", "record a person's verdict on a run", "mark"),
     Command("serve", "receive traces over OTLP/HTTP from any language", "serve"),
     Command("dashboard", "serve the dashboard", "dashboard"),
+    Command("doctor", "explain the state of the store, the spool and this environment", "doctor"),
     Command("sql", "ask the store a read-only SQL question", "sql"),
 )
