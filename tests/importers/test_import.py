@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import tracer.importers
+from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE
 from tests.normalise.captured import FOLDER
 from tracer.errors import UnknownName
 from tracer.importers import IMPORTERS, ImportReport, import_file
@@ -24,6 +25,9 @@ from tracer.store.gather import gather
 from tracer.store.segment import SegmentWriter, spool_path
 from tracer.store.spool import list_spool
 
+FORMATS = Path(__file__).parents[3] / "shared" / "traces" / "formats"
+"""other people's files, not part of the project"""
+PUBLISHED = {"any": "any-agent", "inspect": "inspect-log", "langfuse": "langfuse-export", "otlp": "otlp-json"}
 Importing = Callable[..., tuple[ImportReport, list[dict[str, Any]]]]
 
 
@@ -86,6 +90,10 @@ def test_table_and_folder_agree() -> None:
 SAMPLES: dict[str, bytes] = {
     "otlp-json": text(request(span())).encode(),
     "otlp-protobuf": json_to_protobuf(request(span())).payloads[0],
+    "any-agent": json.dumps(ANY_AGENT).encode(),
+    "jaeger": json.dumps(JAEGER).encode(),
+    "langfuse-export": json.dumps(LANGFUSE).encode(),
+    "inspect-log": json.dumps(INSPECT).encode(),
     "transcript": b'{"id": 1, "history": [{"role": "user", "content": "hi"}]}',
 }
 
@@ -94,6 +102,20 @@ SAMPLES: dict[str, bytes] = {
 def test_one_importer_recognises_a_sample(name: str) -> None:
     """No format is mistaken for another."""
     assert [name] == [importer.name for importer in IMPORTERS if importer.sniff(SAMPLES[name])]
+
+
+@pytest.mark.parametrize("path", sorted(FORMATS.glob("*.json")), ids=lambda path: path.name)
+def test_published_samples(importing: Importing, path: Path) -> None:
+    """Files that others published are recognised by one importer and read without a loss."""
+    head = path.read_bytes()[:65_536]
+    named = [importer.name for importer in IMPORTERS if importer.sniff(head)]
+    report, rows = importing(path)
+
+    assert report.format == PUBLISHED[path.name.split("_")[0]]
+    assert (report.skipped, len(report.problems)) == (0, 0)
+    assert named == [report.format]
+    assert rows
+    assert {"llm"} <= {row["kind"] for row in rows} or report.format == "otlp-json"
 
 
 def _delimited(*payloads: bytes) -> bytes:

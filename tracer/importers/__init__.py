@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracer.errors import StoreError, UnknownName
-from tracer.importers import otlp_json, otlp_protobuf, transcript
+from tracer.importers import (
+    any_agent,
+    inspect_log,
+    jaeger,
+    langfuse_export,
+    otlp_json,
+    otlp_protobuf,
+    transcript,
+)
 from tracer.importers.base import Importer, Sink
 from tracer.importers.report import ImportReport, Problem
 from tracer.importers.source import Source, Unreadable
@@ -13,7 +21,15 @@ from tracer.store.segment import SegmentWriter
 
 __all__ = ["IMPORTERS", "ImportReport", "Importer", "Problem", "import_file"]
 
-IMPORTERS: tuple[Importer, ...] = (otlp_json.IMPORTER, otlp_protobuf.IMPORTER, transcript.IMPORTER)
+IMPORTERS: tuple[Importer, ...] = (
+    otlp_json.IMPORTER,
+    otlp_protobuf.IMPORTER,
+    any_agent.IMPORTER,
+    jaeger.IMPORTER,
+    langfuse_export.IMPORTER,
+    inspect_log.IMPORTER,
+    transcript.IMPORTER,
+)
 """asked in this order; the first that recognises a file reads it"""
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from tracer.importers import any_agent, inspect_log, jaeger, langfuse_export
 from tracer.importers.base import Importer, Sink
 from tracer.importers.jsontext import NOTHING, parse
 from tracer.importers.source import Source, Unreadable
@@ -18,10 +19,14 @@ from tracer.importers.turns import LISTS, is_message, messages_in, run_of
 
 _MARK = re.compile(rb'"(?:' + "|".join(LISTS).encode() + rb')"\s*:\s*\[|"(?:content|role|source|speaker)"\s*:')
 _OTHER = re.compile(rb'"resource_?(?:S|s)pans"|"resource_?(?:L|l)ogs"')
+_TOLD_APART = (any_agent.sniff, inspect_log.sniff, jaeger.sniff, langfuse_export.sniff)
+"""formats whose spans hold messages too"""
 
 
 def sniff(head: bytes) -> bool:
-    return head.lstrip()[:1] in (b"{", b"[") and _MARK.search(head) is not None and _OTHER.search(head) is None
+    if head.lstrip()[:1] not in (b"{", b"[") or _MARK.search(head) is None or _OTHER.search(head) is not None:
+        return False
+    return not any(sniff_other(head) for sniff_other in _TOLD_APART)
 
 
 def read(source: Source, sink: Sink) -> None:

@@ -1,0 +1,175 @@
+"""Small files in the formats of other tools, drawn after their documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TRACE = 0x0AF7651916CD43DD8448EB211C80319C
+
+
+def _any_agent(number: int, name: str, parent: int | None, **attributes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": "internal",
+        "context": {"trace_id": TRACE, "span_id": number, "trace_flags": {"value": 0}},
+        "parent": None if parent is None else {"trace_id": TRACE, "span_id": parent},
+        "start_time": 1_700_000_000_000_000_000 + number,
+        "end_time": 1_700_000_001_000_000_000 + number,
+        "status": {"status_code": "ok", "description": None},
+        "attributes": {f"gen_ai.{key.replace('__', '.')}": value for key, value in attributes.items()},
+        "links": [],
+        "events": [],
+        "resource": {"attributes": {"service.name": "clock"}},
+    }
+
+
+ANY_AGENT: dict[str, Any] = {
+    "spans": [
+        _any_agent(
+            2,
+            "call_llm",
+            1,
+            operation__name="call_llm",
+            request__model="mistral/small",
+            input__messages='[{"role": "user", "content": "what year?"}]',
+            output='[{"tool.name": "now", "tool.args": {"zone": "UTC"}}]',
+            usage__input_tokens=20,
+            usage__output_tokens=4,
+            usage__input_cost=0.0002,
+            usage__output_cost=0.0001,
+        ),
+        _any_agent(
+            3, "execute_tool now", 1, operation__name="execute_tool", tool__name="now", tool__args='{"zone": "UTC"}', output="2023"
+        ),
+        _any_agent(1, "invoke_agent", None, operation__name="invoke_agent", agent__name="clerk"),
+    ],
+    "final_output": "2023",
+}  # fmt: skip
+
+JAEGER: dict[str, Any] = {
+    "data": [
+        {
+            "traceID": "af7651916cd43dd8448eb211c80319c",
+            "processes": {
+                "p1": {"serviceName": "shop", "tags": [{"key": "host.name", "type": "string", "value": "h"}]}
+            },
+            "spans": [
+                {
+                    "traceID": "af7651916cd43dd8448eb211c80319c",
+                    "spanID": "2",
+                    "operationName": "chat",
+                    "references": [
+                        {"refType": "CHILD_OF", "traceID": "af7651916cd43dd8448eb211c80319c", "spanID": "1"},
+                        {"refType": "FOLLOWS_FROM", "traceID": "af7651916cd43dd8448eb211c80319c", "spanID": "9"},
+                    ],
+                    "startTime": 1_700_000_000_000_001,
+                    "duration": 500,
+                    "tags": [
+                        {"key": "gen_ai.operation.name", "type": "string", "value": "chat"},
+                        {"key": "gen_ai.usage.input_tokens", "type": "int64", "value": "12"},
+                        {"key": "otel.status_code", "type": "string", "value": "ERROR"},
+                        {"key": "otel.status_description", "type": "string", "value": "down"},
+                        {"key": "otel.scope.name", "type": "string", "value": "my.scope"},
+                    ],
+                    "logs": [
+                        {
+                            "timestamp": 1_700_000_000_000_100,
+                            "fields": [
+                                {"key": "event", "type": "string", "value": "exception"},
+                                {"key": "exception.type", "type": "string", "value": "IOError"},
+                            ],
+                        }
+                    ],
+                    "processID": "p1",
+                },
+                {
+                    "traceID": "af7651916cd43dd8448eb211c80319c",
+                    "spanID": "1",
+                    "operationName": "request",
+                    "startTime": 1_700_000_000_000_000,
+                    "duration": 1_000,
+                    "processID": "p1",
+                },
+                {"traceID": "af7651916cd43dd8448eb211c80319c", "spanID": "3", "operationName": "bad", "startTime": 5},
+            ],
+        }
+    ]
+}
+
+
+def _observation(name: str, kind: str, parent: str | None, start: int, end: int | None, **more: Any) -> dict[str, Any]:
+    moment = "2025-01-01T00:00:{:02d}.250Z"
+    return {
+        "id": name,
+        "traceId": "run-1",
+        "type": kind,
+        "name": name,
+        "parentObservationId": parent,
+        "startTime": moment.format(start),
+        "endTime": None if end is None else moment.format(end),
+        "level": "DEFAULT",
+        **more,
+    }
+
+
+LANGFUSE: dict[str, Any] = {
+    "trace": {"id": "run-1", "projectId": "p", "name": "qa", "userId": "u", "sessionId": "s", "metadata": "{}"},
+    "observations": [
+        _observation(
+            "answer",
+            "GENERATION",
+            "turn",
+            1,
+            3,
+            model="gpt-4o",
+            usageDetails={"input": 10, "output": 2, "total": 12},
+            costDetails={"total": 0.01},
+            completionStartTime="2025-01-01T00:00:02.250Z",
+            input='[{"role": "user", "content": "hi"}]',
+            output="yo",
+            promptName="qa",
+            promptVersion=7,
+        ),
+        _observation("turn", "GENERATION", None, 0, 9, usageDetails={}),
+        _observation("search", "TOOL", "turn", 4, 5, level="ERROR", statusMessage="down", input={"q": 1}),
+    ],
+}
+
+INSPECT: dict[str, Any] = {
+    "version": 2,
+    "status": "success",
+    "eval": {"task": "refunds", "run_id": "r1"},
+    "samples": [
+        {
+            "id": "s1",
+            "scores": {"match": {"value": "C"}},
+            "events": [
+                {"event": "sample_init", "timestamp": "2026-01-01T00:00:00Z"},
+                {"event": "span_begin", "id": "a", "name": "clerk", "type": "agent", "parent_id": None, "timestamp": "2026-01-01T00:00:01Z"},
+                {
+                    "event": "model", "uuid": "m", "span_id": "a", "model": "openai/gpt-4o", "config": {"temperature": 0.5},
+                    "timestamp": "2026-01-01T00:00:02Z", "completed": "2026-01-01T00:00:03Z",
+                    "input": [{"role": "user", "content": "hi"}],
+                    "output": {
+                        "model": "gpt-4o",
+                        "choices": [
+                            {
+                                "message": {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": "find", "arguments": {"q": 1}}]},
+                                "stop_reason": "tool_calls",
+                            }
+                        ],
+                        "usage": {"input_tokens": 9, "output_tokens": 2, "input_tokens_cache_read": 4},
+                    },
+                },
+                {
+                    "event": "tool", "uuid": "t", "span_id": "a", "id": "c", "function": "find", "arguments": {"q": 1}, "result": "",
+                    "error": {"type": "timeout", "message": "too slow"},
+                    "timestamp": "2026-01-01T00:00:04Z", "completed": "2026-01-01T00:00:05Z",
+                },
+                {"event": "store", "uuid": "w", "span_id": "a", "changes": [{"op": "add", "path": "/plan", "value": 1}], "timestamp": "2026-01-01T00:00:06Z"},
+                {"event": "span_end", "id": "a", "timestamp": "2026-01-01T00:00:07Z"},
+                {"event": "tool", "uuid": "t2", "span_id": "a", "function": "find", "timestamp": "soon"},
+            ],
+        }
+    ],
+}  # fmt: skip
