@@ -182,6 +182,8 @@ class _Pen:
         label = ("✕ " if step.failed else "") + step.label
         reach = (min(x1, x2), max(x1, x2))
         if own:
+            if step.kind == "wait":
+                label += f" · {units.duration(step.until_ns - step.at_ns)}{' so far' if step.running else ''}"
             out += self._own(step, x1, line, label)
         else:
             way = 1 if x2 > x1 else -1
@@ -196,7 +198,7 @@ class _Pen:
             out += f'<text class="sq-label" text-anchor="middle" x="{middle:.1f}" y="{line - 6:.1f}">{esc(text)}</text>'
         finding = self.found.findings[step.finding] if step.finding >= 0 else None
         if finding and bounds is None and step.finding not in self.folded:  # a fold says it for all its steps
-            out += self._flag(finding, reach[0], reach[1], y, own)
+            out += self._flag(finding, reach[0], reach[1], y, beside=own and self._right_of(x1, label))
         who = step.source if own else f"{step.source} to {step.target}"
         return tag("g", out, class_=f"sq-step sq-{step.kind}{' sq-failed' if step.failed else ''}", data_span=step.span_id,
                    data_finding=finding.id if finding else None, tabindex="0", role="button",
@@ -205,10 +207,8 @@ class _Pen:
     def _own(self, step: Step, x: float, line: float, label: str) -> str:
         """A mark on one lifeline."""
         glyph = {"wait": "◔", "decision": "◇", "guard": "⊘"}.get(step.kind)
-        if step.kind == "wait":
-            label += f" · {units.duration(step.until_ns - step.at_ns)}{' so far' if step.running else ''}"
         right, left = self.width - x - 34, x - _GUTTER - 16
-        on_right = len(label) * _CHAR < right or right > left
+        on_right = self._right_of(x, label)
         text = clip(label, int(max(60.0, right if on_right else left) / (_CHAR + 0.6)))
         place = f'x="{x + 16:.1f}"' if on_right else f'x="{x - 16:.1f}" text-anchor="end"'
         if glyph is None:
@@ -219,10 +219,17 @@ class _Pen:
             mark += f'<text class="sq-glyph" x="{x:.1f}" y="{line + 0.5:.1f}">{glyph}</text>'
         return f'{mark}<text class="sq-label" {place} y="{line:.1f}">{esc(text)}</text>'
 
-    def _flag(self, finding: Finding, left: float, right: float, y: float, own: bool) -> str:
+    def _right_of(self, x: float, label: str) -> bool:
+        """Whether the label of a mark on the lifeline at `x` stands on its right."""
+        right, left = self.width - x - 34, x - _GUTTER - 16
+        return len(label) * _CHAR < right or right > left
+
+    def _flag(self, finding: Finding, left: float, right: float, y: float, *, beside: bool) -> str:
+        """The finding's name, on the free side; `beside` a mark whose label stands on its right, that is always the left."""
         text = finding_tag(finding)
         wide = len(text) * 5.9 + 10
-        x = left - wide - 12 if own or left - wide - 12 > _GUTTER else right + 12
+        fits_left = left != right and left - wide - 12 > _GUTTER
+        x = left - wide - 12 if beside or fits_left else right + 12
         x = max(_GUTTER - 6, x)
         box = f'<rect class="sq-mark" x="{x:.1f}" y="{y + 12:.1f}" width="{wide:.1f}" height="16" rx="3"/>'
         word = f'<text class="sq-tagtext" x="{x + 5:.1f}" y="{y + 23.5:.1f}">{esc(text)}</text>'
