@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analyzers.detectors.conflicting_decisions import find_conflicting_decisions
+from analyzers.detectors.context_growth import find_context_growth
 from analyzers.detectors.cost_anomaly import find_cost_anomaly
 from analyzers.detectors.data_quality import find_data_quality
 from analyzers.detectors.deadlock import find_deadlocks
+from analyzers.detectors.duplicate_calls import find_duplicate_calls
 from analyzers.detectors.guard_trip import find_guard_trip
 from analyzers.detectors.hidden_calls import find_hidden_calls
 from analyzers.detectors.loop import find_loops
@@ -17,6 +19,8 @@ from analyzers.detectors.lost_update import find_lost_update
 from analyzers.detectors.ping_pong import find_ping_pong
 from analyzers.detectors.retry_storm import find_retry_storms
 from analyzers.detectors.spend_rate import find_spend_rate
+from analyzers.detectors.stale_read import find_stale_reads
+from analyzers.detectors.state_growth import find_state_growth
 from analyzers.finding import Finding, Skipped
 from analyzers.frames import Frames
 
@@ -38,8 +42,12 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("loop", find_loops),
     Detector("ping_pong", find_ping_pong),
     Detector("retry_storm", find_retry_storms),
+    Detector("duplicate_calls", find_duplicate_calls),
+    Detector("context_growth", find_context_growth),
     Detector("deadlock", find_deadlocks),
     Detector("lost_update", find_lost_update),
+    Detector("stale_read", find_stale_reads),
+    Detector("state_growth", find_state_growth),
     Detector("conflicting_decisions", find_conflicting_decisions),
     Detector("cost_anomaly", find_cost_anomaly),
     Detector("hidden_calls", find_hidden_calls),

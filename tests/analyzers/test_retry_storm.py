@@ -11,7 +11,7 @@ from analyzers.finding import Finding
 from analyzers.run import analyse
 from tests.drawn import Node, agent, frames, llm, node, run, tool
 
-DOWN = {"status": "error", "error_type": "Unavailable", "error_message": "503"}
+DOWN: dict[str, Any] = {"status": "error", "error_type": "Unavailable", "error_message": "503"}
 
 
 def fetch(at: float, ok: bool = False, url: str = "a", **fields: object) -> Node:

@@ -1,0 +1,228 @@
+"""Question: did an agent act on a value that was already out of date when it read it?
+
+    A    write v2 ----------
+    B                 read v1 ------ decides, calls a tool, writes       v2 was there before B's read began
+
+A read is stale when a newer version had been committed before the read began (beyond the clock error). Most stale
+reads do no harm, so they are ranked by *stale use*: what the reading step did afterwards without reading the key again.
+Acting on it (a tool call, a write, a decision) is a warning, a decision that was carried out or a message to a person
+is critical, no use at all a remark. Needs versions or values. Source: note on state, section 5 (after Elle, arXiv
+2003.10554). Not stale: a value that changed while or after it was read (see `lost_update` for what that can do), equal
+values. Known misses: caches that answer without a recorded read. Cost: keys with two versions and a read only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from analyzers.attributes import attributes_of
+from analyzers.causality import SKEW_NS
+from analyzers.finding import Check, Finding, Severity
+from analyzers.frames import Frames
+from analyzers.state_history import MISSING, KeyHistory, StateOp, agent_steps, histories, same
+from analyzers.wording import amount, duration, listing, since
+from tracer.model import SpanKind
+from tracer.semconv import Tracehound
+
+KIND = "stale_read"
+Row = Mapping[str, Any]
+_USES = (SpanKind.DECISION, SpanKind.TOOL, SpanKind.STATE_WRITE, SpanKind.MESSAGE, SpanKind.HANDOFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleReadThresholds:
+    grace_ns: int = SKEW_NS
+    """a newer version must have been there for this long: the clock error allowed between two processes"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    read: StateOp
+    newer: StateOp
+    """the first version that was missed"""
+    missed: int
+    uses: tuple[Row, ...]
+
+
+def find_stale_reads(frames: Frames, thresholds: StaleReadThresholds = StaleReadThresholds()) -> list[Finding]:
+    """One finding per run and key that was read out of date."""
+    keys = _suspects(frames.spans)
+    if keys.is_empty():
+        return []
+    uses = _uses(frames, keys)
+    starts = dict(
+        frames.spans.filter(pl.col("run_id").is_in(keys["run_id"].implode()))
+        .group_by("run_id")
+        .agg(pl.col("start_ns").min())
+        .iter_rows()
+    )
+    reads = frames.spans.filter(pl.col("kind") == SpanKind.STATE_READ).join(
+        keys, on=["run_id", "state_key"], how="semi"
+    )
+    began = dict(reads.select("span_id", "start_ns").iter_rows())
+    found: list[Finding] = []
+    for history in histories(frames, keys):
+        stale = [x for x in (_stale(history, op, began, uses, thresholds) for op in history.ops if not op.write) if x]
+        if stale:
+            found.append(_finding(history, stale, starts[history.run_id], thresholds))
+    return found
+
+
+def _suspects(spans: pl.DataFrame) -> pl.DataFrame:
+    """(run_id, state_key) with a read, and a write that ended before the read began."""
+    held = spans.filter(pl.col("state_key").is_not_null() & pl.col("duplicate_of").is_null())
+    writes = held.filter(pl.col("kind") == SpanKind.STATE_WRITE).group_by("run_id", "state_key").agg(
+        first=pl.col("end_ns").min(), newest=pl.col("version_written").max(), writes=pl.len()
+    )  # fmt: skip
+    reads = held.filter(pl.col("kind") == SpanKind.STATE_READ)
+    late = reads.join(writes, on=["run_id", "state_key"]).filter(pl.col("start_ns") > pl.col("first"))
+    # Where versions are recorded, a read of the newest version cannot be stale.
+    behind = (pl.col("version_read") < pl.col("newest")).fill_null(value=True)
+    return late.filter(behind).select("run_id", "state_key").unique()
+
+
+def _uses(frames: Frames, keys: pl.DataFrame) -> dict[str, list[Row]]:
+    """Step (span id of the agent invocation) -> what it did that could rest on a read, in order."""
+    acts = frames.spans.filter(
+        pl.col("run_id").is_in(keys["run_id"].unique().implode())
+        & pl.col("kind").is_in([str(k) for k in _USES])
+        & pl.col("duplicate_of").is_null()
+    ).sort("start_ns", "span_id")
+    steps = agent_steps(frames, acts)
+    uses: dict[str, list[Row]] = {}
+    columns = [
+        "trace_id",
+        "span_id",
+        "kind",
+        "name",
+        "agent",
+        "start_ns",
+        "end_ns",
+        "target_agent",
+        "user_visible",
+        "attributes",
+    ]
+    for row in acts.select(columns).iter_rows(named=True):
+        uses.setdefault(steps[row["trace_id"], row["span_id"]], []).append(row)
+    return uses
+
+
+def _stale(
+    history: KeyHistory,
+    read: StateOp,
+    began: Mapping[str, int],
+    uses: Mapping[str, Sequence[Row]],
+    t: StaleReadThresholds,
+) -> _Stale | None:
+    if read.version is None and read.value is MISSING:
+        return None
+    seen = history.locate(read.version, read.value, read.at_ns)
+    if seen is None:
+        return None
+    start = began.get(read.span_id, read.at_ns)
+    missed = [op for op in history.chain[seen + 1 :] if op.at_ns + t.grace_ns <= start]
+    missed = [op for op in missed if op.value is MISSING or read.value is MISSING or not same(op.value, read.value)]
+    if not missed or (read.version is None and _current(history, read, start)):
+        return None
+    again = [op.at_ns for op in history.ops if not op.write and op.step == read.step and op.at_ns > read.at_ns]
+    until = min(again, default=2**63)
+    used = tuple(row for row in uses.get(read.step, ()) if read.at_ns <= row["start_ns"] < until)
+    return _Stale(read, missed[0], len(missed), used)
+
+
+def _current(history: KeyHistory, read: StateOp, start: int) -> bool:
+    """Without versions: the value read is the newest one (the same content may have come twice)."""
+    done = [op for op in history.chain if op.at_ns <= start]
+    return bool(done) and (done[-1].value is MISSING or same(done[-1].value, read.value))
+
+
+def _finding(history: KeyHistory, stale: Sequence[_Stale], start_ns: int, t: StaleReadThresholds) -> Finding:
+    # The worst use first: the finding is told by it.
+    worst = max(stale, key=lambda s: (_rank(s.uses), s.missed, -s.read.at_ns, s.read.span_id))
+    rank = _rank(worst.uses)
+    severity: Severity = ("info", "warning", "critical")[rank]
+    reader = worst.read.agent or "An unnamed agent"
+    writer = worst.newer.agent or "another writer"
+    age = worst.read.at_ns - worst.newer.at_ns
+    use = _described(worst.uses)
+    named = {s.read.span_id for s in stale} | {s.newer.span_id for s in stale} | {row["span_id"] for row in worst.uses}
+    order = {op.span_id: op.at_ns for op in history.ops} | {row["span_id"]: row["start_ns"] for row in worst.uses}
+    versions = worst.read.version is not None
+    sure = 0.95 if versions else 0.75
+    return Finding(
+        kind=KIND,
+        severity=severity,
+        confidence=sure,
+        title=f"{reader} read {history.key!r} {duration(age)} after {writer} had changed it"
+        + (f", and {use}" if use else ", without using it"),
+        explanation=(
+            f"{reader} read {history.key!r} {since(worst.read.at_ns, start_ns)} and was given "
+            + (f"version {worst.read.version}" if versions else "an older value")
+            + f", although {writer} had written {f'version {worst.newer.version}' if worst.newer.version is not None else 'a newer one'} "
+            f"{duration(age)} earlier ({amount(worst.missed, 'version')} missed). "
+            + (f"Without reading it again it {use}. " if use else "Nothing was done with it in that step. ")
+            + (f"{len(stale)} reads of this key were out of date. " if len(stale) > 1 else "")
+            + (
+                "Sure because the versions were recorded."
+                if versions
+                else "Fairly sure: there are no versions, the values were compared."
+            )
+        ),
+        suggestion=(
+            f"Read {history.key!r} from the primary (or wait for the version you were told of) before acting on it, "
+            f"and let writes and bookings based on it name the version they rest on, so that the store refuses them."
+        ),
+        trace_id=history.run_id,
+        spans=tuple(sorted(named, key=lambda span: (order[span], span))),
+        agents=tuple(dict.fromkeys(a for a in (worst.read.agent, worst.newer.agent) if a)),
+        start_ns=worst.newer.at_ns,
+        end_ns=max([worst.read.at_ns, *(row["end_ns"] or row["start_ns"] for row in worst.uses)]),
+        checked=(
+            Check(rule="versions missed by the read", value=worst.missed, threshold=1, passed=True),
+            Check(
+                rule="age of the newer version when it was read, seconds",
+                value=round(age / 1e9, 6),
+                threshold=t.grace_ns / 1e9,
+                passed=True,
+            ),
+            Check(
+                rule="uses of the value before it was read again",
+                value=len(worst.uses),
+                threshold=1,
+                passed=bool(worst.uses),
+            ),
+            Check(rule="versions were recorded", value=versions, threshold=True, passed=versions),
+        ),
+        data={
+            "key": history.key,
+            "reads": [s.read.span_id for s in stale],
+            "missed_versions": worst.missed,
+            "version_read": worst.read.version,
+            "newer_version": worst.newer.version,
+            "uses": [row["span_id"] for row in worst.uses],
+            "age_s": round(age / 1e9, 6),
+        },
+    )
+
+
+def _rank(uses: Sequence[Row]) -> int:
+    """0 no use, 1 acted on, 2 carried out or told to a person."""
+    if any(row["user_visible"] or attributes_of(row["attributes"]).get(Tracehound.ACTED_ON) is True for row in uses):
+        return 2
+    return int(bool(uses))
+
+
+def _described(uses: Sequence[Row]) -> str:
+    verbs = {
+        "decision": "decided",
+        "tool": "called",
+        "state_write": "wrote",
+        "message": "sent a message",
+        "handoff": "handed over",
+    }
+    names = [f"{verbs[row['kind']]} ({row['name']})" for row in uses]
+    return listing(dict.fromkeys(names), 3)
