@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
 from dashboard.commands.common import add_json, add_store, console, count, print_json, print_table, printable
+from dashboard.environment import Recording, find_instrumentors, find_libraries, find_versions
 from tracer.errors import BadInput, StoreError
 from tracer.store.database import Store
 from tracer.store.health import (
@@ -26,11 +25,6 @@ from tracer.store.health import (
 
 EXIT_FOUND = 1
 FAIL_ON = {"critical": {"critical"}, "warning": {"critical", "warning"}, "info": {"critical", "warning", "info"}}
-PACKAGES = (
-    "tracehound", "duckdb", "polars", "opentelemetry-sdk", "opentelemetry-proto", "protobuf", "genai-prices",
-    "starlette", "uvicorn", "streamlit", "plotly",
-)  # fmt: skip
-INSTRUMENTOR_GROUPS = ("openinference_instrumentor", "opentelemetry_instrumentor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +34,6 @@ class Problem:
     severity: str
     message: str
     hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Instrumentor:
-    """A package in this environment that records calls of a library."""
-
-    library: str
-    package: str
-    version: str
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -83,7 +68,13 @@ def run(args: Namespace) -> int:
         )
     after = look_at_spool(store.spool_path)
     instrumentors = find_instrumentors()
-    problems = [*trouble, *_of_spool(after), *(_of_database(database) if database else [])]
+    libraries = find_libraries()
+    problems = [
+        *trouble,
+        *_of_spool(after),
+        *(_of_database(database) if database else []),
+        *(_of_library(library) for library in libraries if library.by is None),
+    ]
     document = {
         "store": {
             "path": str(store.path),
@@ -107,6 +98,7 @@ def run(args: Namespace) -> int:
         "missing_tokens": [asdict(calls) for calls in database.without_tokens] if database else [],
         "orphans": [asdict(rows) for rows in database.orphans] if database else [],
         "instrumentors": [asdict(found) for found in instrumentors],
+        "libraries": [asdict(found) for found in libraries],
         "versions": find_versions(),
         "problems": [asdict(problem) for problem in problems],
     }
@@ -116,28 +108,6 @@ def run(args: Namespace) -> int:
         _print(document, problems)
     met = {problem.severity for problem in problems} & FAIL_ON.get(args.fail_on, set())
     return EXIT_FOUND if met else 0
-
-
-def find_instrumentors() -> list[Instrumentor]:
-    """The instrumentors that packages of this environment register, each package once."""
-    found: dict[str, Instrumentor] = {}
-    for group in INSTRUMENTOR_GROUPS:
-        for point in entry_points(group=group):
-            if point.dist is not None:
-                package = point.dist.name
-                found.setdefault(package, Instrumentor(point.name, package, point.dist.version))
-    return sorted(found.values(), key=lambda each: (each.library, each.package))
-
-
-def find_versions() -> dict[str, str | None]:
-    """Versions of Python, the system and the packages that matter; None for one that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "system": platform.platform(terse=True)}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
 
 
 def _sizes(database: DatabaseHealth) -> dict[str, Any]:
@@ -155,6 +125,14 @@ def _of_spool(spool: SpoolHealth) -> list[Problem]:
             f"they are kept in {spool.path}/quarantine; what could be read around them is in the store.",
         )
     ]
+
+
+def _of_library(library: Recording) -> Problem:
+    return Problem(
+        "info",
+        f"{library.library} is installed without an instrumentor: only the calls of LLM clients below it are recorded.",
+        f"install {library.hint} in the environment of the program." if library.hint else "",
+    )
 
 
 def _of_database(database: DatabaseHealth) -> list[Problem]:
@@ -239,6 +217,10 @@ def _print(document: dict[str, Any], problems: Sequence[Problem]) -> None:
         ["", f"{_size(spool['pending_bytes'])} were pending in {spool['segments']} segments"],
         ["", f"{spool['live_writers']} live writers, {spool['dead_segments']} segments of ended ones"],
         ["instrumentors", ", ".join(f"{i['package']} {i['version']}" for i in document["instrumentors"]) or "none"],
+        [
+            "recorded",
+            ", ".join(f"{one['library']} by {one['by'] or 'nobody'}" for one in document["libraries"]) or "none",
+        ],
         ["versions", ", ".join(f"{name} {found}" for name, found in document["versions"].items() if found)],
     ]
     print_table({"": "left", "state": "left"}, rows)

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from dashboard.cli import main
-from dashboard.commands import doctor
+from dashboard.environment import INSTRUMENTOR_GROUPS, Instrumentor, find_instrumentors
 from tests.receiver.serving import request
 from tests.store.build import span
 from tracer.store.database import Store
@@ -52,9 +52,9 @@ def test_a_healthy_store_has_no_problem(store: Store, examine: Examine) -> None:
     writer = SegmentWriter(store.path)
     writer.write_spans([span(1), span(2), span(3, ended=False)])
 
-    document = examine(store.path, "--fail-on", "info")
+    document = examine(store.path, "--fail-on", "warning")
 
-    assert document["problems"] == []
+    assert [text for text in messages(document) if "instrumentor" not in text] == []
     assert {name: document["store"][name] for name in ("exists", "layout", "spans", "running_spans", "runs")} == {
         "exists": True,
         "layout": 1,
@@ -88,7 +88,7 @@ def test_what_is_missing_is_counted_by_model(store: Store, examine: Examine) -> 
     assert document["unpriced"] == [{"model": "no-such-model", "provider": "openai", "calls": 1, "tokens": 15}]
     assert document["missing_tokens"] == [{"model": "no-such-model", "provider": "openai", "calls": 1, "tokens": 0}]
     assert document["counters"] == {"bad_frames": 0, "rejected_spans": 1, "duplicate_spans": 1, "dropped_spans": 7}
-    assert messages(document) == {
+    assert {text: severity for text, severity in messages(document).items() if "instrumentor" not in text} == {
         "7 spans were dropped by the programs that recorded them.": "warning",
         "1 spans were rejected because of a malformed id or time.": "warning",
         "1 calls have no price: no-such-model (1).": "warning",
@@ -115,7 +115,9 @@ def test_unreadable_bytes_are_critical(store: Store, examine: Examine) -> None:
     assert (document["spool"]["quarantined"], document["counters"]["bad_frames"]) == (1, 1)
     assert document["spool"]["quarantine_reasons"] == ["checksum does not match"]
     assert document["store"]["spans"] == 1
-    assert list(messages(document).values()) == ["critical"]
+    assert (
+        messages(document)["1 stretches of recorded bytes could not be read (checksum does not match)."] == "critical"
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_a_store_that_cannot_be_opened_is_explained(tmp_path: Path, examine: Exa
 
     document = examine(path, "--fail-on", "critical", code=1)
 
-    [problem] = document["problems"]
+    problem = document["problems"][0]
     assert "not a tracehound store" in problem["message"]
     assert problem["hint"]
     assert document["versions"]["duckdb"] == duckdb.__version__
@@ -174,7 +176,7 @@ def test_without_a_store_nothing_is_made(tmp_path: Path, examine: Examine) -> No
     document = examine(tmp_path / "none.duckdb")
 
     assert document["store"]["exists"] is False
-    assert list(messages(document).values()) == ["info"]
+    assert set(messages(document).values()) == {"info"}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,13 +187,29 @@ def test_instrumentors_of_the_environment_are_listed(tmp_path: Path, monkeypatch
     (metadata / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: openinference-instrumentation-openai\nVersion: 1.2.3\n"
     )
-    groups = "".join(f"[{group}]\nopenai = x:Y\n" for group in doctor.INSTRUMENTOR_GROUPS)
+    groups = "".join(f"[{group}]\nopenai = x:Y\n" for group in INSTRUMENTOR_GROUPS)
     (metadata / "entry_points.txt").write_text(groups)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
-    found = [each for each in doctor.find_instrumentors() if each.library == "openai"]
+    found = [each for each in find_instrumentors() if each.library == "openai"]
 
-    assert found == [doctor.Instrumentor("openai", "openinference-instrumentation-openai", "1.2.3")]
+    assert found == [Instrumentor("openai", "openinference-instrumentation-openai", "1.2.3")]
+
+
+def test_frameworks_are_listed_with_who_records_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examine: Examine
+) -> None:
+    """A framework without its instrumentor is named with the package that is missing; a client is wrapped by ourselves."""
+    for name in ("crewai", "openai", "pydantic_ai"):
+        (tmp_path / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    document = examine(tmp_path / "none.duckdb")
+
+    found = {each["library"]: each["by"] for each in document["libraries"]}
+    assert (found["crewai"], found["openai"], found["pydantic-ai"]) == (None, "tracehound", "its own tracing")
+    [problem] = [each for each in document["problems"] if "crewai" in each["message"]]
+    assert (problem["severity"], "openinference-instrumentation-crewai" in problem["hint"]) == ("info", True)
 
 
 @pytest.mark.smoke
