@@ -1,18 +1,25 @@
-"""What may leave the process: content on, off or by hash only, and patterns that are masked before anything is written."""
+"""What may leave the process: content on, off or by hash only; secrets and given patterns are masked before anything is written.
+
+Equal texts are looked at once: messages by the content cache before they come here, attributes by the one here, which matters
+because instrumentors write the whole history of a chat onto every span.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from ..semconv import GenAI, OpenInference, OpenLLMetry, PydanticAI, Tracehound
+from .secrets import MASK, SHORTEST, mask_secrets, names_secret
 
 CaptureContent = bool | Literal["hashed"]
-Redact = Callable[[str], str] | re.Pattern[str] | str | Iterable["re.Pattern[str] | str"]
-"""A callable text -> text, or patterns whose matches become `[redacted]`."""
+Redact = Callable[[str], str] | re.Pattern[str] | str | Iterable["re.Pattern[str] | str"] | Literal[False]
+"""A callable text -> text, or patterns whose matches become `[redacted]`, both beside the secrets that are masked anyway. False masks
+nothing, not even secrets."""
 
-MASK = "[redacted]"
+MAX_REMEMBERED: Final = 4_096
+MAX_REMEMBERED_CHARS: Final = 4_000_000
 
 _CONTENT_NAMES = frozenset(
     {
@@ -34,8 +41,38 @@ _CONTENT_PREFIXES = (
 
 
 def redactor(redact: Redact | None) -> Callable[[str], str] | None:
-    """One function text -> text for whatever was asked for; a callable that fails masks the whole text."""
-    if redact is None:
+    """One function text -> text: secrets and whatever was asked for. A callable that fails masks the whole text."""
+    if redact is False:
+        return None
+    own = _own(redact)
+    if own is None:
+        return mask_secrets
+    once = _Once(own)
+    return lambda text: once(mask_secrets(text))
+
+
+class _Once:
+    """Remembers what became of a text, so that an equal one costs a look-up. Bounded; starts afresh when full."""
+
+    def __init__(self, function: Callable[[str], str]) -> None:
+        self._function = function
+        self._known: dict[str, str] = {}
+        self._chars = 0
+
+    def __call__(self, text: str) -> str:
+        found = self._known.get(text)
+        if found is None:
+            found = self._function(text)
+            self._chars += len(text)
+            if len(self._known) >= MAX_REMEMBERED or self._chars > MAX_REMEMBERED_CHARS:
+                self._known.clear()
+                self._chars = len(text)
+            self._known[text] = found
+        return found
+
+
+def _own(redact: Redact | None) -> Callable[[str], str] | None:
+    if redact is None or redact is False:
         return None
     if callable(redact):
         return _contained(redact)
@@ -67,6 +104,8 @@ class Privacy:
         self.keeps_bodies = capture_content is True
         self.names_contents = capture_content is not False
         self.redact = redactor(redact)
+        self._masks_secrets = redact is not False
+        self._only_secrets = redact is None
         self.changes_attributes = self.redact is not None or not self.keeps_bodies
 
     def attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +113,10 @@ class Privacy:
         if not self.keeps_bodies:
             attributes = {key: value for key, value in attributes.items() if not is_content(key)}
         if self.redact is not None:
-            attributes = {key: self._masked(value) for key, value in attributes.items()}
+            attributes = {
+                key: MASK if self._masks_secrets and names_secret(key) and _is_text(value) else self._masked(value)
+                for key, value in attributes.items()
+            }
         return attributes
 
     def text(self, text: str) -> str:
@@ -82,10 +124,14 @@ class Privacy:
 
     def _masked(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.text(value)
+            return value if self._only_secrets and len(value) < SHORTEST else self.text(value)
         if isinstance(value, list):
             return [self._masked(item) for item in cast("list[Any]", value)]
         return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, (str, list))
 
 
 def is_content(attribute: str) -> bool:

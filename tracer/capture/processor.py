@@ -164,16 +164,20 @@ class RecordingProcessor(SpanProcessor):
         raw = raw_span(span, ended=ended, resource=self._resource(span.resource), content=content)
         if self._privacy.changes_attributes:
             raw.attributes = self._privacy.attributes(raw.attributes)
+            raw.name = self._privacy.text(raw.name)
             raw.status_message = self._privacy.text(raw.status_message)
             for event in raw.events:
+                event.name = self._privacy.text(event.name)
                 event.attributes = self._privacy.attributes(event.attributes)
+            for link in raw.links:
+                link.attributes = self._privacy.attributes(link.attributes)
         return raw
 
     def _resource(self, resource: OtelResource) -> dict[str, Any]:
         known = self._resources.get(id(resource))
         if known is None:
             plain = {key: list(v) if isinstance(v, tuple) else v for key, v in resource.attributes.items()}
-            known = (resource, {**plain, Resource.PROCESS_PID: os.getpid()})
+            known = (resource, {**self._privacy.attributes(plain), Resource.PROCESS_PID: os.getpid()})
             self._resources[id(resource)] = known
         return known[1]
 
