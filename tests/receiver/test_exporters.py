@@ -1,0 +1,81 @@
+"""The stock OTLP/HTTP exporters of OpenTelemetry, installed from their registry, talk to the receiver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.receiver.serving import serving
+from tracer.store import reads
+from tracer.store.database import Store
+
+pytestmark = pytest.mark.slow
+
+PYTHON_EXPORTER = "opentelemetry-exporter-otlp-proto-http==1.45.2"
+PROGRAM = """
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+provider = TracerProvider(resource=Resource({"service.name": "stock"}))
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), max_export_batch_size=40))
+tracer = provider.get_tracer("stock")
+for number in range(100):
+    with tracer.start_as_current_span(f"run {number}"):
+        call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": number}
+        with tracer.start_as_current_span("chat", attributes=call):
+            pass
+provider.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the stock exporter, in an environment of its own."""
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv is not installed")
+    directory = tmp_path_factory.mktemp("stock")
+    python = directory / "bin" / "python"
+    subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(directory)], check=True)
+    done = subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", str(python), PYTHON_EXPORTER],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"the registry refused {PYTHON_EXPORTER}: {done.stderr.strip()[-300:]}")
+    return python
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
+def test_the_stock_exporter_of_python(compression: str, interpreter: Path, tmp_path: Path) -> None:
+    """With a token and each compression: no complaint, every span stored once under its parent."""
+    with serving(tmp_path / "t.duckdb", "--token", "a b/c") as server:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{server.port}",
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20a%20b%2Fc",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
+        }
+        done = subprocess.run(
+            [str(interpreter), "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+        assert server.stop()[0] == 0
+
+    store = Store(tmp_path / "t.duckdb")
+    spans = reads.load(store).spans
+    assert spans.height == 200
+    assert spans["service"].unique().to_list() == ["stock"]
+    calls = spans.filter(spans["kind"] == "llm")
+    assert sorted(calls["input_tokens"].to_list()) == list(range(100))
+    assert set(calls["parent_span_id"]) <= set(spans["span_id"])
