@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .capture.auto.http import join
     from .capture.guard import Guard, guard
     from .capture.live import LiveSpan
     from .capture.marks import decision, escalate, guard_trip, handoff, message, progress, wait
@@ -38,6 +39,7 @@ __all__ = [
     "handoff",
     "init",
     "instrument",
+    "join",
     "llm_call",
     "message",
     "progress",
@@ -53,6 +55,7 @@ __all__ = [
 
 _HOMES = {
     "guard": ("Guard", "guard"),
+    "auto.http": ("join",),
     "live": ("LiveSpan",),
     "marks": ("decision", "escalate", "guard_trip", "handoff", "message", "progress", "wait"),
     "runtime": ("instrument",),
