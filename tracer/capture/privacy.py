@@ -45,10 +45,7 @@ def redactor(redact: Redact | None) -> Callable[[str], str] | None:
     if redact is False:
         return None
     own = _own(redact)
-    if own is None:
-        return mask_secrets
-    once = _Once(own)
-    return lambda text: once(mask_secrets(text))
+    return _Once(mask_secrets if own is None else lambda text: own(mask_secrets(text)))
 
 
 class _Once:
