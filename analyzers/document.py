@@ -3,9 +3,10 @@
     {traces: [{trace_id, run_id, source_id, workflow, outcome, findings, suspects, ledger, critical_path, architecture}],
      fleet: [{workflow, window_start_ns, window_end_ns, findings}], skipped: [...], failures: [...]}
 
-Critical path and ledger look into one run at a time and are not part of `analyse()`: they are made here, for the runs that are
-asked for, failed ones and ones with findings first, up to `DEEP_RUNS` runs and `DEEP_SPANS` spans. Null says "not looked at",
-and `skipped` why. Suspects and architecture are not computed yet.
+Suspects, critical path and ledger look into single runs and are not part of `analyse()`: they are made here, for the runs that
+are asked for, failed ones and ones with findings first, up to `DEEP_RUNS` runs and `DEEP_SPANS` spans. Null says "not looked
+at", and `skipped` why, also where the evidence about a failed run does not suffice to name suspects. The architecture is not
+computed yet.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from analyzers.attribution import Attribution, attribute
 from analyzers.critical_path import critical_path_document
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
@@ -64,8 +66,17 @@ def _deep(
 ) -> dict[str, dict[str, Any]]:
     """run_id -> what is made of single runs; a question that crashes is told in `failures`, and its field stays empty."""
     made: dict[str, dict[str, Any]] = {}
-    for run_id, one in _split(frames, _chosen(frames, by_run, skipped)).items():
-        made[run_id] = {}
+    held = _split(frames, _chosen(frames, by_run, skipped))
+    try:
+        attributed = attribute(held, [finding for run_id in held for finding in by_run.get(run_id, ())])
+    except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
+        attributed = dict[str, Attribution]()
+        failures.append(_failure("suspects", "", error))
+    for run_id, one in held.items():
+        answer = attributed.get(run_id, Attribution(suspects=()))
+        if answer.reasons and not answer.suspects:
+            skipped.append(Skipped(detector="suspects", reason="; ".join(answer.reasons), trace_id=run_id))
+        made[run_id] = {"suspects": [suspect.to_json() for suspect in answer.suspects]}
         questions: dict[str, Callable[[], Any]] = {
             "critical_path": lambda one=one: critical_path_document(one),
             "ledger": lambda one=one, run_id=run_id: ledger_document(one, by_run.get(run_id, ())),
@@ -74,14 +85,13 @@ def _deep(
             try:
                 made[run_id][field] = ask()
             except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
-                failures.append(
-                    DetectorFailure(
-                        detector=field,
-                        error=f"run {run_id}: {type(error).__name__}: {error}",
-                        traceback=traceback.format_exc(),
-                    )
-                )
+                failures.append(_failure(field, f"run {run_id}: ", error))
     return made
+
+
+def _failure(question: str, where: str, error: Exception) -> DetectorFailure:
+    told = "".join(traceback.format_exception(error))
+    return DetectorFailure(detector=question, error=f"{where}{type(error).__name__}: {error}", traceback=told)
 
 
 def _chosen(frames: Frames, by_run: Mapping[str | None, Sequence[Finding]], skipped: list[Skipped]) -> list[str]:
@@ -98,7 +108,7 @@ def _chosen(frames: Frames, by_run: Mapping[str | None, Sequence[Finding]], skip
         spent += spans
     if len(chosen) < len(rows):
         reason = f"made for {len(chosen)} of {len(rows)} runs, the most telling ones first; name a run to have its own"
-        skipped.append(Skipped(detector="critical_path and ledger", reason=reason))
+        skipped.append(Skipped(detector="suspects, ledger and critical_path", reason=reason))
     return chosen
 
 

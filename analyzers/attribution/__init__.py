@@ -1,0 +1,122 @@
+"""Which step of a failed run made it fail: ranked suspects with their evidence, from three tiers.
+
+    evidence      what in the run itself speaks against a step (evidence.py)
+    differential  where it leaves the way of the nearest good run (differential.py)
+    spectrum      what failed runs of the workflow do and good ones do not (spectrum.py)
+
+Only runs with a bad outcome are looked at. Each tier ranks; ranks are added up as 1/rank, so that no tier's scale
+matters, but a comparison with a run of another task counts half. A tier that cannot answer says why, and no suspects at
+all is an answer: the evidence does not suffice. Nothing reads `attributes`, where imported records keep verdicts of others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from analyzers.attribution.differential import GoodRun, compare, opening
+from analyzers.attribution.evidence import weigh
+from analyzers.attribution.spectrum import LEAST_FAILED, LEAST_GOOD, features, score, vote
+from analyzers.attribution.steps import Step, steps_of, task_of
+from analyzers.attribution.suspect import Attribution, Suspect, Vote, ranked
+from analyzers.finding import Finding
+from analyzers.frames import Frames
+from tracer.model import RunOutcome
+
+__all__ = ["Attribution", "Suspect", "attribute"]
+
+FAILED = frozenset(
+    {RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.STOPPED_BY_GUARD, RunOutcome.ESCALATED, RunOutcome.INTERRUPTED}
+)
+SHOWN = 5
+PER_WORKFLOW = 300
+"""runs of a workflow that are compared, in order of start"""
+
+
+def attribute(runs: Mapping[str, Frames], findings: Sequence[Finding] = ()) -> dict[str, Attribution]:
+    """run_id -> attribution, for the failed ones of `runs` (each the frames of that one run); good ones serve as comparison."""
+    outcome = {run_id: (one.traces["outcome"].to_list() or [None])[0] for run_id, one in runs.items()}
+    source = {run_id: (one.traces["source_id"].to_list() or [None])[0] for run_id, one in runs.items()}
+    workflow = {run_id: (one.traces["workflow"].to_list() or [None])[0] for run_id, one in runs.items()}
+    by_workflow: dict[str | None, list[str]] = defaultdict(list)
+    for run_id in sorted(runs, key=lambda one: (runs[one].traces["start_ns"].to_list() or [0], one)):
+        by_workflow[workflow[run_id]].append(run_id)
+    about: dict[str | None, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        about[finding.trace_id].append(finding)
+    answers: dict[str, Attribution] = {}
+    for members in by_workflow.values():
+        failed = [run_id for run_id in members if outcome[run_id] in FAILED]
+        good = [run_id for run_id in members if outcome[run_id] == RunOutcome.COMPLETED][:PER_WORKFLOW]
+        if not failed:
+            continue
+        steps = {run_id: steps_of(runs[run_id]) for run_id in (*failed, *good)}
+        known = [
+            GoodRun(run_id, opening(source[run_id], task_of(runs[run_id]), steps[run_id]), steps[run_id])
+            for run_id in good
+        ]
+        shown = {run_id: features(held) for run_id, held in steps.items()}
+        standing_out = score([shown[one] for one in failed], [shown[one] for one in good])
+        for run_id in failed:
+            task = task_of(runs[run_id])
+            evidence = weigh(steps[run_id], task, about[run_id])
+            nearest = compare(steps[run_id], opening(source[run_id], task, steps[run_id]), known)
+            spectrum = vote(shown[run_id], standing_out, len(failed), len(good))
+            answers[run_id] = _answer(steps[run_id], evidence, nearest, spectrum, len(failed), len(good))
+    return answers
+
+
+def _answer(
+    steps: Sequence[Step],
+    evidence: Sequence[Vote],
+    nearest: tuple[Sequence[Vote], str | None],
+    spectrum: Sequence[Vote],
+    failed: int,
+    good: int,
+) -> Attribution:
+    reasons: list[str] = []
+    differential, why_not = nearest
+    if not steps:
+        reasons.append("no step of the run was recorded")
+    elif not evidence:
+        reasons.append("evidence: nothing in the run itself speaks against a step")
+    if why_not is not None:
+        reasons.append(f"differential: {why_not}")
+    if failed < LEAST_FAILED or good < LEAST_GOOD:
+        reasons.append(
+            f"spectrum: {failed} failed and {good} good runs, at least {LEAST_FAILED} and {LEAST_GOOD} are needed"
+        )
+    elif not spectrum:
+        reasons.append("spectrum: the run does nothing that failed runs do significantly more often than good ones")
+    tiers = {"evidence": evidence, "differential": differential, "spectrum": spectrum}
+    return Attribution(suspects=combine(steps, tiers), reasons=tuple(reasons))
+
+
+def combine(steps: Sequence[Step], tiers: Mapping[str, Sequence[Vote]]) -> tuple[Suspect, ...]:
+    """Suspects by the sum of 1/rank over the tiers, the comparison weighed by its best score; of equals the one the first tier puts higher, then the earlier."""
+    total: dict[int, float] = defaultdict(float)
+    why: dict[int, list[str]] = defaultdict(list)
+    by: dict[int, list[str]] = defaultdict(list)
+    most = sum(bool(votes) for votes in tiers.values())
+    for tier, votes in tiers.items():
+        rank, weight = 0, (max(one.score for one in votes) if tier == "differential" and votes else 1.0)
+        for one in ranked(votes):
+            if tier not in by[one.place]:
+                rank += 1
+                by[one.place].append(tier)
+                total[one.place] += weight / rank
+            why[one.place] += [text for text in one.evidence if text not in why[one.place]]
+    names = list(tiers)
+    order = sorted(total, key=lambda place: (-total[place], names.index(by[place][0]), place))[:SHOWN]
+    return tuple(
+        Suspect(
+            rank=rank,
+            agent=steps[place].agent,
+            span_id=steps[place].span_id,
+            step=steps[place].step,
+            score=round(total[place] / most, 4),
+            evidence=tuple(why[place]),
+            tier="+".join(by[place]),
+        )
+        for rank, place in enumerate(order, 1)
+    )

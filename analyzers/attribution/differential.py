@@ -1,0 +1,102 @@
+"""Second tier: where the failed run leaves the way of the most similar good run of its workflow.
+
+    good     user  ask  search  book(A)  answer
+    failed   user  ask  search  cancel   book(B)  answer
+                                ^ first divergence          then: the same call with other arguments
+
+Runs are compared as sequences of who did what (agent, kind, tool, failed or not), texts aside; good runs of the very same task are
+preferred. Needs one good run that shares at least `ALIKE` of the sequence. O(good runs x steps^2), both bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from analyzers.attribution.steps import Step
+from analyzers.attribution.suspect import Vote
+from tracer.model import SpanKind
+
+ALIKE = 0.4
+"""share of equal steps below which two runs have nothing to tell about each other"""
+MOST_RUNS, MOST_STEPS = 50, 400
+Symbol = tuple[str, str, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class GoodRun:
+    """A run that passed, as far as comparison needs it."""
+
+    run_id: str
+    task: str
+    """what it was asked, or the first message of a person"""
+    steps: Sequence[Step]
+
+
+def opening(source_id: str | None, task: str, steps: Sequence[Step]) -> str:
+    """What tells runs of one task from others: the task part of an imported id `task/trial`, else the task's text, else the
+    first thing a person said."""
+    if source_id and "/" in source_id:
+        return source_id.rsplit("/", 1)[0]
+    return task or next((step.text for step in steps if step.role == "person" and step.agent != "system"), "")
+
+
+def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[list[Vote], str | None]:
+    """(votes, why there are none); votes by another task's run score at most half."""
+    if not good:
+        return [], "no good run of this workflow among the runs that were read"
+    same = [run for run in good if task and run.task == task]
+    pool = sorted(same or good, key=lambda run: run.run_id)[:MOST_RUNS]
+    own = [_symbol(step) for step in steps[:MOST_STEPS]]
+    best: tuple[float, SequenceMatcher[Symbol], GoodRun] | None = None
+    for run in pool:
+        matcher = SequenceMatcher(None, own, [_symbol(step) for step in run.steps[:MOST_STEPS]], autojunk=False)
+        if best is None or matcher.ratio() > best[0]:
+            best = matcher.ratio(), matcher, run
+    assert best is not None
+    ratio, matcher, run = best
+    if ratio < ALIKE:
+        return [], f"the nearest of {len(good)} good runs shares only {ratio:.0%} of the steps"
+    of = f"the nearest good run {run.run_id[:12]} ({ratio:.0%} alike{', same task' if same else ''})"
+    votes: list[Vote] = []
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if tag == "equal":
+            votes += [
+                Vote(place=a + i, score=0.6, evidence=(f"calls {steps[a + i].tool} with other arguments than {of}",))
+                for i in range(b - a)
+                if steps[a + i].kind == SpanKind.TOOL and steps[a + i].args_hash != run.steps[c + i].args_hash
+            ]
+        elif tag == "delete":
+            votes += [
+                Vote(place=i, score=0.5 + 0.2 * _acts(steps[i]), evidence=(f"{_told(steps[i])}, which {of} does not",))
+                for i in range(a, b)
+            ]
+        else:
+            missing = ", ".join(_told(step) for step in run.steps[c:d][:3])
+            place = min(a, len(steps) - 1)
+            acting = any(_acts(step) for step in (*steps[a:b], *run.steps[c:d]))
+            votes.append(Vote(place=place, score=0.5 + 0.2 * acting, evidence=(f"here {of} goes on with: {missing}",)))
+    if not votes:
+        return [], f"no step differs from {of}"
+    first = min(vote.place for vote in votes if vote.score == max(v.score for v in votes))
+    trust = 1.0 if same else 0.5
+    return [
+        Vote(place=v.place, score=trust * (v.score + 0.3), evidence=(*v.evidence, "first divergence"))
+        if v.place == first
+        else Vote(place=v.place, score=trust * v.score, evidence=v.evidence)
+        for v in votes
+    ], None
+
+
+def _symbol(step: Step) -> Symbol:
+    return step.agent or "", step.kind, step.tool or step.target or "", step.error is not None
+
+
+def _acts(step: Step) -> bool:
+    return step.kind in (SpanKind.TOOL, SpanKind.HANDOFF, SpanKind.DECISION, SpanKind.STATE_WRITE)
+
+
+def _told(step: Step) -> str:
+    what = f"calls {step.tool}" if step.tool else f"{step.kind} to {step.target}" if step.target else step.kind
+    return f"{step.agent or 'somebody'}: {what}{' (fails)' if step.error else ''}"

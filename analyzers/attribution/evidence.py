@@ -1,0 +1,233 @@
+"""First tier: what in the run itself speaks against a step.
+
+    telling                                                             weight
+    the task was passed on without what was asked                       3.0
+    first hard error: who wrote what failed                             1.2   (every later one 0.4)
+    a span failed and nobody tried again with success                   1.5
+    a finding of the analysis begins here                               1.5 x its confidence
+    first to say the final answer                                       1.0
+    on the way to the final answer: its numbers and names come through  0.4
+    numbers that stood in nothing it had seen                           0.5
+    words of assumption ("assume", "hypothetical", "let's say")         0.5
+    says again what was said                                            0.3
+    circumstantial, only in a run with something telling; orders the suspects
+    how much it says, and how much of that is new                       up to 0.9 + 0.4 + 0.4
+    how early it is                                                     up to 0.5
+
+A machine's error is charged to the worker before it, who wrote what it ran. What a manager says in ledgers and instructions counts
+half: it repeats what others found. The weights are rounded from published separations of single signals
+(docs/attribution.md), not fitted to labelled runs. O(text + steps x findings).
+
+Known misses: silent wrong content, where nothing structural shows; a wrong answer that comes from a tool that was always wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol
+
+from analyzers.attribution.steps import CLOSING, WORD, Step, numbers_in
+from analyzers.attribution.suspect import Vote
+from analyzers.finding import Finding
+
+ASSUMES = re.compile(
+    r"\b(assum(?:e|ed|es|ing|ption)|hypothetical|presumabl[ey]|let'?s say|for (?:the sake of|example purposes|demonstration)|placeholder|"
+    r"simulat(?:e|ed|ing)|mock(?:ed)? data|would likely|approximately|estimated?)\b",
+    re.IGNORECASE,
+)
+ANSWER = re.compile(r"FINAL ANSWER:?\s*(.+)|\*\*([^*\n]{1,80})\*\*|\\boxed\{([^}]*)\}|\\\(([^)]*)\\\)", re.IGNORECASE)
+TASK_PART = re.compile(r"#+\s*Task description\s*\n(.+?)(?=\n#+\s|\Z)", re.IGNORECASE | re.DOTALL)
+DRIFT = 0.2
+"""share of the question's content words below which a task was not passed on"""
+LEAST_WORDS = 8
+"""content words a question needs to tell"""
+STRUCTURAL = frozenset({"lost_update", "stale_read", "write_skew", "divergent_views", "conflicting_decisions", "loop", "ping_pong",
+                        "deadlock", "orphan_task", "no_answer", "retry_storm", "error_cascade", "guard_trip"})  # fmt: skip
+"""kinds of finding that can be why a run failed; cost and data quality are not"""
+COMMON = frozenset({"this", "that", "with", "from", "what", "which", "when", "where", "have", "will", "they", "their", "there", "then", "than", "were", "been", "about", "into", "your", "please", "only", "also", "some", "more", "most", "such", "each", "other", "using", "used", "should", "would", "could", "must", "does", "following"})  # fmt: skip
+
+
+def weigh(steps: Sequence[Step], task: str, findings: Sequence[Finding] = ()) -> list[Vote]:
+    """A vote for every step that something telling speaks against; empty where nothing does."""
+    scores: dict[int, float] = defaultdict(float)
+    said: dict[int, list[str]] = defaultdict(list)
+
+    def charge(place: int, weight: float, why: str) -> None:
+        scores[place] += weight
+        said[place].append(why)
+
+    _drift(steps, task, charge)
+    _errors(steps, charge)
+    _findings(steps, findings, charge)
+    _provenance(steps, task, charge)
+    _unsupported(steps, task, charge)
+    if not said:
+        return []
+    workers = [s for s in steps if s.role in ("worker", "manager") and s.text and not CLOSING.fullmatch(s.text)]
+    for place, (weight, why) in _circumstances(workers).items():
+        scores[place] += weight
+        said[place] = said.get(place) or [why]
+    return [
+        Vote(place=place, score=score * (0.5 if steps[place].role == "manager" else 1.0), evidence=tuple(said[place]))
+        for place, score in scores.items()
+    ]
+
+
+class Charge(Protocol):
+    """Writes down what speaks against a step: (place, weight, why)."""
+
+    def __call__(self, place: int, weight: float, why: str) -> None: ...
+
+
+def _drift(steps: Sequence[Step], task: str, charge: Charge) -> None:
+    first = next((step for step in steps if step.role == "task"), None)
+    asked = _content_words(task)
+    if first is None or len(asked) < LEAST_WORDS:
+        return
+    part = TASK_PART.search(first.text)
+    passed_on = part[1] if part else first.text.replace(task.strip(), " ")
+    kept = len(asked & _content_words(passed_on)) / len(asked)
+    if passed_on.strip() and kept < DRIFT:
+        charge(first.place, 3.0, f"the task was passed on with {kept:.0%} of the question's words")
+
+
+def _content_words(text: str) -> set[str]:
+    return {word.lower() for word in WORD.findall(text)} - COMMON | numbers_in(text)
+
+
+def author_before(steps: Sequence[Step], place: int) -> int | None:
+    """The worker whose doing a machine's step was: the last one before it."""
+    if steps[place].role != "machine":
+        return place
+    if steps[place].step is None and steps[place].failed:
+        return place  # a tool span of its own agent: the failing call itself is the step
+    return next((one for one in range(place - 1, -1, -1) if steps[one].role in ("worker", "task")), None)
+
+
+def _errors(steps: Sequence[Step], charge: Charge) -> None:
+    first = True
+    cured = {(s.agent, s.tool, s.kind): s.place for s in steps if s.error is None}
+    for step in steps:
+        if step.error is None or step.role in ("person", "task", "manager"):
+            continue
+        place = author_before(steps, step.place)
+        if place is None:
+            continue
+        where = "" if place == step.place else f" at step {step.step if step.step is not None else step.place}"
+        short = step.error if len(step.error) <= 80 else step.error[:77] + "..."
+        charge(place, 1.2 if first else 0.4, f"{'first ' if first else ''}hard error{where}: {short}")
+        first = False
+        if step.failed and cured.get((step.agent, step.tool, step.kind), -1) < step.place:
+            charge(place, 1.5, "the failure was never made good")
+
+
+def _findings(steps: Sequence[Step], findings: Sequence[Finding], charge: Charge) -> None:
+    places = {step.span_id: step.place for step in steps}
+    for finding in findings:
+        if finding.kind not in STRUCTURAL:
+            continue
+        known = [places[span] for span in finding.spans if span in places]
+        if not known and finding.start_ns is not None:
+            before = [
+                s.place
+                for s in steps
+                if s.start_ns <= finding.start_ns and (not finding.agents or s.agent in finding.agents)
+            ]
+            known = before[-1:]
+        if known:
+            charge(min(known), 1.5 * finding.confidence, f"{finding.kind}: {finding.title}")
+
+
+def _provenance(steps: Sequence[Step], task: str, charge: Charge) -> None:
+    last = next(
+        (
+            s
+            for s in reversed(steps)
+            if s.text and not CLOSING.fullmatch(s.text) and s.role not in ("machine", "person")
+        ),
+        None,
+    )
+    if last is None:
+        return
+    answer = _answer_items(last.text) - _answer_items(task) - numbers_in(task)
+    if not answer:
+        return
+    first = next(
+        (s for s in steps if s.role in ("worker", "machine") and any(_holds(s, item) for item in answer)),
+        None,
+    )
+    if first is None:
+        return
+    place = author_before(steps, first.place)
+    shown = ", ".join(sorted(answer)[:3])
+    if place is not None:
+        charge(place, 1.0, f"first to come to the final answer ({shown[:60]})")
+    for step in steps[: last.place]:
+        if step.role == "worker" and step.place != place and any(_holds(step, item) for item in answer):
+            charge(step.place, 0.4, "on the way to the final answer")
+
+
+def _answer_items(text: str) -> set[str]:
+    """What the answer is: named as such, in bold, or else its numbers."""
+    marked = [next(part for part in found.groups() if part) for found in ANSWER.finditer(text) if any(found.groups())]
+    items = {item.strip().strip(".\"'").lower() for item in marked}
+    items = {item for item in items if len(item) > 1 and not item.endswith(":")} | {
+        n for item in items for n in numbers_in(item)
+    }
+    return items or numbers_in(text)
+
+
+def _holds(step: Step, item: str) -> bool:
+    return item in step.numbers if item[:1].isdigit() else item in step.text.lower()
+
+
+def _unsupported(steps: Sequence[Step], task: str, charge: Charge) -> None:
+    """Numbers out of nowhere, assumptions, repetition; only what a worker says."""
+    seen = numbers_in(task)
+    texts: dict[tuple[str | None, str], int] = {}
+    for step in steps:
+        new = step.numbers - seen - numbers_in(step.given)
+        seen |= step.numbers | numbers_in(step.given)
+        if step.role != "worker" or not step.text:
+            continue
+        assumed = ASSUMES.search(step.text)
+        if assumed:
+            charge(step.place, 0.5, f'assumes: "{assumed[0]}"')
+        if len(new) >= 2:
+            charge(step.place, 0.5, f"{len(new)} numbers that stood in nothing before it, such as {min(new)}")
+        key = (step.agent, step.text.strip())
+        if key in texts and not CLOSING.fullmatch(step.text):
+            charge(step.place, 0.3, f"repeats step {texts[key]}")
+        texts.setdefault(key, step.step if step.step is not None else step.place)
+
+
+def _circumstances(workers: Sequence[Step]) -> dict[int, tuple[float, str]]:
+    """Place -> (weight, what it is) by rank among the workers' steps. Alone this is no evidence, it only orders suspects."""
+    if len(workers) < 2:
+        return {}
+    known: set[str] = set()
+    counted: set[str] = set()
+    lines: dict[int, int] = {}
+    fresh: dict[int, int] = {}
+    numbers: dict[int, int] = {}
+    for step in workers:
+        lines[step.place] = len([line for line in step.text.splitlines() if line.strip()])
+        fresh[step.place], numbers[step.place] = len(step.words - known), len(step.numbers - counted)
+        known |= step.words
+        counted |= step.numbers
+    weights = {step.place: 0.5 * (1 - position / (len(workers) - 1)) for position, step in enumerate(workers)}
+    for values, weight in ((lines, 0.9), (fresh, 0.4), (numbers, 0.4)):
+        order = sorted(values.values())
+        for place, value in values.items():
+            weights[place] += weight * bisect_left(order, value) / (len(order) - 1)
+    return {
+        place: (
+            weight,
+            f"circumstantial: {lines[place]} lines, {fresh[place]} new words and {numbers[place]} new numbers, "
+            f"{position} of {len(workers)} working steps",
+        )
+        for position, (place, weight) in enumerate(weights.items(), 1)
+    }

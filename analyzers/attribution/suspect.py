@@ -1,0 +1,51 @@
+"""What an attribution says: ranked suspects with their evidence, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A step that may have made the run fail."""
+
+    rank: int
+    """from 1"""
+    agent: str | None
+    span_id: str
+    step: int | None
+    """0-based index of the message, where the source is a transcript"""
+    score: float
+    """0 to 1, comparable within one run only"""
+    evidence: tuple[str, ...]
+    tier: str
+    """evidence, differential, spectrum, or several joined by +"""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "evidence": list(self.evidence)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """The answer for one run; no suspects means the evidence does not suffice, and `reasons` say for what."""
+
+    suspects: tuple[Suspect, ...]
+    reasons: tuple[str, ...] = ()
+    """tiers that could not answer, and why"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One tier's say about one step of a run."""
+
+    place: int
+    score: float
+    """higher is worse; comparable within the tier"""
+    evidence: tuple[str, ...]
+
+
+def ranked(votes: Sequence[Vote]) -> list[Vote]:
+    """Highest score first, of equals the earlier step."""
+    return sorted(votes, key=lambda vote: (-vote.score, vote.place))
