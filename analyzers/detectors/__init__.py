@@ -16,6 +16,8 @@ from analyzers.detectors.guard_trip import find_guard_trip
 from analyzers.detectors.hidden_calls import find_hidden_calls
 from analyzers.detectors.loop import find_loops
 from analyzers.detectors.lost_update import find_lost_update
+from analyzers.detectors.no_answer import find_no_answer
+from analyzers.detectors.orphan_task import find_orphan_tasks
 from analyzers.detectors.ping_pong import find_ping_pong
 from analyzers.detectors.retry_storm import find_retry_storms
 from analyzers.detectors.spend_rate import find_spend_rate
@@ -45,6 +47,8 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("duplicate_calls", find_duplicate_calls),
     Detector("context_growth", find_context_growth),
     Detector("deadlock", find_deadlocks),
+    Detector("orphan_task", find_orphan_tasks),
+    Detector("no_answer", find_no_answer),
     Detector("lost_update", find_lost_update),
     Detector("stale_read", find_stale_reads),
     Detector("state_growth", find_state_growth),

@@ -1,0 +1,165 @@
+"""Question: did somebody wait in vain for an answer, or is a call hanging?
+
+    Clerk   |==== waits for Archive =====X deadline        Archive said nothing meanwhile
+    search  |=================================== ...       never before did it take longer than 2 s
+
+Two signs. A wait for a peer that ended at its deadline while none of those waited for sent the waiter anything. And a
+call that is still running far beyond what calls of its kind took before: with 20 or more past calls, three times their
+99th percentile and at least ten seconds; with fewer, ten minutes. What is open is compared with the newest moment
+recorded anywhere, not with the clock of the reader. Waits for people and timers are another matter. Source: note on
+waits, section 2 (there with Kaplan-Meier survival, of which this is the tail). Known misses: waits without a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from analyzers.attributes import attributes_of
+from analyzers.finding import Check, Finding
+from analyzers.frames import Frames
+from analyzers.wording import amount, duration, listing, since, times
+from tracer.model import SpanKind, SpanStatus
+from tracer.semconv import Tracehound
+
+KIND = "no_answer"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswerThresholds:
+    past_calls: int = 20
+    beyond_p99: float = 3.0
+    at_least_ns: int = 10_000_000_000
+    static_ns: int = 600_000_000_000
+    """where too little is known of past calls"""
+
+
+def find_no_answer(frames: Frames, thresholds: NoAnswerThresholds = NoAnswerThresholds()) -> list[Finding]:
+    """One finding per wait in vain, one per hanging call."""
+    spans = frames.spans.filter(pl.col("duplicate_of").is_null() & ~pl.col("run_id").is_in(frames.timeless.implode()))
+    return _in_vain(spans) + _hanging(spans, thresholds)
+
+
+def _in_vain(spans: pl.DataFrame) -> list[Finding]:
+    waits = spans.filter(
+        (pl.col("kind") == SpanKind.WAIT)
+        & pl.col("end_ns").is_not_null()
+        & (pl.col("reason") == "peer").fill_null(value=False)
+        & ((pl.col("status") == SpanStatus.ERROR) | (pl.col("end_ns") >= pl.col("deadline_ns")).fill_null(value=False))
+    )
+    if waits.is_empty():
+        return []
+    said = spans.join(waits.select("run_id").unique(), on="run_id", how="semi")
+    starts = dict(said.group_by("run_id").agg(pl.col("start_ns").min()).iter_rows())
+    messages = said.filter(pl.col("kind").is_in([SpanKind.MESSAGE, SpanKind.HANDOFF]))
+    found: list[Finding] = []
+    for row in waits.sort("run_id", "start_ns", "span_id").iter_rows(named=True):
+        outcome = attributes_of(row["attributes"]).get(Tracehound.WAIT_OUTCOME)
+        late = row["deadline_ns"] is not None and row["end_ns"] >= row["deadline_ns"]
+        targets: list[str] = row["wait_for"] or []
+        answers = messages.filter(
+            (pl.col("run_id") == row["run_id"])
+            & pl.col("agent").is_in(targets)
+            & (pl.col("target_agent") == row["agent"])
+            & pl.col("start_ns").is_between(row["start_ns"], row["end_ns"])
+        ).height
+        if (outcome == "timed_out" or (outcome is None and late)) and answers == 0 and targets:
+            acts = said.filter((pl.col("run_id") == row["run_id"]) & pl.col("agent").is_in(targets)
+                               & pl.col("start_ns").is_between(row["start_ns"], row["end_ns"])).height  # fmt: skip
+            found.append(_waited(row, targets, acts, starts[row["run_id"]]))
+    return found
+
+
+def _waited(row: Row, targets: Sequence[str], acts: int, start_ns: int) -> Finding:
+    who, length = row["agent"] or "The run", row["end_ns"] - row["start_ns"]
+    return Finding(
+        kind=KIND,
+        severity="warning",
+        confidence=0.9,
+        title=f"{who} waited {duration(length)} for {listing(targets)} and got no answer",
+        explanation=(
+            f"{who} began to wait for {listing(targets)} {since(row['start_ns'], start_ns)} and gave up at its deadline, {duration(length)} later. "
+            + (
+                f"Meanwhile {listing(targets)} was at work ({amount(acts, 'span')}) but sent nothing back. "
+                if acts
+                else f"Nothing that {listing(targets)} did meanwhile is recorded. "
+            )
+            + "Sure that the wait ended without being met; that there was no answer is as sure as messages are recorded."
+        ),
+        suggestion=(
+            f"Find out why {listing(targets)} did not answer (crashed, busy, never asked); let it report what it cannot do, "
+            "and after the deadline ask a substitute or a person instead of failing."
+        ),
+        trace_id=row["run_id"],
+        spans=(row["span_id"],),
+        agents=tuple(dict.fromkeys((*((row["agent"],) if row["agent"] else ()), *targets))),
+        start_ns=row["start_ns"],
+        end_ns=row["end_ns"],
+        checked=(
+            Check(rule="the wait ended at its deadline", value=True, threshold=True, passed=True),
+            Check(rule="messages from those waited for meanwhile", value=0, threshold=0, passed=True),
+            Check(rule="spans of those waited for meanwhile", value=acts, threshold=0, passed=acts == 0),
+        ),
+        data={"waited_s": round(length / 1e9, 3), "wait_for": list(targets), "reason": "deadline"},
+    )
+
+
+def _hanging(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
+    kinds = [SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER]
+    step = pl.coalesce("tool_name", "model", "name").alias("step")
+    calls = spans.filter(pl.col("kind").is_in(kinds)).with_columns(step)
+    running = calls.filter(pl.col("status") == SpanStatus.RUNNING)
+    if running.is_empty():
+        return []
+    newest = pl.select(pl.max_horizontal(pl.lit(spans["start_ns"].max()), pl.lit(spans["end_ns"].max()))).item()
+    past = calls.filter(pl.col("end_ns").is_not_null() & (pl.col("status") == SpanStatus.OK)).group_by("kind", "step").agg(
+        n=pl.len(), p99=(pl.col("end_ns") - pl.col("start_ns")).quantile(0.99, "higher")
+    )  # fmt: skip
+    starts = dict(spans.group_by("run_id").agg(pl.col("start_ns").min()).iter_rows())
+    found: list[Finding] = []
+    for row in (
+        running.join(past, on=["kind", "step"], how="left").sort("run_id", "start_ns", "span_id").iter_rows(named=True)
+    ):
+        known = (row["n"] or 0) >= t.past_calls
+        limit = max(t.beyond_p99 * row["p99"], t.at_least_ns) if known else t.static_ns
+        elapsed = newest - row["start_ns"]
+        if elapsed < limit:
+            continue
+        who = row["agent"] or "The run"
+        usual = (
+            f"{times(elapsed / row['p99'])} the 99th percentile of {row['n']:,} past calls"
+            if known and row["p99"]
+            else f"longer than {duration(t.static_ns)}"
+        )
+        found.append(
+            Finding(
+                kind=KIND,
+                severity="warning",
+                confidence=0.9 if known else 0.6,
+                title=f"{row['step']} has not answered {who} for {duration(elapsed)}",
+                explanation=(
+                    f"{who} called {row['step']} {since(row['start_ns'], starts[row['run_id']])} and the call is still open {duration(elapsed)} later, {usual}. "
+                    "Measured up to the newest moment recorded in the store."
+                ),
+                suggestion=f"Give calls of {row['step']} a timeout of {duration(int(limit))} and a fallback; look whether the process still lives.",
+                trace_id=row["run_id"],
+                spans=(row["span_id"],),
+                agents=(row["agent"],) if row["agent"] else (),
+                start_ns=row["start_ns"],
+                checked=(
+                    Check(
+                        rule="open for, seconds",
+                        value=round(elapsed / 1e9, 3),
+                        threshold=round(limit / 1e9, 3),
+                        passed=True,
+                    ),
+                    Check(rule="past calls to compare with", value=row["n"] or 0, threshold=t.past_calls, passed=known),
+                ),
+                data={"open_s": round(elapsed / 1e9, 3), "limit_s": round(limit / 1e9, 3), "reason": "hanging"},
+            )
+        )
+    return found
