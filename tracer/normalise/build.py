@@ -44,6 +44,7 @@ ADAPTERS: tuple[Adapter, ...] = (
 CONTROL_FLOW = frozenset({"ParentCommand", "GraphInterrupt", "NodeInterrupt", "GraphBubbleUp", "Command", "Interrupt"})
 """exceptions that frameworks raise to pass control or to wait for a person; not errors"""
 
+_OTHER, _OK = SpanKind.OTHER.value, SpanStatus.OK.value
 _RESOURCE_COLUMNS = frozenset(
     {Resource.SERVICE_NAME, Resource.SERVICE_VERSION, *Resource.ENVIRONMENT, Resource.PROCESS_PID, Resource.RELEASE}
 )
@@ -91,12 +92,12 @@ def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: 
     contents = Contents()
     batch = Batch(contents=contents.bodies)
     table = prices or default_prices()
-    origins: dict[int, _Origin] = {}
+    origin: _Origin | None = None
     shapes: dict[object, _Shape] = {}
     for item in raw:
-        origin = origins.get(id(item.resource))
-        if origin is None or origin.resource is not item.resource:
-            origin = origins[id(item.resource)] = _origin(item.resource, contents)
+        # Spans of one process follow each other, but every frame of it brings a resource of its own.
+        if origin is None or (item.resource is not origin.resource and item.resource != origin.resource):
+            origin = _origin(item.resource, contents)
         batch.spans.append(_span(item, _shape(item, shapes), origin, contents, table))
         for event in item.events:
             batch.events.append(otel_genai.event_row(event, contents, item.trace_id, item.span_id))
@@ -131,21 +132,27 @@ def _origin(resource: dict[str, Any], contents: Contents) -> _Origin:
 
 def _shape(raw: RawSpan, known: dict[object, _Shape]) -> _Shape:
     """Asks the adapters once per shape of span; what they may look at is all in the key (`Adapter.recognises`)."""
+    if raw.events or raw.status == "error":
+        return _look_at(raw)
     operation = raw.attributes.get(GenAI.OPERATION)
     named = operation if isinstance(operation, str) else None
     key = (tuple(raw.attributes), raw.scope, raw.name.partition(" ")[:2], named, bool(raw.content))
     shape = known.get(key)
     if shape is None:
-        words = frozenset(name.split(".", 1)[0] for name in raw.attributes)
-        speaking = tuple(adapter for adapter in ADAPTERS if adapter.recognises(raw, words))
-        # otel_genai always: session.id and user.id may stand without any gen_ai name
-        rules = rules_of((*[adapter.name for adapter in speaking], otel_genai.ADAPTER.name))
-        shape = known[key] = _Shape(speaking, speaking[0].name if speaking else None, rules)
+        shape = known[key] = _look_at(raw)
     return shape
 
 
+def _look_at(raw: RawSpan) -> _Shape:
+    words = frozenset(name.split(".", 1)[0] for name in raw.attributes)
+    speaking = tuple(adapter for adapter in ADAPTERS if adapter.recognises(raw, words))
+    # otel_genai always: session.id and user.id may stand without any gen_ai name
+    rules = rules_of((*[adapter.name for adapter in speaking], otel_genai.ADAPTER.name))
+    return _Shape(speaking, speaking[0].name if speaking else None, rules)
+
+
 def _span(raw: RawSpan, shape: _Shape, origin: _Origin, contents: Contents, prices: Prices) -> Span:
-    kind: str = SpanKind.OTHER.value
+    kind = _OTHER
     convention = shape.convention
     for adapter in shape.speaking:
         named = adapter.kind(raw)
@@ -161,7 +168,7 @@ def _span(raw: RawSpan, shape: _Shape, origin: _Origin, contents: Contents, pric
         kind=kind,
         start_ns=raw.start_ns,
         end_ns=raw.end_ns,
-        status=SpanStatus.OK.value,
+        status=_OK,
         service=origin.service,
         service_version=origin.service_version,
         environment=origin.environment,
