@@ -38,8 +38,9 @@ class Adapter:
     recognises: Callable[[RawSpan, frozenset[str]], bool]
     """(span, first words of its attribute names) -> does the convention speak here
 
-    The answer is kept for spans that look alike, so it may depend on nothing but the names of the attributes, the value of
-    gen_ai.operation.name, the scope, the first word of the name, and on whether there is content."""
+    The answer is kept for spans that look alike: of a span without events and error it may depend on nothing but the names
+    of the attributes, the value of gen_ai.operation.name, the scope, the first word of the name, and whether there is
+    content."""
     kind: Callable[[RawSpan], str | None]
     """what the convention says the span is; None where it says nothing"""
     read: Callable[[Reading], None]
