@@ -79,3 +79,63 @@ def test_the_stock_exporter_of_python(compression: str, interpreter: Path, tmp_p
     calls = spans.filter(spans["kind"] == "llm")
     assert sorted(calls["input_tokens"].to_list()) == list(range(100))
     assert set(calls["parent_span_id"]) <= set(spans["span_id"])
+
+
+NODE_PACKAGES = (
+    "@opentelemetry/exporter-trace-otlp-http@0.223.1",
+    "@opentelemetry/sdk-trace-base@2.12.1",
+    "@opentelemetry/api@1.9.1",
+)
+NODE_PROGRAM = """
+const { BasicTracerProvider, BatchSpanProcessor } = require("@opentelemetry/sdk-trace-base");
+const { OTLPTraceExporter } = require("@opentelemetry/exporter-trace-otlp-http");
+const { diag, DiagConsoleLogger, DiagLogLevel } = require("@opentelemetry/api");
+diag.setLogger(new DiagConsoleLogger(), DiagLogLevel.WARN);
+const processor = new BatchSpanProcessor(new OTLPTraceExporter(), { maxExportBatchSize: 40 });
+const provider = new BasicTracerProvider({ spanProcessors: [processor] });
+const tracer = provider.getTracer("stock");
+for (let number = 0; number < 100; number++) {
+  const attributes = { "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": number, "note": "ü" };
+  tracer.startSpan(`call ${number}`, { attributes }).end();
+}
+provider.shutdown();
+"""
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_the_stock_exporter_of_node(compression: str, node_modules: Path, tmp_path: Path) -> None:
+    """It sends OTLP JSON: no complaint, every span stored once with its numbers as numbers."""
+    with serving(tmp_path / "t.duckdb") as server:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{server.port}",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
+            "OTEL_SERVICE_NAME": "stock",
+        }
+        done = subprocess.run(
+            ["node", "-e", NODE_PROGRAM],
+            cwd=node_modules, env=environment, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+        assert server.stop()[0] == 0
+
+    spans = reads.load(Store(tmp_path / "t.duckdb")).spans
+    assert sorted(spans["input_tokens"].to_list()) == list(range(100))
+    assert spans["kind"].unique().to_list() == ["llm"]
+
+
+@pytest.fixture(scope="module")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the stock exporter of Node."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not installed")
+    directory = tmp_path_factory.mktemp("node")
+    (directory / "package.json").write_text("{}")
+    done = subprocess.run(
+        [npm, "install", "--silent", "--no-audit", "--no-fund", *NODE_PACKAGES],
+        cwd=directory, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    if done.returncode:
+        pytest.skip(f"the registry refused {NODE_PACKAGES[0]}: {done.stderr.strip()[-300:]}")
+    return directory

@@ -96,6 +96,7 @@ def backend(*answers: int) -> Iterator[Backend]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_everything_accepted_is_forwarded_as_it_came(tmp_path: Path) -> None:
     """The other back-end gets the same bytes with their encoding and its own key; what was refused is not sent on."""
     body = gzip.compress(request([1, 2]).SerializeToString())
@@ -184,6 +185,7 @@ def until(true: Callable[[], bool], changed: threading.Event) -> None:
     raise AssertionError("it did not happen")
 
 
+@pytest.mark.slow
 def test_a_folding_process_that_dies_is_started_again(tmp_path: Path) -> None:
     """After kill -9 of the folding process the next fold brings everything in; the failure is counted and told."""
     counts, told = Counts(), list[str]()
