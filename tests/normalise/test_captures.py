@@ -55,6 +55,7 @@ FACTS: dict[str, Facts] = {
     "langgraph-openinference-loop": Facts(
         "researcher supervisor", 21, 7, 0, " ".join(["supervisor>researcher"] * 7), "stopped_by_guard"
     ),
+    "langgraph-openinference-interrupt": Facts("writer", 1, 0, 0, ""),
     "autogen-openinference-roundrobin": Facts("analyst researcher writer", 4, 2, 0, TURNS),
     "autogen-openinference-toolerror": Facts("analyst researcher writer", 4, 2, 1, TURNS),
     "autogen-openinference-selector": Facts("SelectorGroupChatManager analyst researcher writer", 7, 2, 0, TURNS),

@@ -57,3 +57,31 @@ def test_the_order_of_arrival_does_not_matter(tmp_path: Path, family: str) -> No
         assert data.contents == together.contents
         assert data.events.rows() == together.events.rows()
         assert data.links.rows() == together.links.rows()
+
+
+def test_a_resume_joins_the_run_that_paused(tmp_path: Path) -> None:
+    """The trace with a person's answer continues the run, whether it is folded later, before, or at once."""
+    capture = next(path for path in CAPTURES if path.name.startswith("langgraph-openinference-interrupt"))
+    documents = [json.loads(line) for line in gzip.decompress(capture.read_bytes()).decode().splitlines()]
+    groups = [group for document in documents for group in document["resourceSpans"]]
+    spans = [(group, span) for group in groups for scope in group["scopeSpans"] for span in scope["spans"]]
+    traces = list(
+        dict.fromkeys(span["traceId"] for _, span in sorted(spans, key=lambda s: int(s[1]["startTimeUnixNano"])))
+    )
+    found = [
+        (json_to_protobuf({"resourceSpans": [{"scopeSpans": [{"spans": [s for _, s in spans if s["traceId"] == trace]}]}]}).payloads[0], False)
+        for trace in traces
+    ]  # fmt: skip
+    assert len(found) == 2
+    alone = feed(Store(tmp_path / "alone.duckdb"), found[:1], at_once=1)
+    assert alone.traces["outcome"].to_list() == ["unknown"]
+    together, later, before = (
+        feed(Store(tmp_path / f"{name}.duckdb"), order, at_once=at_once)
+        for name, order, at_once in (("together", found, 2), ("later", found, 1), ("before", found[::-1], 1))
+    )
+
+    assert together.traces["outcome"].to_list() == ["completed"]
+    assert together.spans.equals(later.spans)
+    assert together.spans.equals(before.spans)
+    assert together.traces.equals(later.traces)
+    assert together.traces.equals(before.traces)

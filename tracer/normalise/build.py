@@ -12,6 +12,7 @@ from tracer.normalise import (
     autogen,
     frameworks,
     langfuse,
+    langgraph,
     langsmith,
     openinference,
     openllmetry,
@@ -38,6 +39,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     frameworks.ADAPTER,
     otel_genai.ADAPTER,
     autogen.ADAPTER,
+    langgraph.ADAPTER,
 )
 """In order of authority: the first that knows the kind decides it, the first that has a field fills it."""
 

@@ -27,7 +27,7 @@ def find_roots(forest: Forest) -> None:
     for position in reversed(forest.order):
         span = forest.spans[position]
         parent = forest.parent[position]
-        if parent >= 0 and (works[position] or span.kind in WORKING):
+        if parent >= 0 and (works[position] or span.kind in WORKING or span.kind == SpanKind.WAIT):
             works[parent] = True
     per_trace: dict[str, int] = {}
     for position in forest.roots:

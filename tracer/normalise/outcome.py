@@ -11,6 +11,7 @@
 | timeout | the error of a root or of the last agent is a timeout | timed_out |
 | escalated | an escalation span | escalated |
 | failed | a root span, or the last agent at the top, ended in error | failed |
+| paused | the last trace of the run was interrupted to ask a person (LangGraph) | unknown |
 | no root | the root never arrived, or the source (a transcript) does not say | unknown |
 | completed | nothing of the above | completed |
 
@@ -29,6 +30,7 @@ from decimal import Decimal
 from typing import Any
 
 from tracer.model import RunOutcome, Span, SpanKind, SpanStatus
+from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.runs import is_setup
 from tracer.normalise.tree import Forest
 from tracer.semconv import Tracehound
@@ -40,6 +42,7 @@ _LIMIT = re.compile(
 )
 _TRIPWIRE = re.compile(r"Guardrail tripwire|GuardrailTripwireTriggered", re.IGNORECASE)
 _TIMEOUT = re.compile(r"Timeout|timed out|DeadlineExceeded", re.IGNORECASE)
+PAUSED_REASON = "paused for a person; that it went on was not recorded"
 _SAYS = (Tracehound.OUTCOME, Tracehound.SOURCE_ID)
 _COUNTED_AGENTS = frozenset(
     {
@@ -160,6 +163,13 @@ def _failed(run: _Run) -> tuple[str, str | None] | None:
     return (RunOutcome.FAILED, _short(errors[0])) if errors else None
 
 
+def _paused(run: _Run) -> tuple[str, str | None] | None:
+    last = max(run.roots, key=lambda span: (span.start_ns, span.span_id), default=None)
+    if last and any(s.finish_reason == PAUSED and s.trace_id == last.trace_id for s in run.spans):
+        return RunOutcome.UNKNOWN, PAUSED_REASON
+    return None
+
+
 def _unknown(run: _Run) -> tuple[str, str | None] | None:
     if not run.has_root:
         return RunOutcome.UNKNOWN, "the root span is missing"
@@ -178,6 +188,7 @@ RULES: tuple[Rule, ...] = (
     _timeout,
     _escalated,
     _failed,
+    _paused,
     _unknown,
 )
 """the first that answers decides; completed where none does"""

@@ -14,7 +14,7 @@ from tracer.model import Span, SpanEvent, SpanKind, SpanLink
 from tracer.normalise.duplicates import find_duplicates
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
 from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers
-from tracer.normalise.limits import note_limits
+from tracer.normalise.limits import note_limits, note_pauses
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
 from tracer.normalise.runs import join_traces, name_runs
@@ -40,6 +40,7 @@ def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequ
     for link in links:
         by_span.setdefault((link.trace_id, link.span_id), []).append(link)
     _messages_from_events(forest, events)
+    note_pauses(forest)
     find_roots(forest)
     find_graph_agents(forest)
     join_traces(forest, links)

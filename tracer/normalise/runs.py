@@ -1,7 +1,7 @@
 """Which traces are one run, and what the run is called.
 
 One trace is one run, unless the traces say otherwise: the same `tracehound.run.id`; a link from one to the other;
-the same conversation at the same time. Traces that only create agents belong to the run of those agents that starts
+the same conversation at the same time, or after a pause for a person. Traces that only create agents belong to the run of those agents that starts
 next in the same process; alone they are no run.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracer.model import Span, SpanKind, SpanLink
+from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.marks import mark
 from tracer.normalise.tree import Forest
 from tracer.semconv import Frameworks, GenAI, Langfuse, OpenLLMetry, Tracehound
@@ -42,6 +43,8 @@ class _Trace:
     processes: set[tuple[str | None, int | None]] = field(default_factory=set[tuple[str | None, int | None]])
     agents: set[str] = field(default_factory=set[str])
     setup_only: bool = True
+    paused: bool = False
+    """a step of it was interrupted to ask a person"""
 
 
 def is_setup(span: Span) -> bool:
@@ -113,11 +116,16 @@ def _traces(spans: Sequence[Span]) -> dict[str, _Trace]:
             trace.agents.add(span.agent)
         if not is_setup(span):
             trace.setup_only = False
+        if span.finish_reason == PAUSED:
+            trace.paused = True
     return found
 
 
 def _join_conversations(traces: Iterable[_Trace], join: Any) -> None:
-    """Turns of a conversation follow each other; traces of one conversation that overlap are parts of one turn."""
+    """Turns of a conversation follow each other; traces of one conversation that overlap are parts of one turn.
+
+    A turn that paused for a person goes on in the next trace of the conversation.
+    """
     by_session: dict[str, list[_Trace]] = {}
     for trace in traces:
         for session in trace.sessions:
@@ -126,7 +134,7 @@ def _join_conversations(traces: Iterable[_Trace], join: Any) -> None:
         found.sort(key=lambda trace: (trace.start_ns, trace.trace_id))
         latest = found[0]
         for trace in found[1:]:
-            if trace.start_ns < latest.end_ns:
+            if trace.start_ns < latest.end_ns or latest.paused:
                 join(trace.trace_id, latest.trace_id)
             if trace.end_ns > latest.end_ns:
                 latest = trace

@@ -9,6 +9,8 @@ import duckdb
 import polars as pl
 
 from tracer.model import SPAN_FIELDS, Span, SpanEvent, SpanLink
+from tracer.normalise.langgraph import PAUSED
+from tracer.normalise.outcome import PAUSED_REASON
 from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.store.columns import frame_of, insert, with_frame
 from tracer.store.gather import Gathered
@@ -24,6 +26,11 @@ _TOUCHED = """
         -- the same conversation at the same time
         UNION SELECT run_id FROM traces
         WHERE session_id IN (SELECT unnest($sessions::VARCHAR[])) AND start_ns <= $last AND coalesce(end_ns, $last) >= $first
+        -- the same conversation before, paused for a person: this may be how it goes on; and after a pause that has come
+        UNION SELECT run_id FROM traces
+        WHERE session_id IN (SELECT unnest($sessions::VARCHAR[])) AND outcome_reason = $paused AND start_ns <= $last
+        UNION SELECT run_id FROM traces
+        WHERE session_id IN (SELECT unnest($paused_sessions::VARCHAR[])) AND start_ns >= $first
         -- agents that were created and have found no run yet
         UNION SELECT run_id FROM spans
         WHERE start_ns BETWEEN $first - $setup AND $last AND kind = 'other' AND starts_with(name, 'create_agent')
@@ -67,6 +74,10 @@ def read_stored(con: duckdb.DuckDBPyConnection, new: Gathered) -> Stored:
     times = [time for span in new.spans for time in (span.start_ns, span.end_ns or span.start_ns)]
     values = {
         "sessions": sorted({span.session_id for span in new.spans if span.session_id}),
+        "paused": PAUSED_REASON,
+        "paused_sessions": sorted(
+            {span.session_id for span in new.spans if span.session_id and span.finish_reason == PAUSED}
+        ),
         "services": sorted({span.service or "" for span in new.spans}),
         "new_services": sorted({span.service or "" for span in new.spans if is_setup(span)}),
         "first": min(times, default=0),
