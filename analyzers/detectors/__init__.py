@@ -12,6 +12,7 @@ from analyzers.detectors.cost_anomaly import find_cost_anomaly
 from analyzers.detectors.data_quality import find_data_quality
 from analyzers.detectors.deadlock import find_deadlocks
 from analyzers.detectors.duplicate_calls import find_duplicate_calls
+from analyzers.detectors.error_cascade import find_error_cascades
 from analyzers.detectors.guard_trip import find_guard_trip
 from analyzers.detectors.hidden_calls import find_hidden_calls
 from analyzers.detectors.loop import find_loops
@@ -49,6 +50,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("deadlock", find_deadlocks),
     Detector("orphan_task", find_orphan_tasks),
     Detector("no_answer", find_no_answer),
+    Detector("error_cascade", find_error_cascades),
     Detector("lost_update", find_lost_update),
     Detector("stale_read", find_stale_reads),
     Detector("state_growth", find_state_growth),
