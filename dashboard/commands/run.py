@@ -16,11 +16,13 @@ import sys
 import time
 import uuid
 from argparse import REMAINDER, ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 from dashboard.commands.common import add_store, count, note
 from tracer.errors import BadInput, TracehoundError
+from tracer.online.limits import parse
 
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 FROM_TERMINAL = ("SIGINT", "SIGQUIT")
@@ -30,6 +32,10 @@ FROM_TERMINAL = ("SIGINT", "SIGQUIT")
 def add_arguments(parser: ArgumentParser) -> None:
     add_store(parser)
     parser.add_argument("-m", dest="module", action="store_true", help="the program is a module, as in python -m")
+    parser.add_argument(
+        "--guard", action="append", default=[], metavar="LIMIT=VALUE",
+        help="stop the program's LLM calls at a limit, in each of its processes: budget=5, tokens=200k, iterations=50, loop=critical ...",
+    )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="say what is instrumented, what is not, and why")
     parser.add_argument(
         "words", nargs=REMAINDER, metavar="-- PROGRAM [ARGS]",
@@ -49,7 +55,8 @@ def run(args: Namespace) -> int:
     if not store.parent.is_dir():
         raise BadInput(f"There is no directory {str(store.parent)!r}.", hint="create it, or name another --store.")
     began_ns = time.time_ns()
-    code = _wait(command, environment(store, command, verbose=args.verbose))
+    parse(args.guard)
+    code = _wait(command, environment(store, command, verbose=args.verbose, guards=args.guard))
     try:
         _tell(store, began_ns)
     except TracehoundError as error:
@@ -84,7 +91,9 @@ def command_line(words: list[str], *, module: bool) -> list[str]:
     )
 
 
-def environment(store: Path, command: list[str], *, verbose: bool = False) -> dict[str, str]:
+def environment(
+    store: Path, command: list[str], *, verbose: bool = False, guards: Sequence[str] = ()
+) -> dict[str, str]:
     """The program's environment: our bootstrap first on its path, and what its children need to join the run."""
     variables = dict(os.environ)
     here = variables.get("PYTHONPATH")
@@ -94,6 +103,8 @@ def environment(store: Path, command: list[str], *, verbose: bool = False) -> di
     variables["TRACEHOUND_SERVICE"] = service_name(command)
     variables["TRACEHOUND_LEND"] = str(_directory_of("opentelemetry.sdk.trace").parents[2])
     variables.pop("TRACEHOUND_MAIN", None)
+    if guards:
+        variables["TRACEHOUND_GUARD"] = "\n".join(guards)
     if verbose:
         variables["TRACEHOUND_LOG"] = "info"
     return variables

@@ -134,3 +134,23 @@ def _check_calls(llm: pl.DataFrame, wanted: Wanted, model: Model) -> None:
     assert set(llm["status"]) == {"ok"}
     assert llm["ttft_ns"].count() >= wanted.streamed
     assert all("traceparent" in request.headers for request in model.requests)
+
+
+@pytest.mark.parametrize("case", ["openai-agents", "langgraph supervisor", "pydantic-ai"])
+def test_a_guard_stops_the_program(case: str, environments: Environments, tmp_path: Path) -> None:
+    """After two calls no request reaches the model any more; the trip is told inside the run that it stopped."""
+    wanted = WANTED[case]
+    python = environments.python(wanted.environment)
+    with serving(script) as model:
+        words = ("--guard", "iterations=2", "--", str(python), str(PROGRAMS / wanted.program), *wanted.arguments)
+        done = run(tmp_path, *words, **model.variables)
+    assert done.code == 1, done.err
+    assert len(model.requests) == 2
+    assert "2 LLM calls made, 2 are allowed" in done.err
+    assert "1 run," in done.last_line
+    found = reads.load(Store(done.store))
+    trips = found.spans.filter(pl.col("kind") == "guard_trip")
+    assert trips.height >= 1
+    assert trips["parent_span_id"].null_count() == 0
+    assert found.traces["cost_usd"].to_list() == [2 * PRICE]
+    assert found.traces["outcome"][0] in ("stopped_by_guard", "failed")

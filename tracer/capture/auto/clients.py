@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, NamedTuple, cast
 
@@ -80,7 +81,8 @@ def _sync(original: Callable[..., Any], provider: str, package: str) -> Callable
     def create(self: Any, *args: Any, **kwargs: Any) -> Any:
         call = _begin(kwargs, provider, package)
         if call is None:
-            return original(self, *args, **kwargs)
+            with _below_framework():
+                return original(self, *args, **kwargs)
         token = otel_context.attach(call.inside)
         try:
             result = original(self, *args, **kwargs)
@@ -99,7 +101,8 @@ def _async(original: Callable[..., Any], provider: str, package: str) -> Callabl
     async def create(self: Any, *args: Any, **kwargs: Any) -> Any:
         call = _begin(kwargs, provider, package)
         if call is None:
-            return await original(self, *args, **kwargs)
+            with _below_framework():
+                return await original(self, *args, **kwargs)
         token = otel_context.attach(call.inside)
         try:
             result = await original(self, *args, **kwargs)
@@ -201,6 +204,23 @@ def _caller(package: str) -> str:
             return top
         frame = frame.f_back
     return ""
+
+
+@contextmanager
+def _below_framework() -> Generator[None]:
+    """What happens inside a call that LangChain's spans tell of (a guard that trips, a request) belongs below them."""
+    parent = otel_context.get_current()
+    context = parent
+    if not trace.get_current_span(parent).get_span_context().is_valid:
+        context, _ = _below_langchain(parent)
+    if context is parent:
+        yield
+        return
+    token = otel_context.attach(context)
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
 
 
 def _below_langchain(parent: Context) -> tuple[Context, trace.Span]:

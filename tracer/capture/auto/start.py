@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LOG_VARIABLE: Final = "TRACEHOUND_LOG"
 MAIN_VARIABLE: Final = "TRACEHOUND_MAIN"
 """pid of the first process of the run; only that one gives hints"""
+GUARD_VARIABLE: Final = "TRACEHOUND_GUARD"
+"""limits of this process, one `name=value` a line"""
 SERVICE_VARIABLE: Final = "TRACEHOUND_SERVICE"
 _HELPERS: Final = ("multiprocessing.resource_tracker",)
 
@@ -46,6 +48,7 @@ def bootstrap() -> None:
     when_imported("tracer.capture.setup", _share)
     if inherited() is not None:
         _begin()
+    _guard()
 
 
 def wrap_all() -> None:
@@ -73,6 +76,15 @@ def _library(library: Library, module: ModuleType) -> None:
         from .switch import switch_on
 
         switch_on(library, module, recording.provider, hints=_is_main())
+
+
+def _guard() -> None:
+    """Hold this process to the limits that `tracehound run --guard` was given."""
+    options = os.environ.get(GUARD_VARIABLE, "").splitlines()
+    if options and _begin() is not None:
+        from ..guard import guards_from_options, install
+
+        install(guards_from_options(options))
 
 
 def _api_imported(module: ModuleType) -> None:
