@@ -3,7 +3,7 @@
     work           LLM calls that did the task (purpose work), tools, retrieval, shared state
     coordination   routing, planning, summarising; handoffs, messages, decisions
     resent         the part of a call's input that an earlier call had sent already (`analyzers.resent`)
-    retries        attempts that failed and were repeated, repairs of a format, rounds of a loop
+    retries        calls that failed, attempts that were repeated, repairs of a format, rounds of a loop
     duplicates     calls that a finding says had been answered before
     judging        grading, guard rails
     hidden         calls of the framework that belong to no agent, and memory keeping
@@ -176,6 +176,9 @@ def _placed(frames: Frames, findings: Sequence[Finding]) -> dict[str, str]:
     retried = set(spans["retry_of"].drop_nulls()) | set(spans["fallback_of"].drop_nulls())
     failed = spans.filter((pl.col("status") == SpanStatus.ERROR) & pl.col("span_id").is_in(sorted(retried)))["span_id"]
     placed.update((one, RETRIES) for one in failed if one not in placed)
+    # A call that failed bought nothing, repeated or not; the attempt that then went well did the work.
+    wrong = frames.billed.filter(pl.col("status") == SpanStatus.ERROR)["span_id"]
+    placed.update((one, RETRIES) for one in wrong if one not in placed)
     known = purposes(frames, frames.llm_calls)
     has_agents = frames.llm_calls["agent"].is_not_null().any()
     for row in frames.billed.select(
@@ -185,6 +188,8 @@ def _placed(frames: Frames, findings: Sequence[Finding]) -> dict[str, str]:
             continue
         purpose, _ = known.get((row["run_id"], row["span_id"]), (Purpose.WORK, ""))
         name = BY_PURPOSE.get(purpose, UNKNOWN)
+        if row["purpose"] is None and purpose == Purpose.RECOVER:
+            name = WORK
         if row["kind"] == SpanKind.LLM and row["purpose"] is None and name == WORK and not row["user_visible"]:
             if not row["input_refs"] and not row["output_refs"]:
                 name = UNKNOWN

@@ -52,8 +52,8 @@ def attribute(runs: Mapping[str, Frames], findings: Sequence[Finding] = ()) -> d
             continue
         steps = {run_id: steps_of(runs[run_id]) for run_id in (*failed, *good)}
         known = [
-            GoodRun(run_id, opening(source[run_id], task_of(runs[run_id]), steps[run_id]), steps[run_id])
-            for run_id in good
+            GoodRun(one, source[one] or one, opening(source[one], task_of(runs[one]), steps[one]), steps[one])
+            for one in good
         ]
         shown = {run_id: features(held) for run_id, held in steps.items()}
         standing_out = score([shown[one] for one in failed], [shown[one] for one in good])

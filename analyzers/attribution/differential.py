@@ -29,6 +29,8 @@ class GoodRun:
     """A run that passed, as far as comparison needs it."""
 
     run_id: str
+    name: str
+    """what to call it: the id in the file it came from, else the run id"""
     task: str
     """what it was asked, or the first message of a person"""
     steps: Sequence[Step]
@@ -58,7 +60,7 @@ def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[
     ratio, matcher, run = best
     if ratio < ALIKE:
         return [], f"the nearest of {len(good)} good runs shares only {ratio:.0%} of the steps"
-    of = f"the nearest good run {run.run_id[:12]} ({ratio:.0%} alike{', same task' if same else ''})"
+    of = f"the nearest good run {run.name} ({ratio:.0%} alike{', same task' if same else ''})"
     votes: list[Vote] = []
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":

@@ -124,6 +124,15 @@ def test_a_failed_attempt_is_a_retry_and_the_good_one_is_work() -> None:
     assert (ledger["retries"].spans, ledger["work"].spans) == (["first"], ["again"])
 
 
+def test_a_repeated_input_counts_once_as_work() -> None:
+    """Nobody marked the retry: the call that failed is lost, the same input sent again does the work."""
+    asked = {"prompt": "What is due?", "agent": "a", **PAID}
+    ledger = held(
+        llm(0, 1, id="first", status="error", **asked), llm(1, 2, id="again", answer="Two invoices are.", **asked)
+    )
+    assert (ledger["retries"].spans, ledger["work"].spans) == (["first"], ["again"])
+
+
 def conversation() -> Drawn:
     """Two calls with growing history: system and task, then these, the answer and a tool's result."""
     first = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 6 x 7?"}]
