@@ -21,6 +21,8 @@ from tracer.store.segment import SegmentWriter, spool_path
 
 GRACE_S = 10
 """how long requests that are under way may take once the receiver is told to stop"""
+KEEP_ALIVE_S = 75
+"""well above the 5 s between two batches of a quiet exporter, which would else meet a connection that is just being closed"""
 FORWARD_GRACE_S = 5.0
 FOLD_GRACE_S = 60.0
 
@@ -71,6 +73,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> None:
         proxy_headers=False,
         lifespan="off",
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
     folding.start()
