@@ -127,6 +127,7 @@ class GenAI:
     PROMPT_VERSION = "gen_ai.prompt.version"
     EVENT_DETAILS = "gen_ai.client.inference.operation.details"
     EVENT_CHOICE = "gen_ai.choice"
+    EVENT_TOOL = "gen_ai.tool.message"
     EVENT_MESSAGE_SUFFIX = ".message"
     """old per-message events: gen_ai.system.message, gen_ai.user.message, gen_ai.assistant.message, gen_ai.tool.message"""
 

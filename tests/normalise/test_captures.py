@@ -71,6 +71,7 @@ FACTS: dict[str, Facts] = {
     "crewai-openinference+openai-ordinary": Facts("researcher writer", 4, 2, 0, "writer:researcher"),
     "smolagents-openinference-ordinary": Facts("manager researcher", 4, 3, 0, ""),
     "smolagents-openinference-maxsteps": Facts("manager", 4, 3, 0, "", "stopped_by_guard"),
+    "strands-native-ordinary": Facts("coordinator researcher", 4, 2, 0, ASKED),
     "google-adk-native-ordinary": Facts("coordinator researcher", 3, 1, 0, "coordinator>researcher"),
     "openai-genai-ordinary": Facts("", 4, 0, 0, ""),
     "openai-genai-legacy-ordinary": Facts("", 4, 0, 0, ""),

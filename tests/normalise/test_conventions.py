@@ -659,3 +659,17 @@ def test_pause_after_a_call_is_the_agents_work() -> None:
     rows, _ = read(raw("graph", 0, 4, a=oi("CHAIN")), node, call)
 
     assert (rows["writer"].kind, rows["writer"].agent, rows["writer"].status) == ("agent", "writer", "ok")
+
+
+def test_strands_tool_events() -> None:
+    """The call and the answer of a tool are events; equal arguments hash as elsewhere."""
+    tool = raw("t", 0, 1, a=genai("execute_tool", tool__name="search", tool__status="success"))
+    tool.events = [
+        RawEvent(name="gen_ai.tool.message", time_ns=1, attributes={"role": "tool", "content": '{"q": 1}', "id": "c"}),
+        RawEvent(name="gen_ai.choice", time_ns=2, attributes={"message": '[{"text": "12 hits"}]', "id": "c"}),
+    ]
+    found, batch = read(tool)
+    other, _ = read(raw("t", 0, 1, a=genai("execute_tool", tool__name="search", tool__call__arguments={"q": 1})))
+
+    assert found["t"].args_hash == other["t"].args_hash is not None
+    assert [batch.contents[ref] for ref in found["t"].output_refs or []] == ['[{"text": "12 hits"}]']

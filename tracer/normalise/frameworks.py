@@ -80,6 +80,12 @@ def read(reading: Reading) -> None:
             span.tool_name = as_text(attributes[Frameworks.HAYSTACK_TOOL])
             reading.set_arguments(attributes.get(Frameworks.HAYSTACK_TOOL_INPUT))
             reading.set_result(attributes.get(Frameworks.HAYSTACK_TOOL_OUTPUT))
+        case SpanKind.TOOL:
+            for event in reading.raw.events:  # Strands: the call is an event, the answer another one
+                if event.name == GenAI.EVENT_TOOL:
+                    reading.set_arguments(event.attributes.get("content"))
+                elif event.name == GenAI.EVENT_CHOICE:
+                    reading.set_result(event.attributes.get("message"))
         case SpanKind.WORKFLOW:
             span.agent = None  # Strands writes "swarm" and "graph" as the name of an agent
             span.workflow = span.workflow or as_text(attributes.get(Frameworks.WORKFLOW_NAME))
