@@ -155,8 +155,8 @@ def test_a_missing_price_and_missing_tokens_are_charged_by_estimate(stream: bool
         assert guard.estimated_usd == guard.spent["budget"] > 0
         with tracer.guard(budget_usd="0.5", unknown_price=(1, 1), prices={"house-*": (2, 4)}) as own:
             calls(CHAT, "Completions", "create", **more, model="house-model")()
-        # 17 characters asked are 6 tokens, 4 characters received are 2
-        assert own.estimated_usd == own.spent["budget"] == (6 * 2 + 2 * 4) / Decimal(1_000_000)
+        # 17 characters asked are 6 tokens; what was reserved for the answer is charged for it
+        assert own.estimated_usd == own.spent["budget"] == (6 * 2 + 1_024 * 4) / Decimal(1_000_000)
     assert stop.value.spent < 0.5
 
 

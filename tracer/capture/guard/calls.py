@@ -115,7 +115,7 @@ def admit(asked: Asked) -> Ticket | None:
         for tool in asked.tools:
             each.feed(Event(id="", agent=agent, kind="tool", name=tool.name, args=tool.args, text=tool.text))
         each.refuse_if_closed()
-    likely = guessed(asked, None, guard.options.assumed_output)
+    likely = guessed(asked, 0, guard.options.assumed_output)
     cost = guard.options.tariff.rate(asked.model).cost(likely)
     needs = {
         "budget": cost,
@@ -137,7 +137,7 @@ def charge(asked: Asked, answered: Answered) -> None:
     guard = current()
     if guard is None:
         return
-    used = answered.used or guessed(asked, None, guard.options.assumed_output)
+    used = answered.used or guessed(asked, 0, guard.options.assumed_output)
     cost = guard.options.tariff.rate(asked.model).cost(used) if answered.cost_usd is None else answered.cost_usd
     amounts = {
         "budget": cost,

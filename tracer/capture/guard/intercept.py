@@ -104,10 +104,11 @@ def wrap_module(module: ModuleType, name: str) -> None:
 
 def guarded(original: Callable[..., Any], *, is_async: bool) -> Callable[..., Any]:
     """`original`, which asks the guards around before each call and tells them what it cost afterwards."""
+    names = _parameters(original)
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
-        ticket = _ticket(original, args, kwargs)
+        ticket = _ticket(names, args, kwargs)
         if ticket is None:
             return original(*args, **kwargs)
         try:
@@ -120,7 +121,7 @@ def guarded(original: Callable[..., Any], *, is_async: bool) -> Callable[..., An
 
     @functools.wraps(original)
     async def call_async(*args: Any, **kwargs: Any) -> Any:
-        ticket = _ticket(original, args, kwargs)
+        ticket = _ticket(names, args, kwargs)
         if ticket is None:
             return await original(*args, **kwargs)
         try:
@@ -139,12 +140,12 @@ def guarded(original: Callable[..., Any], *, is_async: bool) -> Callable[..., An
     return wrapper
 
 
-def _ticket(original: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Ticket | None:
+def _ticket(names: Sequence[str], args: Sequence[Any], kwargs: dict[str, Any]) -> Ticket | None:
     guard = current()
     if guard is None:
         return None
     try:
-        given = kwargs if not args else {**_named(original, args), **kwargs}
+        given = kwargs if not args else {**dict(zip(names, args, strict=False)), **kwargs}
         asked = read_request(given, with_tools=any(each.limits.loop is not None for each in guard.chain()))
     except Exception:  # noqa: BLE001 - an odd request is guarded by an estimate; logged once
         complain("reading a request")
@@ -152,12 +153,11 @@ def _ticket(original: Callable[..., Any], args: Sequence[Any], kwargs: dict[str,
     return admit(asked)
 
 
-def _named(original: Callable[..., Any], args: Sequence[Any]) -> dict[str, Any]:
+def _parameters(original: Callable[..., Any]) -> list[str]:
     try:
-        names = list(inspect.signature(original).parameters)
+        return list(inspect.signature(original).parameters)
     except (TypeError, ValueError):
-        return {}
-    return dict(zip(names, args, strict=False))
+        return []
 
 
 def _settled(result: Any, parsed: Any, ticket: Ticket) -> Any:

@@ -74,15 +74,22 @@ def read_request(arguments: Mapping[str, Any], *, with_tools: bool = True) -> As
 
 
 def chars_in(value: Any, depth: int = 0) -> int:
-    """Characters of text anywhere in `value`."""
-    if isinstance(value, str):
+    """Characters of text anywhere in `value`; written for speed, because every call sends its whole history."""
+    plain = type(value) is dict and depth <= _MAX_DEPTH
+    if not plain and isinstance(value, str):
         return _IMAGE_CHARS if len(value) > _IMAGE_CHARS and value.startswith("data:") else len(value)
-    if depth > _MAX_DEPTH or value is None or isinstance(value, (int, float, bytes)):
+    if not plain and (depth > _MAX_DEPTH or value is None or isinstance(value, (int, float, bytes))):
         return 0
-    if isinstance(value, Mapping):
-        return sum(chars_in(item, depth + 1) + len(str(key)) for key, item in cast("Mapping[Any, Any]", value).items())
+    total = 0
+    if plain or isinstance(value, Mapping):
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            total += len(key) if type(key) is str else len(str(key))
+            total += len(item) if type(item) is str and len(item) <= _IMAGE_CHARS else chars_in(item, depth + 1)
+        return total
     if isinstance(value, (list, tuple)):
-        return sum(chars_in(item, depth + 1) for item in cast("Sequence[Any]", value))
+        for item in cast("Sequence[Any]", value):
+            total += chars_in(item, depth + 1)
+        return total
     fields = getattr(value, "__dict__", None)
     return chars_in(fields, depth + 1) if isinstance(fields, dict) else 0
 
@@ -167,9 +174,9 @@ def google_usage(counted: Any) -> Used | None:
     return used_from(_count(counted, "prompt_token_count"), total, _count(counted, "cached_content_token_count"))
 
 
-def guessed(asked: Asked, made_chars: int | None, assumed_output: int) -> Used:
-    """The estimate for a call whose tokens nobody reported; None for `made_chars`: the answer was not seen either."""
-    made = tokens_of(made_chars) if made_chars else min(asked.max_output or assumed_output, assumed_output)
+def guessed(asked: Asked, made_chars: int, assumed_output: int) -> Used:
+    """The estimate for a call whose tokens nobody reported: never less than was reserved, because a model may think unseen."""
+    made = max(tokens_of(made_chars), min(asked.max_output or assumed_output, assumed_output))
     return Used(input_tokens=tokens_of(asked.chars), output_tokens=made, estimated=True)
 
 
