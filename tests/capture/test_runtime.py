@@ -18,7 +18,15 @@ from tracer.model import RawSpan
 from tracer.semconv import Common, GenAI, Tracehound
 from tracer.testing import Recorder, recording
 
-SMALL = {"conversations": 3, "weeks": 1, "weekday": 1, "weekend": 1, "iterations": 5, "documents": 5}
+SMALL = {
+    "conversations": 3,
+    "weeks": 1,
+    "weekday": 1,
+    "weekend": 1,
+    "messages_each": 2,
+    "iterations": 5,
+    "documents": 5,
+}
 BUILDS: dict[str, Callable[..., Any]] = {
     **{incident.name: incident.build for incident in INCIDENTS},
     **{f"{incident.name}/{twin.name}": twin.build for incident in INCIDENTS for twin in incident.twins},
@@ -44,7 +52,11 @@ def recorded(name: str, seed: int = 0) -> tuple[Any, list[Any], Recorder]:
 
 
 @pytest.mark.parametrize(
-    ("name", "seed"), [(name, seed) for name in BUILDS for seed in ((0, 7) if "weekend" not in name else (0,))]
+    ("name", "seed"),
+    [
+        *((name, 0) for name in BUILDS),
+        *(pytest.param(name, 7, marks=pytest.mark.slow) for name in BUILDS if "weekend" not in name),
+    ],
 )
 def test_a_run_is_the_same_with_and_without_instrumentation(name: str, seed: int) -> None:
     """Outcomes, texts, costs, times, state, coordination log: to the last bit. One trace a run, every span ended."""

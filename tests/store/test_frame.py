@@ -51,8 +51,11 @@ SPANS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(SPANS, max_size=4), st.lists(SPANS, max_size=3), st.dictionaries(NUMBER, TEXT, max_size=3))
+RECORDS = given(st.lists(SPANS, max_size=3), st.lists(SPANS, max_size=2), st.dictionaries(NUMBER, TEXT, max_size=3))
+
+
+@settings(max_examples=20, deadline=None)
+@RECORDS
 def test_records_come_back_as_they_went(spans: list[RawSpan], starts: list[RawSpan], contents: dict[int, str]) -> None:
     """Any spans, starts and contents read back equal."""
     frame = encode_frame(FrameKind.RECORDS, encode_records(spans, starts=starts, contents=contents, pid=7, dropped=2))
@@ -61,6 +64,16 @@ def test_records_come_back_as_they_went(spans: list[RawSpan], starts: list[RawSp
     records = decode_records(read.payload)
     assert (records.spans, records.starts, records.contents) == (spans, starts, contents)
     assert (records.pid, records.dropped) == (7, 2)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@RECORDS
+def test_many_records_come_back_as_they_went(
+    spans: list[RawSpan], starts: list[RawSpan], contents: dict[int, str]
+) -> None:
+    """The same, for many more."""
+    test_records_come_back_as_they_went.hypothesis.inner_test(spans, starts, contents)
 
 
 def test_a_large_payload_is_deflated_and_comes_back() -> None:
