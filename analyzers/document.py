@@ -20,11 +20,12 @@ from typing import Any
 import polars as pl
 
 from analyzers.attribution import Attribution, attribute
-from analyzers.critical_path import critical_path_document
+from analyzers.critical_path import RunTree, critical_path_document
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.ledger import ledger_document
 from analyzers.run import Analysis
+from analyzers.what_if import what_if_document
 from tracer.model import RunOutcome
 
 DEEP_RUNS, DEEP_SPANS = 200, 100_000
@@ -78,7 +79,7 @@ def _deep(
             skipped.append(Skipped(detector="suspects", reason="; ".join(answer.reasons), trace_id=run_id))
         made[run_id] = {"suspects": [suspect.to_json() for suspect in answer.suspects]}
         questions: dict[str, Callable[[], Any]] = {
-            "critical_path": lambda one=one: critical_path_document(one),
+            "critical_path": lambda one=one: _path(one),
             "ledger": lambda one=one, run_id=run_id: ledger_document(one, by_run.get(run_id, ())),
         }
         for field, ask in questions.items():
@@ -87,6 +88,12 @@ def _deep(
             except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
                 failures.append(_failure(field, f"run {run_id}: ", error))
     return made
+
+
+def _path(one: Frames) -> dict[str, Any]:
+    """The critical path of a run, and what would have made it shorter."""
+    path = critical_path_document(one)
+    return path if "skipped" in path else {**path, "what_if": what_if_document(one, RunTree.of(one))}
 
 
 def _failure(question: str, where: str, error: Exception) -> DetectorFailure:
