@@ -32,7 +32,7 @@ CALLS = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 80), st.booleans()
 """(reserved, really spent, by the first or the second child)"""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(calls=CALLS, limit=st.integers(1, 300), order=st.randoms(use_true_random=False))
 def test_a_budget_is_passed_only_by_what_calls_under_way_cost_more(
     calls: list[tuple[int, int, bool]], limit: int, order: random.Random
