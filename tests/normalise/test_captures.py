@@ -72,6 +72,7 @@ FACTS: dict[str, Facts] = {
     "smolagents-openinference-ordinary": Facts("manager researcher", 4, 3, 0, ""),
     "smolagents-openinference-maxsteps": Facts("manager", 4, 3, 0, "", "stopped_by_guard"),
     "strands-native-ordinary": Facts("coordinator researcher", 4, 2, 0, ASKED),
+    "agent-framework-native-ordinary": Facts("coordinator researcher", 4, 2, 0, ASKED),
     "google-adk-native-ordinary": Facts("coordinator researcher", 3, 1, 0, "coordinator>researcher"),
     "openai-genai-ordinary": Facts("", 4, 0, 0, ""),
     "openai-genai-legacy-ordinary": Facts("", 4, 0, 0, ""),
