@@ -55,9 +55,14 @@ class Environments:
         said = ""
         for attempt in range(ATTEMPTS):
             for command in commands[attempt > 0 :]:
-                done = subprocess.run(
-                    command, cwd=self._directory, capture_output=True, text=True, check=False, timeout=300, env=_clean()
-                )
+                try:
+                    done = subprocess.run(
+                        command, cwd=self._directory, capture_output=True, text=True, check=False, timeout=120,
+                        env=_clean(),
+                    )  # fmt: skip
+                except subprocess.TimeoutExpired:
+                    said = "it took more than two minutes"
+                    break
                 said = done.stderr.strip()
                 if done.returncode != 0:
                     break

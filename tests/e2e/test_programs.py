@@ -16,7 +16,7 @@ from tests.e2e.server import CACHED, INPUT, OUTPUT, REASONING, Model, Reply, Req
 from tracer.store import reads
 from tracer.store.database import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
 PROGRAMS = Path(__file__).parent / "programs"
 
 PRICE = Decimal("0.0006")
