@@ -28,7 +28,7 @@ from analyzers.run import Analysis
 from analyzers.what_if import what_if_document
 from tracer.model import RunOutcome
 
-DEEP_RUNS, DEEP_SPANS = 200, 100_000
+DEEP_RUNS, DEEP_SPANS = 200, 30_000
 """beyond these a run must be asked for by name"""
 
 

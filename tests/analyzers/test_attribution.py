@@ -151,7 +151,7 @@ def test_too_few_runs_make_no_spectrum() -> None:
     assert any(reason.startswith("spectrum: 2 failed and 6 good runs") for reason in answer.reasons)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), st.data())
 def test_tail_is_the_share_of_all_relabellings(failed: int, good: int, data: st.DataObject) -> None:
     """Oracle: every way to say which runs failed, counted."""

@@ -137,7 +137,7 @@ def forests(draw: st.DrawFn) -> Drawn:
     return run("any", *items, root=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(forests())
 def test_pieces_tile_any_run(drawn: Drawn) -> None:
     """Whatever was recorded, the pieces cover the run exactly once, and the totals sum to it."""
@@ -167,7 +167,7 @@ def ends_of(lengths: Sequence[int], needs: Sequence[set[int]]) -> list[int]:
     return ends
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(schedules())
 def test_path_is_the_longest_path_of_the_schedule(schedule: tuple[list[int], list[set[int]]]) -> None:
     """Oracle: networkx finds the same tasks on the longest path of the true dependencies."""
@@ -184,7 +184,7 @@ def test_path_is_the_longest_path_of_the_schedule(schedule: tuple[list[int], lis
     assert [p.span_id for p in check_tiles(given)] == [f"t{i}" for i in longest if i >= 0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(schedules(), st.data())
 def test_slack_can_be_used_up_for_nothing(schedule: tuple[list[int], list[set[int]]], data: st.DataObject) -> None:
     """A task that takes longer by its slack does not delay the run, replayed over the true dependencies."""

@@ -19,7 +19,7 @@ def tree_of(drawn: Drawn) -> RunTree:
     return RunTree.of(frames(drawn))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(forests())
 def test_unchanged_durations_give_the_recorded_run(drawn: Drawn) -> None:
     """Whatever was recorded: the replay ends when the last root did, and nothing gets longer by being faster."""
@@ -30,7 +30,7 @@ def test_unchanged_durations_give_the_recorded_run(drawn: Drawn) -> None:
     assert replay(tree, lambda number: 0.5) <= same + 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 12), st.integers(1, 6), st.sampled_from([0.0, 0.5, 1.0, 2.0])), min_size=1, max_size=7
