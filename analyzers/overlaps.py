@@ -25,22 +25,32 @@ YIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """kind -> kinds it gives way to"""
 SHARE = 0.5
+MARKED = "marked"
+"""`data[MARKED]` of a storm: its tries are recorded as retries, so a loop over the same calls gives way to it, not the reverse"""
 
 
 def without_repetition(findings: Sequence[Finding]) -> list[Finding]:
     """`findings` without those that a stronger finding about the same run tells already. O(findings + their spans)."""
     told: dict[tuple[str | None, str], list[set[str]]] = defaultdict(list)
+    storms: dict[str | None, list[set[str]]] = defaultdict(list)
     stronger = {kind for kinds in YIELDS.values() for kind in kinds}
     for finding in findings:
         if finding.kind in stronger:
             told[finding.trace_id, finding.kind].append(set(finding.spans))
-    return [finding for finding in findings if not _told(finding, told)]
+        if finding.data.get(MARKED):
+            storms[finding.trace_id].append(set(finding.spans))
+    return [finding for finding in findings if not _told(finding, told, storms)]
 
 
-def _told(finding: Finding, told: Mapping[tuple[str | None, str], list[set[str]]]) -> bool:
+def _told(
+    finding: Finding,
+    told: Mapping[tuple[str | None, str], list[set[str]]],
+    storms: Mapping[str | None, list[set[str]]],
+) -> bool:
     spans = set(finding.spans)
-    return any(
-        len(spans & evidence) >= SHARE * len(spans)
-        for kind in YIELDS.get(finding.kind, ())
-        for evidence in told.get((finding.trace_id, kind), ())
-    )
+    if finding.data.get(MARKED):
+        return False
+    rivals = [evidence for kind in YIELDS.get(finding.kind, ()) for evidence in told.get((finding.trace_id, kind), ())]
+    if finding.kind == "loop":
+        rivals += storms.get(finding.trace_id, [])
+    return any(len(spans & evidence) >= SHARE * len(spans) for evidence in rivals)

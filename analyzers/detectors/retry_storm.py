@@ -23,6 +23,7 @@ import polars as pl
 
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.overlaps import MARKED
 from analyzers.tally import COUNTED, end_of, spent
 from analyzers.wording import amount, duration, since, usd
 from tracer.model import SpanKind, SpanStatus
@@ -173,6 +174,7 @@ def _finding(
             "failures": len(failures),
             "layers": [dict(layer) for layer in reversed(layers)],
             "solved": solved,
+            MARKED: len(layers) > 1 or any(row["retry_of"] or (row["attempt"] or 1) > 1 for row in attempts),
             "lost_s": round(lost_ns / 1e9, 3),
             "errors": errors,
             "wasted_spans": calls,
