@@ -330,3 +330,9 @@ def test_running_span() -> None:
     row = normalise([raw("chat", 0, None, a=genai("chat", request__model="gpt-4o", usage__input_tokens=5))]).spans[0]
 
     assert (row.status, row.end_ns, row.cost_usd) == ("running", None, None)
+
+
+def test_an_operation_that_is_no_text_does_not_cost_the_span() -> None:
+    """A list where a name belongs, as OTLP allows: the span is read as far as it goes."""
+    [span] = normalise([raw("a", 0, 1, a={"gen_ai.operation.name": ["chat"], "gen_ai.request.model": "m"})]).spans
+    assert (span.kind, span.model) == ("llm", "m")

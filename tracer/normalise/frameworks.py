@@ -50,7 +50,7 @@ def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
         return "ag2" in words or raw.name.split(" ", 1)[0] in _NAMES
     attributes = raw.attributes
     return "gen_ai" in words and (
-        attributes.get(GenAI.OPERATION) in _OPERATIONS or any(name in attributes for name in _MARKS)
+        as_text(attributes.get(GenAI.OPERATION)) in _OPERATIONS or any(name in attributes for name in _MARKS)
     )
 
 
