@@ -39,7 +39,8 @@ def find_orphan_tasks(frames: Frames, thresholds: OrphanThresholds = OrphanThres
     """One finding per run with abandoned agents, one per run with tasks that were not taken up."""
     spans = frames.spans.filter(pl.col("duplicate_of").is_null() & ~pl.col("run_id").is_in(frames.timeless.implode()))
     found = _abandoned(spans, thresholds)
-    ended = frames.traces.filter(pl.col("outcome") != RunOutcome.RUNNING)["run_id"]
+    # A run that was stopped did not get to its last task; that is what stopped it, not an orphan.
+    ended = frames.traces.filter(pl.col("outcome").is_in([RunOutcome.COMPLETED, RunOutcome.ESCALATED]))["run_id"]
     return found + _not_taken_up(spans.filter(pl.col("run_id").is_in(ended.implode())))
 
 

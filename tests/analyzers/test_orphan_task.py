@@ -88,3 +88,9 @@ def test_checks_follow_the_input() -> None:
     assert values(late)["longest time beyond the creator, seconds"] == 20.0
     assert values(late)["of them never ended"] == 0
     assert values(cut)["of them never ended"] == 1
+
+
+@pytest.mark.parametrize("outcome", ["failed", "stopped_by_guard", "timed_out"])
+def test_a_run_that_was_stopped_did_not_get_to_it(outcome: str) -> None:
+    """The last handoff before a stop is no orphan."""
+    assert found(agent("planner", 0, 10, handoff("planner", "auditor", 5, task_id="t")), outcome=outcome) == []
