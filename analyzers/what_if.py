@@ -53,8 +53,9 @@ def replay(tree: RunTree, scale: Scale, *, side_by_side: frozenset[int] = frozen
             )
             base, new = held.get(above, (tree.start, float(tree.start)))
             gap = 0.0 if number in side_by_side else max(0, time - base) * (1.0 if above == OPEN else scale(above))
-            begun[number] = time, new + gap
-            recorded[number], moved[number] = time, new + gap
+            # A span from before the run's start counts from there: nothing that was recorded is longer than the run.
+            begun[number] = max(time, base), new + gap
+            recorded[number], moved[number] = begun[number]
             continue
         base, new = recorded[number], moved[number]
         if node.row["kind"] == SpanKind.WAIT:

@@ -29,9 +29,12 @@ def find_chromium() -> str | None:
     return named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser a session. Absent: the tests skip with a hint, but on CI they fail."""
+    """One browser a file: while Playwright's is open, no other test of the process could run an event loop of its own.
+
+    Absent: the tests skip with a hint, but on CI they fail.
+    """
     path = find_chromium()
     if path is None:
         message = "no Chromium found: apt-get install -y chromium, or set CHROMIUM to its path"

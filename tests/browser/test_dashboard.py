@@ -37,7 +37,7 @@ class Server:
         return f"{self.url}/{name}" + (f"?{urlencode(query)}" if query else "")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, chromium: object) -> Iterator[Server]:
     """One server for all tests, on drawn runs; its very first request is a deep link into a trace."""
     from playwright.sync_api import Browser
