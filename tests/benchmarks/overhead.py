@@ -34,7 +34,26 @@ from tracer.store.segment import SegmentWriter
 
 AGENTS, CALLS = 5, 23
 SPANS = 1 + AGENTS + CALLS
-WORDS = ["the", "agent", "looks", "at", "the", "order", "and", "asks", "the", "warehouse", "for", "stock", "before", "it", "answers", "the", "customer", "again"]
+WORDS = [
+    "the",
+    "agent",
+    "looks",
+    "at",
+    "the",
+    "order",
+    "and",
+    "asks",
+    "the",
+    "warehouse",
+    "for",
+    "stock",
+    "before",
+    "it",
+    "answers",
+    "the",
+    "customer",
+    "again",
+]
 
 
 def text(size: int, salt: int) -> str:
