@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
+
+LONG = (
+    "test_dashboard.py",
+    "test_app.py",
+    "test_viewer.py",
+    "test_receiver.py",
+    "test_report_file.py",
+    "test_captures.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long go first, so that two processes end at about the same time."""
+    items.sort(key=lambda item: item.path.name not in LONG)

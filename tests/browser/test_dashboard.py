@@ -87,7 +87,7 @@ def test_a_deep_link_works_as_the_very_first_request(server: Server) -> None:
     assert "timed out" in server.first
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1600)])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), pytest.param("dark", 1600, marks=pytest.mark.slow)])
 def test_overview(server: Server, open_page: OpenPage, theme: str, width: int) -> None:
     """Figures, trends and the worst runs fit; a click on a run opens it."""
     page = open_page(server.page(), theme=theme, width=width)
@@ -106,6 +106,7 @@ def test_overview(server: Server, open_page: OpenPage, theme: str, width: int) -
     assert address(page)["trace"] == LOOP.run_id
 
 
+@pytest.mark.slow
 def test_traces_filter_page_and_open(server: Server, open_page: OpenPage) -> None:
     """The query narrows the list and stands in the address; a click on a row opens the run."""
     page = open_page(server.page("traces"), theme="light")
@@ -126,7 +127,7 @@ def test_traces_filter_page_and_open(server: Server, open_page: OpenPage) -> Non
     expect(page.get_by_text("Showing 1–1 of 1 run.")).to_be_visible()
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1600)])
+@pytest.mark.parametrize(("theme", "width"), [pytest.param("light", 1280, marks=pytest.mark.slow), ("dark", 1600)])
 def test_one_selection_through_all_views(server: Server, open_page: OpenPage, theme: str, width: int) -> None:
     """A click in the waterfall shows details and stands in the address; the other views keep the selection."""
     page = open_page(server.page("trace", trace=LOOP.run_id), theme=theme, width=width)
@@ -160,6 +161,7 @@ def test_one_selection_through_all_views(server: Server, open_page: OpenPage, th
         keep(page, f"dashboard-{view.lower()}-{theme}-{width}")
 
 
+@pytest.mark.slow
 def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server, open_page: OpenPage) -> None:
     """Clicking the loop's chip selects a span of the loop and explains it; diagrams are clickable and mark the selection."""
     page = open_page(server.page("trace", trace=LOOP.run_id))

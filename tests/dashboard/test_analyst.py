@@ -85,6 +85,7 @@ def test_what_goes_wrong_is_raised_where_it_was_asked_and_tried_again() -> None:
     assert one.wait("t1").token == "t1"
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_gives_the_same_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings of a large store come from another process and are equal to those made here."""
     store = stores.write(tmp_path / "t.duckdb", stores.examples(healthy=2))

@@ -120,7 +120,12 @@ def test_the_query_box_filters_or_explains(mixed_store: Path, open_app: Open, qu
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(
-    "run", [stores.looping(), stores.mixed(), stores.abandoned()], ids=["loop", "mixed", "abandoned"]
+    "run",
+    [
+        pytest.param(stores.looping(), id="loop"),
+        pytest.param(stores.mixed(), id="mixed", marks=pytest.mark.slow),
+        pytest.param(stores.abandoned(), id="abandoned", marks=pytest.mark.slow),
+    ],
 )
 def test_every_view_of_every_kind_of_run_draws(mixed_store: Path, open_app: Open, run: drawn.Drawn, view: str) -> None:
     """A deep link with a view and a span opens without an exception."""
@@ -200,6 +205,7 @@ def test_a_taken_port_is_bad_input(tmp_path: Path) -> None:
             launch.start(tmp_path / "t.duckdb", port=port)
 
 
+@pytest.mark.slow
 def test_ending_the_command_ends_the_server(tmp_path: Path) -> None:
     """`tracehound dashboard` that is told to end leaves no server behind on its port."""
     port = launch.free_port()

@@ -40,7 +40,14 @@ def feed(store: Store, found: list[tuple[bytes, bool]], *, at_once: int) -> read
 
 
 @pytest.mark.parametrize(
-    "family", ["autogen-openinference-roundrobin", "langgraph", "openai-agents-genai", "pydantic-ai-native-v2"]
+    "family",
+    [
+        "pydantic-ai-native-v2",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("autogen-openinference-roundrobin", "langgraph", "openai-agents-genai")
+        ),
+    ],
 )
 def test_the_order_of_arrival_does_not_matter(tmp_path: Path, family: str) -> None:
     """One fold, several folds of the requests backwards, and everything delivered again give equal tables."""

@@ -41,6 +41,7 @@ def check(store: Store, logs: Iterable[Path]) -> int:
     return len(firsts)
 
 
+@pytest.mark.slow
 def test_every_kill_point(tmp_path: Path) -> None:
     """One process dies at each point of recording, creating and folding; the next fold finds everything, once."""
     done = subprocess.run(
