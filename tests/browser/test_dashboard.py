@@ -87,7 +87,8 @@ def test_a_deep_link_works_as_the_very_first_request(server: Server) -> None:
     assert "timed out" in server.first
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), pytest.param("dark", 1600, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1600)])
 def test_overview(server: Server, open_page: OpenPage, theme: str, width: int) -> None:
     """Figures, trends and the worst runs fit; a click on a run opens it."""
     page = open_page(server.page(), theme=theme, width=width)
@@ -187,6 +188,7 @@ def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server
     assert "finding" not in address(page)
 
 
+@pytest.mark.slow
 def test_recorded_text_is_never_markup(server: Server, open_page: OpenPage) -> None:
     """Scripts, handlers, links and emphasis in names, prompts and answers are shown as the characters they are."""
     page = open_page(server.page("trace", trace=HOSTILE_RUN.run_id, span="hostile-call"))

@@ -36,6 +36,7 @@ def test_report_opens_from_disk(open_page: OpenPage, tmp_path: Path, theme: str)
         keep(page, "report-whole", whole=True)
 
 
+@pytest.mark.slow
 def test_report_without_javascript_and_on_paper(open_page: OpenPage, tmp_path: Path) -> None:
     """Everything but the zoomable viewer is there; a still timeline takes its place, on paper too."""
     drawn, findings = lost()

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.capture_auto.running import SPAN, bootstrapped, write
 
 
@@ -87,6 +89,7 @@ if __name__ == "__main__":
     assert len({spans[f"child {kind}"].resource["process.pid"] for kind in kinds}) == len(kinds)
 
 
+@pytest.mark.slow
 def test_a_fork_server_outlives_the_span_it_was_started_in(tmp_path: Path) -> None:
     """The second child of a fork server belongs to the span around its own start; helpers record nothing."""
     write(

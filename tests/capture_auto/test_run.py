@@ -26,6 +26,7 @@ def test_a_program_is_recorded_folded_and_summed_up(tmp_path: Path) -> None:
     assert spans.select("name", "service", "status").rows() == [("work", "program", "ok")]
 
 
+@pytest.mark.slow
 def test_a_killed_program_ends_the_run_the_same_way(tmp_path: Path) -> None:
     """kill -9 in the middle of a span: the same signal, and the span is there as interrupted."""
     write(tmp_path, program=SPAN + "import os\nwith span('work'): os.kill(os.getpid(), 9)\n")

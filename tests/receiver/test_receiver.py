@@ -248,6 +248,7 @@ def test_metrics_count_what_happened(server: Serving) -> None:
     assert server.metric("receiver_held_bytes") == 0
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_for(tmp_path: Path) -> None:
     """With a token, requests without it or with another get 401; other host names are fine then; health is open."""
     body = request([1]).SerializeToString()

@@ -427,6 +427,7 @@ def test_a_quiet_store_is_not_opened(store: Store, writer: SegmentWriter) -> Non
     writer.close()
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_can_fold(store: Store, writer: SegmentWriter) -> None:
     """What a traced program starts at its end; an unusable store is one message and exit code 2."""
     writer.write_spans([span(1)])
