@@ -90,6 +90,7 @@ def test_keys_walk_fold_zoom_and_jump(open_page: OpenPage, tmp_path: Path) -> No
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_findings_are_tagged_and_one_key_away(open_page: OpenPage, tmp_path: Path) -> None:
     """Rows of a loop carry `loop ×47`; l goes to the next of them."""
     drawn, findings = looping()
@@ -101,6 +102,7 @@ def test_findings_are_tagged_and_one_key_away(open_page: OpenPage, tmp_path: Pat
     assert selected(page) in findings[0].spans
 
 
+@pytest.mark.slow
 def test_search_says_how_many_and_where(open_page: OpenPage, tmp_path: Path) -> None:
     """Matches are counted, those out of sight are pointed at, Enter goes to the next."""
     drawn, findings = looping()
@@ -128,6 +130,7 @@ def test_rows_are_a_tree_for_screen_readers(open_page: OpenPage, tmp_path: Path)
     assert page.locator(f"#{grid.get_attribute('aria-activedescendant')}").count() == 1
 
 
+@pytest.mark.slow
 def test_running_work_and_new_data(open_page: OpenPage, tmp_path: Path) -> None:
     """A live run keeps selection and zoom when more spans arrive."""
     drawn, findings = deadlocked()
@@ -154,6 +157,7 @@ def test_hostile_names_do_nothing(open_page: OpenPage, tmp_path: Path) -> None:
     expect(page.locator(".tv-r:visible").first).to_contain_text("</script>")
 
 
+@pytest.mark.slow
 def test_an_empty_run_says_so(open_page: OpenPage, tmp_path: Path) -> None:
     """Nothing recorded yet is a sentence, not a blank."""
     drawn = run("w", agent("a", 0, 1, llm(0, 1)))
@@ -164,6 +168,7 @@ def test_an_empty_run_says_so(open_page: OpenPage, tmp_path: Path) -> None:
     expect(page.locator(".tv-empty")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_destroy_leaves_nothing(open_page: OpenPage, tmp_path: Path) -> None:
     """Elements, listeners and style sheet go with the viewer."""
     page = open_page(viewer_page(tmp_path / "page.html", three_way()))
