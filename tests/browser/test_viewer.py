@@ -65,6 +65,7 @@ def test_the_canvas_shows_what_the_layout_says(open_page: OpenPage, tmp_path: Pa
     assert page.evaluate(colour, "failed") == [193, 18, 31]
 
 
+@pytest.mark.slow
 def test_keys_walk_fold_zoom_and_jump(open_page: OpenPage, tmp_path: Path) -> None:
     """j k arrows, w and 0, e for errors; every selection is reported once."""
     page = open_page(viewer_page(tmp_path / "page.html", three_way()))
@@ -117,6 +118,7 @@ def test_search_says_how_many_and_where(open_page: OpenPage, tmp_path: Path) -> 
     expect(page.locator('.tv-r[aria-selected="true"]')).to_contain_text("gpt-4o")
 
 
+@pytest.mark.slow
 def test_rows_are_a_tree_for_screen_readers(open_page: OpenPage, tmp_path: Path) -> None:
     """Level, position and expansion stand on every row, and the active row is named."""
     page = open_page(viewer_page(tmp_path / "page.html", three_way()))

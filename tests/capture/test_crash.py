@@ -112,6 +112,7 @@ def test_a_clean_exit_needs_no_shutdown(tmp_path: Path) -> None:
     assert [span.name for span in read_spool(tmp_path / "t.duckdb").spans] == ["w"]
 
 
+@pytest.mark.slow
 def test_the_folding_process_moves_spans_into_the_database(tmp_path: Path) -> None:
     """What a clean exit starts: a process of its own that reads the spool, whatever lies in the working directory."""
     with recording_to(segment_writer(tmp_path)), tracer.workflow("w"):

@@ -314,6 +314,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
         assert reads.counters(Store(server.store))["bad_frames"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_seals_folds_and_ends_with_0(number: signal.Signals, tmp_path: Path) -> None:
     """After SIGTERM or Ctrl-C nothing is pending: the database has every span and the spool no segment."""
