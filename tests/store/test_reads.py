@@ -162,10 +162,10 @@ def test_a_query_reads_the_store_and_nothing_else(store: Store, tmp_path: Path) 
 
 def test_a_query_that_takes_too_long_is_stopped(store: Store) -> None:
     """The store is free again afterwards."""
-    with pytest.raises(BadInput, match=r"longer than 0\.05 s"):
+    with pytest.raises(BadInput, match=r"longer than 0\.5 s"):
         reads.sql(
             store,
-            "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range = b.range + 1 AND hash(a.range) = 1",
-            timeout_s=0.05,
+            "SELECT sum((a.range * b.range) % 7) FROM range(2000000) a, range(2000000) b",
+            timeout_s=0.5,
         )
     assert reads.sql(store, "SELECT 1").item() == 1
