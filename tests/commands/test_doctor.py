@@ -17,6 +17,7 @@ from tests.receiver.serving import request
 from tests.store.build import span
 from tracer.store.database import Store
 from tracer.store.frame import HEADER
+from tracer.store.schema import layout
 from tracer.store.segment import SegmentWriter
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "no-such-model", "gen_ai.provider.name": "openai"}
@@ -57,7 +58,7 @@ def test_a_healthy_store_has_no_problem(store: Store, examine: Examine) -> None:
     assert [text for text in messages(document) if "instrumentor" not in text] == []
     assert {name: document["store"][name] for name in ("exists", "layout", "spans", "running_spans", "runs")} == {
         "exists": True,
-        "layout": 1,
+        "layout": layout(),
         "spans": 2,
         "running_spans": 1,
         "runs": 1,

@@ -231,18 +231,6 @@ def test_the_span_table_has_the_columns_of_the_model(store: Store) -> None:
     assert described["running_spans"] == [*SPAN_FIELDS, "writer"]
 
 
-def test_every_table_and_span_column_explains_itself(store: Store) -> None:
-    """A person in the DuckDB shell can understand the tables from their comments."""
-    with store.lease() as con:
-        tables = con.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'store' AND comment IS NULL"
-        ).fetchall()
-        columns = con.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE database_name = 'store' AND table_name = 'spans' AND comment IS NULL"
-        ).fetchall()
-    assert (tables, columns) == ([], [])
-
-
 def test_an_older_layout_is_brought_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new step runs once, in a transaction, on stores that lack it."""
     assert reads.runs(store).height == 0
