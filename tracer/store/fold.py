@@ -29,7 +29,7 @@ from tracer.store.gather import Gathered, gather
 from tracer.store.lease import WAIT_S, Lease, lock_file
 from tracer.store.merge import interrupted, merge
 from tracer.store.segment import LIVE_SUFFIX
-from tracer.store.spool import Listing, Segment, list_spool, sweep
+from tracer.store.spool import UPKEEP, Listing, Segment, list_spool, sweep
 
 CHUNK_SPANS = 3_000
 """spans a transaction: enough to be fast, few enough that readers hardly wait and a kill costs little"""
@@ -82,8 +82,8 @@ def fold(lease: Lease, state: FoldState, *, budget_spans: int | None = None) -> 
         limit = max(CHUNK_SPANS, state.stored // 2)
         if budget_spans is not None:
             limit = min(limit, budget_spans - result.spans)
-        with _taking_turns(lease.spool):
-            if not _fold_chunk(lease, state, goals, limit, result):
+        with _taking_turns(lease.spool) as ours:
+            if not ours or not _fold_chunk(lease, state, goals, limit, result):
                 break
     offsets = state.offsets or {}
     result.pending_bytes = sum(
@@ -209,12 +209,14 @@ def _look(path: Path, listing: Listing) -> object:
 
 
 @contextmanager
-def _taking_turns(spool: Path) -> Generator[None]:
-    fd = lock_file(spool, ".fold", WAIT_S)
+def _taking_turns(spool: Path) -> Generator[bool]:
+    """Gives False where the store is being pruned or compacted: what is pending stays pending a little longer."""
+    fd = lock_file(spool, ".fold", WAIT_S, unless=UPKEEP)
     try:
-        yield
+        yield fd >= 0
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
 
 
 def main(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import math
 import os
 import re
 import threading
@@ -26,6 +27,7 @@ import duckdb
 from tracer.errors import StoreError, StoreLocked
 from tracer.store import schema
 from tracer.store.segment import spool_path
+from tracer.store.spool import is_locked
 
 WAIT_S = 30.0
 """how long to wait for other tracehound processes, which let go quickly"""
@@ -64,17 +66,18 @@ class Lease:
             return _REGISTRY.setdefault(real, Lease(real))
 
     @contextmanager
-    def hold(self) -> Generator[duckdb.DuckDBPyConnection]:
+    def hold(self, *, alone: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
         """A cursor on the open database, for a short time: copy out what you need and compute after letting go.
 
-        Uncommitted work is rolled back at the end. A thread may take it again while it holds it.
+        Uncommitted work is rolled back at the end. A thread may take it again while it holds it; `alone` keeps the
+        other threads of this process out, too.
 
         Raises:
             StoreLocked: another program keeps the file open (named in the message), or a lease is not given back.
             SchemaTooNew: a newer tracehound wrote the file.
             StoreError: the file is no store, or cannot be opened.
         """
-        cursor = self._enter()
+        cursor = self._enter(alone)
         try:
             yield cursor
         finally:
@@ -83,15 +86,17 @@ class Lease:
             finally:
                 self._leave()
 
-    def _enter(self) -> duckdb.DuckDBPyConnection:
+    def _enter(self, alone: bool) -> duckdb.DuckDBPyConnection:
         with self._changed:
             if not getattr(self._local, "depth", 0):
                 deadline = time.monotonic() + WAIT_S
-                while self._users and time.monotonic() - self._since > JOIN_S:
+                while self._users and (alone or time.monotonic() - self._since > JOIN_S):
                     if not self._changed.wait(deadline - time.monotonic()):
                         raise StoreLocked(f"Another thread has kept {str(self.path)!r} open for {WAIT_S:.0f} s.")
             if self._users == 0:
                 self._open()
+            if alone:
+                self._since = -math.inf
             assert self._engine is not None
             cursor = self._engine.cursor()
             cursor.execute(f"USE {CATALOG}").fetchall()
@@ -156,8 +161,10 @@ class Lease:
         self._reset()
 
 
-def lock_file(spool: Path, name: str, wait_s: float) -> int:
+def lock_file(spool: Path, name: str, wait_s: float, *, unless: str = "") -> int:
     """Lock `spool/name` exclusively; closing the returned descriptor unlocks it, as does the death of the process.
+
+    Returns -1 at once while somebody has locked `spool/unless`.
 
     Raises:
         StoreLocked: not to be had within `wait_s` seconds.
@@ -172,6 +179,9 @@ def lock_file(spool: Path, name: str, wait_s: float) -> int:
         ) from error
     deadline, pause = time.monotonic() + wait_s, 0.001
     while True:
+        if unless and is_locked(spool / unless):
+            os.close(fd)
+            return -1
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -189,10 +199,16 @@ def lock_file(spool: Path, name: str, wait_s: float) -> int:
             return fd
 
 
+def compacted_path(path: Path) -> Path:
+    """Where the compacted database grows before it takes the place of the one at `path`."""
+    return path.with_name(f".{path.name}.compact")
+
+
 def _start_engine(path: Path) -> duckdb.DuckDBPyConnection:
     """An engine that can reach the database file and what DuckDB keeps beside it, and no other file."""
     engine = duckdb.connect(":memory:")
-    beside = [str(path) + suffix for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
+    files = (str(path), str(compacted_path(path)))
+    beside = [file + suffix for file in files for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
     engine.execute(f"SET allowed_paths = [{', '.join(map(_quoted, beside))}]").fetchall()
     engine.execute(f"SET allowed_directories = [{_quoted(f'{path}.tmp/')}]").fetchall()
     engine.execute(f"SET temp_directory = {_quoted(f'{path}.tmp')}").fetchall()

@@ -13,6 +13,8 @@ from pathlib import Path
 from tracer.store.frame import BadFrame, Frame, scan_frames
 from tracer.store.segment import LIVE_SUFFIX, SEGMENT_SUFFIX
 
+UPKEEP = ".upkeep"
+"""name of the lock of whoever prunes or compacts: folds leave everything pending meanwhile"""
 STALE_S = 60.0
 """age from which a hidden file counts as left behind by a process that died while creating it"""
 
