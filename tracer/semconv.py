@@ -28,6 +28,12 @@ class Tracehound:
     ATTEMPT = "tracehound.attempt"
     RETRY_OF = "tracehound.retry_of"
     FALLBACK_OF = "tracehound.fallback_of"
+    TRIES = "tracehound.client.tries"
+    """requests that a client library made for one call by itself; absent where it was one"""
+    TRIES_FAILED = "tracehound.client.tries_failed"
+    """how those before the last ended, in order: HTTP statuses and names of errors"""
+    TRIES_WAITED_NS = "tracehound.client.waited_ns"
+    """time the client waited between them"""
     SCOPE_KEY = "tracehound.decision.scope"
     CHOICE = "tracehound.decision.choice"
     DECISION_MODE = "tracehound.decision.mode"
@@ -203,6 +209,8 @@ class OpenLLMetry:
     )
     USER_ID = "traceloop.association.properties.user_id"
     AGENT_ROLE = "crewai.agent.role"
+    PROPERTIES = "traceloop.association.properties."
+    """prefix of LangChain's metadata"""
     HANDOFF_FROM = "gen_ai.handoff.from_agent"
     HANDOFF_TO = "gen_ai.handoff.to_agent"
     PROMPTS = "gen_ai.prompt"
@@ -275,7 +283,10 @@ class LangSmith:
     )
     """`langsmith.trace.session_name` is the project, not a conversation"""
     USER_ID = "langsmith.metadata.user_id"
-    CHECKPOINT_NS = "langsmith.metadata.langgraph_checkpoint_ns"
+    METADATA = "langsmith.metadata."
+    """prefix of LangChain's metadata"""
+    USAGE = "langsmith.metadata.usage_metadata"
+    """JSON, with the parts of input and output tokens"""
     MODEL = "langsmith.metadata.ls_model_name"
     PROVIDER = "langsmith.metadata.ls_provider"
     TEMPERATURE = "langsmith.metadata.ls_temperature"
@@ -329,7 +340,12 @@ class LangGraph:
     """Keys inside OpenInference's `metadata` JSON."""
 
     CHECKPOINT_NS = "langgraph_checkpoint_ns"
+    PARENT_NS = "checkpoint_ns"
+    """the namespace of the graph that a node belongs to; equal to `CHECKPOINT_NS` on what runs inside a node"""
     NODE = "langgraph_node"
+    STEP = "langgraph_step"
+    INTEGRATION = "ls_integration"
+    """`langgraph` on everything of a graph, also on the graph itself, which has no node"""
     HANDOFF_DESTINATION = "__handoff_destination"
 
 

@@ -51,6 +51,9 @@ FACTS: dict[str, Facts] = {
     "openai-agents-openllmetry-ordinary": Facts("researcher triage writer", 4, 2, 0, TRIAGE),
     "openai-agents-openllmetry-toolerror": Facts("refunds triage", 4, 2, 2, REFUNDS),
     "langgraph-openinference-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
+    "langgraph-genai-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
+    "langgraph-langsmith-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
+    "langgraph-openllmetry-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
     "langgraph-openinference-toolerror": Facts("analyst supervisor", 4, 1, 1, "supervisor>analyst"),
     "langgraph-openinference-loop": Facts(
         "researcher supervisor", 21, 7, 0, " ".join(["supervisor>researcher"] * 7), "stopped_by_guard"

@@ -22,6 +22,7 @@ from tracer.normalise import (
     vercel_ai,
 )
 from tracer.normalise.contents import Contents
+from tracer.normalise.langgraph import CONTROL_FLOW
 from tracer.normalise.mapping import Rule, fill, rules_of
 from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, names_agents, unwrapped
 from tracer.normalise.values import as_float, as_int, as_text
@@ -42,9 +43,6 @@ ADAPTERS: tuple[Adapter, ...] = (
     langgraph.ADAPTER,
 )
 """In order of authority: the first that knows the kind decides it, the first that has a field fills it."""
-
-CONTROL_FLOW = frozenset({"ParentCommand", "GraphInterrupt", "NodeInterrupt", "GraphBubbleUp", "Command", "Interrupt"})
-"""exceptions that frameworks raise to pass control or to wait for a person; not errors"""
 
 _OTHER, _OK = SpanKind.OTHER.value, SpanStatus.OK.value
 _RESOURCE_COLUMNS = frozenset(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tracer.model import Span, SpanKind, SpanLink
+from tracer.normalise.langgraph import GENERIC_NODES
 from tracer.normalise.marks import mark, replace
 from tracer.normalise.reading import is_coworker
 from tracer.normalise.tree import Forest
@@ -42,6 +43,32 @@ def find_roots(forest: Forest) -> None:
             continue
         if nameless_agent or (span.kind == SpanKind.OTHER and span.agent is None):
             replace(span, "kind", SpanKind.WORKFLOW)
+        elif span.kind == SpanKind.AGENT and _only_wraps_workflow(forest, position):
+            _demote(span, SpanKind.WORKFLOW)
+
+
+def _only_wraps_workflow(forest: Forest, position: int) -> bool:
+    """OpenLLMetry writes `invoke_agent desk` around `desk.workflow`, where `desk` is the graph of all the agents."""
+    children = [forest.spans[child] for child in forest.children[position]]
+    return len(children) == 1 and children[0].kind == SpanKind.WORKFLOW
+
+
+def unwrap_nodes(forest: Forest) -> None:
+    """An agent that is called like a part of one (`call_agent`) and holds the real one is only the node around it."""
+    above = forest.nearest((SpanKind.AGENT,))
+    for position, upper in enumerate(above):
+        if upper >= 0 and forest.spans[position].kind == SpanKind.AGENT:
+            around = forest.spans[upper]
+            if around.agent in GENERIC_NODES and around.kind == SpanKind.AGENT:
+                _demote(around, SpanKind.OTHER)
+
+
+def _demote(span: Span, kind: SpanKind) -> None:
+    """The span is no agent and belongs to none; what it was stands in the marks."""
+    replace(span, "kind", kind)
+    if span.agent is not None:
+        mark(span, "agent", span.agent)
+        span.agent = None
 
 
 def find_graph_agents(forest: Forest) -> None:
@@ -73,8 +100,9 @@ def find_graph_agents(forest: Forest) -> None:
         elif not before:
             graph = next((p for p in forest.ancestors(task.first) if forest.spans[p].kind == SpanKind.WORKFLOW), -1)
             if graph >= 0:
-                replace(forest.spans[graph], "kind", SpanKind.AGENT)
-                forest.spans[graph].agent, forest.spans[graph].agent_inferred = forest.spans[graph].name, True
+                span = forest.spans[graph]
+                replace(span, "kind", SpanKind.AGENT)
+                span.agent, span.agent_inferred = span.name.removesuffix(".workflow"), True
 
 
 @dataclass(slots=True)

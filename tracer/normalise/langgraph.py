@@ -1,19 +1,54 @@
-"""LangGraph's pauses for a person: `interrupt()` raises GraphInterrupt through the node, and the run ends for now.
+"""LangGraph, whoever instruments it: which node a span belongs to, and pauses for a person.
 
-The exception stands in an event of a span that is OK (OpenInference) or is the error of the span (others). The answer
-comes in a trace of its own, in the same thread.
+LangChain's metadata travels with every span: as JSON (OpenInference), or one attribute a key (LangSmith, OpenLLMetry).
+`interrupt()` raises GraphInterrupt through the node, and the run ends for now. The exception stands in an event of a span
+that is OK (OpenInference) or is the error of the span (others). The answer comes in a trace of its own, in the same thread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tracer.model import RawSpan
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_text
-from tracer.semconv import Common
+from tracer.semconv import Common, LangGraph
 
+CONTROL_FLOW = frozenset({"ParentCommand", "GraphInterrupt", "NodeInterrupt", "GraphBubbleUp", "Command", "Interrupt"})
+"""exceptions that frameworks raise to pass control or to wait for a person; not errors"""
 PAUSED = "paused for a person"
 """`finish_reason` of a span through which an interrupt passed"""
+GENERIC_NODES = frozenset(
+    {
+        "agent",
+        "call_agent",
+        "tools",
+        "tool",
+        "tool_node",
+        "call_tool",
+        "action",
+        "model",
+        "call_model",
+        "llm",
+        "chatbot",
+    }
+)
+"""names of LangGraph nodes that are a part of an agent, not an agent"""
 _INTERRUPTS = frozenset({"GraphInterrupt", "NodeInterrupt"})
+
+
+def place(reading: Reading, metadata: Mapping[str, Any], prefix: str = "") -> bool:
+    """Set agent and instance from the outermost node of the checkpoint namespace; False where no graph is named."""
+    namespace = as_text(metadata.get(prefix + LangGraph.CHECKPOINT_NS))
+    if not namespace:
+        return False
+    outer = namespace.split("|", 1)[0]
+    node = outer.split(":", 1)[0]
+    reading.span.agent_id = outer
+    if node and node not in GENERIC_NODES:
+        reading.span.agent = node
+    return True
 
 
 def recognises(raw: RawSpan, words: frozenset[str]) -> bool:

@@ -6,15 +6,16 @@ LangSmith account; the conversation is `langsmith.metadata.thread_id`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from tracer.model import RawSpan, SpanKind
+from tracer.model import RawSpan, SpanKind, SpanStatus
+from tracer.normalise.langgraph import CONTROL_FLOW, place
 from tracer.normalise.messages import message_list
-from tracer.normalise.openinference import GENERIC_NODES
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_int, as_object, as_text, parse_json
-from tracer.semconv import LangSmith
+from tracer.semconv import Common, GenAI, LangSmith
 
 KINDS: dict[str, str] = {
     "llm": SpanKind.LLM,
@@ -25,11 +26,12 @@ KINDS: dict[str, str] = {
     "prompt": SpanKind.OTHER,
     "parser": SpanKind.OTHER,
 }
+_NAMED_ERROR = re.compile(r"(\w+)\(")
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "tool"}
 _DETAILS = (
-    (LangSmith.INPUT_DETAILS, "cache_read", "cached_tokens"),
-    (LangSmith.INPUT_DETAILS, "cache_creation", "cache_write_tokens"),
-    (LangSmith.OUTPUT_DETAILS, "reasoning", "reasoning_tokens"),
+    (LangSmith.INPUT_DETAILS, "input_token_details", "cache_read", "cached_tokens"),
+    (LangSmith.INPUT_DETAILS, "input_token_details", "cache_creation", "cache_write_tokens"),
+    (LangSmith.OUTPUT_DETAILS, "output_token_details", "reasoning", "reasoning_tokens"),
 )
 
 
@@ -44,7 +46,8 @@ def kind(raw: RawSpan) -> str | None:
 
 def read(reading: Reading) -> None:
     span, attributes, raw = reading.span, reading.attributes, reading.raw
-    _graph(reading)
+    place(reading, attributes, LangSmith.METADATA)
+    _failure(reading)
     given, got = attributes.get(LangSmith.PROMPT), attributes.get(LangSmith.COMPLETION)
     if reading.kind == SpanKind.TOOL:
         span.tool_name = span.tool_name or raw.name
@@ -52,9 +55,8 @@ def read(reading: Reading) -> None:
         reading.set_result(_only(got, "output"))
         return
     if reading.kind == SpanKind.LLM:
-        for name, key, column in _DETAILS:
-            if getattr(span, column) is None:
-                setattr(span, column, as_int(as_object(attributes.get(name)).get(key)))
+        _details(reading)
+        _answer(reading, parse_json(got))
         for name, value, put in (
             (LangSmith.PROMPT, given, reading.set_input),
             (LangSmith.COMPLETION, got, reading.set_output),
@@ -68,15 +70,46 @@ def read(reading: Reading) -> None:
             put([reading.contents.put_value(value)])
 
 
-def _graph(reading: Reading) -> None:
-    """LangGraph inside LangChain: the outermost node of the checkpoint namespace is the agent, as with OpenInference."""
-    namespace = as_text(reading.attributes.get(LangSmith.CHECKPOINT_NS))
-    if not namespace:
-        return
-    reading.span.agent_id = namespace.split("|", 1)[0]
-    node = reading.span.agent_id.split(":", 1)[0]
-    if node and node not in GENERIC_NODES:
-        reading.span.agent = node
+def _failure(reading: Reading) -> None:
+    """An exception in an event is an error also where the exporter sent OK; its type is always "Exception", the message names it."""
+    raw, span = reading.raw, reading.span
+    for event in raw.events:
+        if event.name == Common.EXCEPTION_EVENT and raw.end_ns is not None and raw.status != "error":
+            message = as_text(event.attributes.get(Common.EXCEPTION_MESSAGE)) or ""
+            named = _NAMED_ERROR.match(message)
+            if named is None or named[1] not in CONTROL_FLOW:
+                span.status, span.error_message = SpanStatus.ERROR.value, message or None
+                span.error_type = named[1] if named else as_text(event.attributes.get(Common.EXCEPTION_TYPE))
+
+
+def _details(reading: Reading) -> None:
+    """The parts of input and output tokens: attributes of their own, or inside LangChain's usage metadata."""
+    usage = as_object(reading.attributes.get(LangSmith.USAGE))
+    for name, inner, key, column in _DETAILS:
+        if getattr(reading.span, column) is None:
+            told = as_object(reading.attributes.get(name)) or as_object(usage.get(inner))
+            setattr(reading.span, column, as_int(told.get(key)))
+
+
+def _answer(reading: Reading, completion: Any) -> None:
+    """The model that answered, the answer's id and why it ended, from the metadata of the first generation."""
+    span, held = reading.span, _first_message(completion)
+    told = as_object(held.get("response_metadata"))
+    if GenAI.RESPONSE_MODEL not in reading.attributes:
+        span.model = as_text(told.get("model_name")) or as_text(told.get("model")) or span.model
+    span.response_id = span.response_id or as_text(told.get("id"))
+    span.finish_reason = span.finish_reason or as_text(told.get("finish_reason")) or as_text(told.get("stop_reason"))
+
+
+def _first_message(completion: Any) -> Mapping[str, Any]:
+    """The innermost first message of {"generations": [[{"message": {"kwargs": ...}}]]}, or an empty one."""
+    node: Any = completion
+    for key in ("generations", 0, 0, "message", "kwargs"):
+        if isinstance(key, int):
+            node = cast(list[Any], node)[key] if isinstance(node, list) and len(cast(list[Any], node)) > key else None
+        elif isinstance(node, Mapping):
+            node = cast(Mapping[str, Any], node).get(key, node if key == "kwargs" else None)
+    return cast(Mapping[str, Any], node) if isinstance(node, Mapping) else {}
 
 
 def _only(value: Any, key: str) -> Any:

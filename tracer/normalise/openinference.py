@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tracer.model import RawSpan, SpanKind
+from tracer.normalise.langgraph import GENERIC_NODES, place
 from tracer.normalise.messages import message_list, unflatten
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_float, as_object, as_text
@@ -23,23 +24,6 @@ KINDS: dict[str, str] = {
     "EVALUATOR": SpanKind.OTHER,
     "PROMPT": SpanKind.OTHER,
 }
-
-GENERIC_NODES = frozenset(
-    {
-        "agent",
-        "call_agent",
-        "tools",
-        "tool",
-        "tool_node",
-        "call_tool",
-        "action",
-        "model",
-        "call_model",
-        "llm",
-        "chatbot",
-    }
-)
-"""names of LangGraph nodes that are a part of an agent, not an agent"""
 
 _RESPONSE_ID = re.compile(r'^\s*\{\s*"id"\s*:\s*"([^"]{4,120})"')
 _HANDOFF_NAME = re.compile(r"handoff to (.+)", re.IGNORECASE)
@@ -111,13 +95,9 @@ def agent_of_name(name: str, *, root: bool) -> str | None:
 def _graph(reading: Reading, metadata: dict[str, Any]) -> None:
     """LangGraph: the outermost node of the checkpoint namespace is the agent, with its task id as instance."""
     span = reading.span
-    namespace = as_text(metadata.get(LangGraph.CHECKPOINT_NS))
-    if namespace:
-        outer = namespace.split("|", 1)[0]
-        node = outer.split(":", 1)[0]
-        span.agent_id = outer
-        if node and node not in GENERIC_NODES and OpenInference.AGENT_NAME not in reading.attributes:
-            span.agent = node
+    named = span.agent
+    if place(reading, metadata) and OpenInference.AGENT_NAME in reading.attributes:
+        span.agent = named
     target = as_text(metadata.get(LangGraph.HANDOFF_DESTINATION))
     if target and reading.kind == SpanKind.TOOL:
         span.kind = SpanKind.HANDOFF.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracer.model import RawSpan, SpanKind
+from tracer.normalise.langgraph import place
 from tracer.normalise.messages import unflatten
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_text
@@ -37,6 +38,9 @@ def kind(raw: RawSpan) -> str | None:
 def read(reading: Reading) -> None:
     span, attributes, raw = reading.span, reading.attributes, reading.raw
     entity = as_text(attributes.get(OpenLLMetry.ENTITY_NAME))
+    place(reading, attributes, OpenLLMetry.PROPERTIES)
+    if reading.kind == SpanKind.WORKFLOW:
+        span.agent = None  # the graph's or the crew's own name
     if reading.kind == SpanKind.TOOL:
         span.tool_name = as_text(attributes.get(GenAI.TOOL_NAME)) or entity or raw.name.removesuffix(".tool")
         for name in (*GenAI.TOOL_ARGUMENTS, OpenLLMetry.ENTITY_INPUT):

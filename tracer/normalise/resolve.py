@@ -13,7 +13,7 @@ from typing import Any, cast
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
 from tracer.normalise.duplicates import find_duplicates
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
-from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers
+from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers, unwrap_nodes
 from tracer.normalise.limits import note_limits, note_pauses
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
@@ -42,6 +42,7 @@ def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequ
     _messages_from_events(forest, events)
     note_pauses(forest)
     find_roots(forest)
+    unwrap_nodes(forest)
     find_graph_agents(forest)
     join_traces(forest, links)
     inherit_agents(forest, by_span)

@@ -23,7 +23,8 @@ SETUP_WINDOW_NS = 600 * 10**9
 """agents are created at most this long before the run that uses them, where nothing but the process joins the two"""
 
 _CREATE = "create_agent"
-_METHOD = re.compile(r"\.(?:run|run_stream|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$")
+_OPERATION = re.compile(r"^invoke_(?:workflow|agent) ")
+_METHOD = re.compile(r"\.(?:workflow|run|run_stream|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$")
 _WORKFLOW_NAMES = (
     Tracehound.WORKFLOW,
     GenAI.WORKFLOW_NAME,
@@ -195,7 +196,7 @@ def _workflow(top: Span | None, spans: Sequence[Span]) -> str | None:
     if explicit:
         return explicit
     if top.kind == SpanKind.WORKFLOW:
-        return _METHOD.sub("", top.name.removeprefix("invoke_workflow "))
+        return _METHOD.sub("", _OPERATION.sub("", top.name))
     if top.kind == SpanKind.AGENT and top.agent:
         return top.agent
     return next((name for span in spans if (name := _explicit_workflow(span))), None) or top.name
