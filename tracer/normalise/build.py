@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink, SpanStatus
+from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink, SpanStatus, span_of
 from tracer.normalise import (
     autogen,
     frameworks,
@@ -23,7 +23,7 @@ from tracer.normalise import (
 )
 from tracer.normalise.contents import Contents
 from tracer.normalise.langgraph import CONTROL_FLOW
-from tracer.normalise.mapping import Rule, fill, rules_of
+from tracer.normalise.mapping import Plan, fill, plan_of, rules_of
 from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, names_agents, unwrapped
 from tracer.normalise.values import as_float, as_int, as_text
 from tracer.pricing import NO_PROVIDERS, Prices, Usage, default_prices
@@ -44,6 +44,17 @@ ADAPTERS: tuple[Adapter, ...] = (
 )
 """In order of authority: the first that knows the kind decides it, the first that has a field fills it."""
 
+_COUNTED_COLUMNS = frozenset(
+    {
+        "input_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "cost_usd",
+        "cost_source",
+    }
+)
 _OTHER, _OK = SpanKind.OTHER.value, SpanStatus.OK.value
 _RESOURCE_COLUMNS = frozenset(
     {Resource.SERVICE_NAME, Resource.SERVICE_VERSION, *Resource.ENVIRONMENT, Resource.PROCESS_PID, Resource.RELEASE}
@@ -81,7 +92,7 @@ class _Shape:
     speaking: tuple[Adapter, ...]
     convention: str | None
     """of the first adapter that speaks"""
-    rules: dict[str, Rule]
+    plan: Plan
 
 
 def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: Prices | None = None) -> Batch:
@@ -148,7 +159,7 @@ def _look_at(raw: RawSpan) -> _Shape:
     speaking = tuple(adapter for adapter in ADAPTERS if adapter.recognises(raw, words))
     # otel_genai always: session.id and user.id may stand without any gen_ai name
     rules = rules_of((*[adapter.name for adapter in speaking], otel_genai.ADAPTER.name))
-    return _Shape(speaking, speaking[0].name if speaking else None, rules)
+    return _Shape(speaking, speaking[0].name if speaking else None, plan_of(rules, raw.attributes))
 
 
 def _span(raw: RawSpan, shape: _Shape, origin: _Origin, contents: Contents, prices: Prices) -> Span:
@@ -159,26 +170,28 @@ def _span(raw: RawSpan, shape: _Shape, origin: _Origin, contents: Contents, pric
         if named is not None:
             kind, convention = str(named), adapter.name
             break
-    span = Span(
-        trace_id=raw.trace_id,
-        span_id=raw.span_id,
-        parent_span_id=raw.parent_span_id or None,
-        run_id=raw.trace_id,
-        name=raw.name,
-        kind=kind,
-        start_ns=raw.start_ns,
-        end_ns=raw.end_ns,
-        status=_OK,
-        service=origin.service,
-        service_version=origin.service_version,
-        environment=origin.environment,
-        release=origin.release,
-        pid=origin.pid,
-        convention=convention,
-        dropped_attributes=raw.dropped_attributes,
+    span = span_of(
+        {
+            "trace_id": raw.trace_id,
+            "span_id": raw.span_id,
+            "parent_span_id": raw.parent_span_id or None,
+            "run_id": raw.trace_id,
+            "name": raw.name,
+            "kind": kind,
+            "start_ns": raw.start_ns,
+            "end_ns": raw.end_ns,
+            "status": _OK,
+            "service": origin.service,
+            "service_version": origin.service_version,
+            "environment": origin.environment,
+            "release": origin.release,
+            "pid": origin.pid,
+            "convention": convention,
+            "dropped_attributes": raw.dropped_attributes,
+        }
     )
     reading = Reading(raw, span, contents)
-    fill(span, shape.rules, raw.attributes)
+    fill(span, shape.plan, raw.attributes)
     for adapter in shape.speaking:
         adapter.read(reading)
     _status(raw, span)
@@ -189,9 +202,9 @@ def _span(raw: RawSpan, shape: _Shape, origin: _Origin, contents: Contents, pric
     if span.kind in COUNTED:
         _tokens_and_cost(raw, span, prices)
     else:
-        span.input_tokens = span.output_tokens = span.reasoning_tokens = None
-        span.cached_tokens = span.cache_write_tokens = None
-        span.cost_usd = span.cost_source = None
+        columns = vars(span)
+        for name in _COUNTED_COLUMNS & columns.keys():
+            del columns[name]
     span.attributes = _attributes(reading, origin)
     return span
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import json.encoder
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from tracer.ids import canonical_json, content_id
@@ -12,7 +12,17 @@ from tracer.normalise.values import plain
 LONG = 512
 """Attribute texts longer than this many characters are stored as contents."""
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
+# One encoder for all: `JSONEncoder.encode` makes a new one at every call, which costs more than writing a small object.
+# Without the table that finds circles: what is encoded here was copied item by item.
+_c: Any = json.encoder
+_quoted: Callable[[str], str] = _c.encode_basestring
+_pieces: Callable[[Any, int], Iterable[str]] = _c.c_make_encoder(
+    None, repr, _c.encode_basestring, None, ":", ",", False, False, True
+)
+
+
+def _encode(value: Any) -> str:
+    return "".join(_pieces(value, 0))
 
 
 class Contents:
@@ -41,13 +51,15 @@ class Contents:
 
     def encode(self, attributes: Mapping[str, Any]) -> str:
         """`attributes` as JSON; a text longer than `LONG` stands as {"$content": id}."""
-        if not attributes:
-            return "{}"
-        shown: dict[str, Any] = {}
+        pairs: list[str] = []
         for key, value in attributes.items():
-            plain_text = type(value) is str and len(value) <= LONG and value.isascii()
-            shown[key] = value if plain_text or type(value) is int else self._short(value)
-        return _encode(shown)
+            kind = cast("type[Any]", type(value))
+            if kind is str and len(value) <= LONG and value.isascii():
+                shown = _quoted(value)
+            else:
+                shown = str(value) if kind is int else _encode(self._short(value))
+            pairs.append(f"{_quoted(key)}:{shown}")
+        return "{" + ",".join(pairs) + "}"
 
     def _short(self, value: Any) -> Any:
         kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]

@@ -7,7 +7,7 @@ JSON metadata, sampling parameters) is in the adapter of the convention. Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -255,18 +255,23 @@ def rules_of(conventions: tuple[str, ...]) -> dict[str, Rule]:
     return merged
 
 
-def fill(span: Span, rules: Mapping[str, Rule], attributes: Mapping[str, Any]) -> None:
-    """Fill the empty columns of `span` from plain attributes: one look-up per attribute, the best-ranked spelling wins."""
-    ranks: dict[str, int] = {}
-    for name, value in attributes.items():
-        rule = rules.get(name)
-        if rule is None:
-            continue
-        column, rank, convert = rule
-        known = ranks.get(column)
-        if known is not None and known <= rank:
-            continue
-        converted = convert(value)
+Plan = tuple[tuple[str, str, Converter], ...]
+"""(column, attribute name, converter) of the attributes that spans of one shape have; of one column the best spelling last"""
+
+
+def plan_of(rules: Mapping[str, Rule], names: Iterable[str]) -> Plan:
+    """What `fill` does for spans with the attributes `names`."""
+    known = [
+        (column, rank, name, convert) for name in names if name in rules for column, rank, convert in [rules[name]]
+    ]
+    known.sort(key=lambda entry: entry[:2], reverse=True)
+    return tuple((column, name, convert) for column, _, name, convert in known)
+
+
+def fill(span: Span, plan: Plan, attributes: Mapping[str, Any]) -> None:
+    """Fill the columns of `span` from plain attributes; the best-ranked spelling whose value can be read wins."""
+    columns = vars(span)
+    for column, name, convert in plan:
+        converted = convert(attributes[name])
         if converted is not None:
-            setattr(span, column, converted)
-            ranks[column] = rank
+            columns[column] = converted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from operator import attrgetter
 
-from tracer.model import SPAN_FIELDS, Span, SpanStatus
+from tracer.model import SPAN_FIELDS, Span, SpanStatus, span_of
 from tracer.normalise.marks import mark
 
 columns_of: Callable[[Span], tuple[object, ...]] = attrgetter(*SPAN_FIELDS)
@@ -14,7 +14,7 @@ columns_of: Callable[[Span], tuple[object, ...]] = attrgetter(*SPAN_FIELDS)
 
 def copied(span: Span) -> Span:
     """A row of its own; lists are shared and must be replaced, never changed in place."""
-    return Span(**dict(zip(SPAN_FIELDS, columns_of(span), strict=True)))  # pyright: ignore[reportArgumentType]
+    return span_of(dict(vars(span)))
 
 
 class Forest:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import duckdb
 import polars as pl
 
-from tracer.model import SPAN_FIELDS, Span, SpanEvent, SpanLink
+from tracer.model import SPAN_FIELDS, Span, SpanEvent, SpanLink, span_of
 from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.outcome import PAUSED_REASON
 from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
@@ -63,7 +63,7 @@ def read_running(con: duckdb.DuckDBPyConnection, writers: Iterable[str], limit: 
         pl.DataFrame({"writer": sorted(writers)}, schema={"writer": pl.String}),
         f"SELECT {_SPAN_COLUMNS} FROM running_spans SEMI JOIN incoming USING (writer) LIMIT {limit}",
     )
-    return [Span(**dict(zip(SPAN_FIELDS, row, strict=True))) for row in rows]
+    return [span_of(dict(zip(SPAN_FIELDS, row, strict=True))) for row in rows]
 
 
 def read_stored(con: duckdb.DuckDBPyConnection, new: Gathered) -> Stored:
@@ -98,9 +98,9 @@ def read_stored(con: duckdb.DuckDBPyConnection, new: Gathered) -> Stored:
         )
 
     for row in select(_SPAN_COLUMNS, "spans", f"start_ns BETWEEN {first} AND {last}"):
-        stored.spans.append(Span(**dict(zip(SPAN_FIELDS, row, strict=True))))  # pyright: ignore[reportArgumentType]
+        stored.spans.append(span_of(dict(zip(SPAN_FIELDS, row, strict=True))))  # pyright: ignore[reportArgumentType]
     for *row, writer in select(f"{_SPAN_COLUMNS}, writer", "running_spans"):
-        span = Span(**dict(zip(SPAN_FIELDS, row, strict=True)))  # pyright: ignore[reportArgumentType]
+        span = span_of(dict(zip(SPAN_FIELDS, row, strict=True)))
         stored.running.append(span)
         stored.writers[key_of(span)] = str(writer)
     names = [field.name for field in fields(SpanEvent)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import polars as pl
@@ -27,10 +27,30 @@ def frame_of(table: str, rows: Sequence[Any], **more: Sequence[Any]) -> pl.DataF
     schema = table_schema(table)
     if not rows:
         return pl.DataFrame(schema=schema)
-    names = [name for name in schema if name not in more]
-    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*map(attrgetter(*names), rows), strict=True), strict=True))
-    columns.update(more)
-    return pl.DataFrame([_series(name, columns[name], dtype) for name, dtype in schema.items()])
+    columns = {**_columns(rows, [name for name in schema if name not in more]), **more}
+    return pl.DataFrame(
+        [
+            _series(name, columns[name], dtype) if name in columns else _nulls(dtype, len(rows)).alias(name)
+            for name, dtype in schema.items()
+        ]
+    )
+
+
+def _columns(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Column name -> values; a column that no row sets is left out where its default is None."""
+    kind = cast("type[Any]", type(rows[0]))
+    if not hasattr(rows[0], "__dict__"):
+        return dict(zip(names, zip(*map(attrgetter(*names), rows), strict=True), strict=True))
+    given: list[dict[str, Any]] = [vars(row) for row in rows]
+    present = {name for shape in set(map(tuple, given)) for name in shape}  # rows made alike have the same names
+    columns: dict[str, Sequence[Any]] = {}
+    for name in names:
+        default = getattr(kind, name, None)
+        if name in present:
+            columns[name] = [values.get(name, default) for values in given]
+        elif default is not None:
+            columns[name] = [default] * len(rows)
+    return columns
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
@@ -61,7 +81,7 @@ def select_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str) -
 
 def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
     if values.count(None) == len(values):  # most of the seventy columns of most chunks
-        return _null(dtype).new_from_index(0, len(values)).alias(name)
+        return _nulls(dtype, len(values)).alias(name)
     try:
         if isinstance(dtype, pl.Decimal):
             return pl.Series(name, [_money(value) for value in values], dtype=pl.String).cast(dtype)
@@ -70,6 +90,10 @@ def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
         return pl.Series(name, values, dtype=dtype, strict=True)
     except (TypeError, ValueError, OverflowError, PolarsError):
         return pl.Series(name, [_mended(value, dtype) for value in values], dtype=dtype, strict=True)
+
+
+def _nulls(dtype: pl.DataType, times: int) -> pl.Series:
+    return _null(dtype).new_from_index(0, times)
 
 
 @cache
