@@ -11,9 +11,19 @@ import streamlit as st
 VIEWS = Path(__file__).with_name("views")
 OVERVIEW, TRACES, TRACE = VIEWS / "overview.py", VIEWS / "traces.py", VIEWS / "trace.py"
 
+PAGES: tuple[tuple[Path, str], ...] = (
+    (OVERVIEW, "Overview"),
+    (TRACES, "Traces"),
+    (TRACE, "Trace"),
+    (VIEWS / "workflows.py", "Workflows"),
+    (VIEWS / "agents.py", "Agents"),
+)
+"""Every page with its title, in the order of the navigation; the first is the one without a path. A test compares the
+table with the folder."""
+
 _LIST_STATE = frozenset({"q", "order", "page", "window"})
 
-Name = Literal["trace", "span", "finding", "weight"]
+Name = Literal["trace", "span", "finding", "weight", "workflow", "agent"]
 
 
 def get(name: Name) -> str | None:
@@ -65,3 +75,8 @@ def open_trace(run_id: str) -> None:
 def open_traces(query: str = "") -> None:
     """Go to the list, filtered."""
     st.switch_page(TRACES, query_params={"q": query} if query else {})
+
+
+def term(field: str, value: str) -> str:
+    """A term of the query box that names `value` exactly: `agent:"desk \\"A\\""`."""
+    return f'{field}:"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

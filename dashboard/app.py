@@ -13,11 +13,7 @@ def main() -> None:
     """Draw the chosen page; whatever the store cannot do now is said in words, with a way out."""
     st.set_page_config(page_title="tracehound", page_icon=chrome.ICON, layout="wide", initial_sidebar_state="collapsed")
     page = st.navigation(
-        [
-            st.Page(address.OVERVIEW, title="Overview", icon=":material/monitoring:", default=True),
-            st.Page(address.TRACES, title="Traces", icon=":material/list:"),
-            st.Page(address.TRACE, title="Trace", icon=":material/account_tree:"),
-        ],
+        [st.Page(path, title=title, default=path == address.OVERVIEW) for path, title in address.PAGES],
         position="top",
     )
     chrome.draw()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from dashboard import address, queries
+from dashboard.analyst import StoreAnalysis
+from dashboard.charts.base import Figure
+from dashboard.figures import units
 from dashboard.figures.palette import Mode
+from dashboard.population import Population
 from tracer.errors import SchemaTooNew, StoreLocked, TracehoundError
 
 ICON = Path(__file__).with_name("web") / "icon.svg"
@@ -26,6 +31,28 @@ h1 { padding-block: 0.15rem 0.6rem !important; }
 def draw() -> None:
     """Trim Streamlit's chrome; nothing here depends on the store."""
     st.html(_CSS)
+
+
+_PLOTLY_CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+def looked_at(shown: Population, analysis: StoreAnalysis | None) -> None:
+    """Say what a page over many runs was computed from, where that is not everything."""
+    said: list[str] = []
+    if shown.looked_at < shown.total:
+        said.append(f"Over the newest {shown.looked_at:,} of {units.plural(shown.total, 'run')}.")
+    if analysis is None:
+        said.append("Findings are still being looked for.")
+    elif missing := len(set(shown.frames.run_ids) - set(analysis.by_run)):
+        said.append(f"Findings are not known for {units.plural(missing, 'older run')}.")
+    if said:
+        st.caption(" ".join(said))
+
+
+def chart(place: Any, title: str, figure: Figure, key: str) -> None:
+    """Draw a Plotly figure under its title in `place`, a column or container."""
+    place.caption(title)
+    place.plotly_chart(figure, key=f"chart_{key}", config=_PLOTLY_CONFIG, theme="streamlit", alt=title)
 
 
 def mode() -> Mode:

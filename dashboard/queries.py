@@ -24,6 +24,7 @@ from dashboard.analyst import Analyst, StoreAnalysis, analyse_in_background
 from dashboard.figures import trace_view
 from dashboard.loading import load_frames
 from dashboard.pictures import PICTURES, Picture
+from dashboard.population import Population, load_population
 from dashboard.run_reads import Order, Overview, RunPage
 from dashboard.trace_query import TraceQuery
 from tracer.clock import SystemClock
@@ -88,6 +89,12 @@ def _fold(path: str) -> str:
 def overview(state: StoreState, since_ns: int | None) -> Overview:
     """The numbers of the Overview page."""
     return run_reads.overview(_store(state.path), since_ns=since_ns)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def population(state: StoreState, since_ns: int | None) -> Population:
+    """The runs of a window as frames without texts; cut to the newest where there are very many."""
+    return load_population(_store(state.path), since_ns=since_ns)
 
 
 def runs(state: StoreState, query: TraceQuery, *, order: Order, limit: int, offset: int, minute: int) -> RunPage:

@@ -9,40 +9,26 @@ import polars as pl
 import streamlit as st
 
 from analyzers.finding import Finding
-from dashboard import address, charts, chrome, queries
+from dashboard import address, chrome, queries
 from dashboard.analyst import StoreAnalysis
+from dashboard.charts import trends
 from dashboard.components import Pick, document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, finding_blocks, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
 from dashboard.run_reads import SECOND_NS, Overview
-
-WINDOWS: Mapping[str, int | None] = {
-    "1 hour": 3_600,
-    "24 hours": 86_400,
-    "7 days": 604_800,
-    "30 days": 2_592_000,
-    "All": None,
-}
-_PLOTLY_CONFIG = {"displayModeBar": False, "responsive": True}
+from dashboard.window import heading, say_nothing_in
 
 
 def render() -> None:
     """Draw the page."""
     state = queries.current()
-    title, control = st.columns([1, 1], vertical_alignment="center")
-    title.title("Overview", anchor=False)
-    with control, st.container(horizontal=True, horizontal_alignment="right"):
-        window = st.segmented_control(
-            "Window", list(WINDOWS), default=address.one_of("window", WINDOWS, "All"), required=True, key="time_window",
-            on_change=address.follows("window", "time_window", default="All"), label_visibility="collapsed",
-        )  # fmt: skip
-    length_s = WINDOWS[window or "All"]
-    since_ns = None if length_s is None else (queries.this_minute() * 60 - length_s) * SECOND_NS
+    window = heading("Overview")
+    since_ns = window.since_ns
     shown = queries.overview(state, since_ns)
     if shown.totals.runs == 0:
-        _nothing_in(window or "All")
+        say_nothing_in(window)
         return
     analysis = queries.store_analysis(state)
     _numbers(shown, analysis, since_ns)
@@ -57,13 +43,6 @@ def render() -> None:
     _trends(shown)
     _footer(state, analysis)
     chrome.follow(state, recording=shown.totals.running > 0, findings_of=analysis.token if analysis else None)
-
-
-def _nothing_in(window: str) -> None:
-    if window == "All":
-        st.info("The store is there, but no run has been recorded in it yet.")
-    else:
-        st.info(f"No run started within the last {window}. Choose a longer window.")
 
 
 def _numbers(shown: Overview, analysis: StoreAnalysis | None, since_ns: int | None) -> None:
@@ -169,7 +148,7 @@ def _runs_chip(finding: Finding) -> list[b.Block]:
     workflow = finding.data.get("workflow")
     if not isinstance(workflow, str):
         return []
-    query = 'workflow:"' + workflow.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    query = address.term("workflow", workflow)
     if finding.start_ns is not None and finding.end_ns is not None:
         query += f" after:{_minute(finding.start_ns)} before:{_minute(finding.end_ns + 60 * SECOND_NS)}"
     return [b.chip("show these runs →", tone="info", pick={"query": query})]
@@ -237,14 +216,14 @@ def _trends(shown: Overview) -> None:
     left, right = st.columns(2, gap="medium")
     bucket = _length(shown.bucket_s)
     if shown.totals.cost_usd is not None:
-        _chart(left, f"Cost by workflow, USD per {bucket}", charts.spend_over_time(shown.spend, mode), "spend")
+        chrome.chart(left, f"Cost by workflow, USD per {bucket}", trends.spend_over_time(shown.spend, mode), "spend")
     else:
         left.caption("Cost by workflow")
         left.info("No call in this window has a known price.")
-    _chart(right, "Latency of ended runs", charts.latency_over_time(shown.trend, mode), "latency")
+    chrome.chart(right, "Latency of ended runs", trends.latency_over_time(shown.trend, mode), "latency")
     left, right = st.columns(2, gap="medium")
-    _chart(left, "Share of ended runs", charts.success_over_time(shown.trend, mode), "success")
-    _chart(right, "How runs ended", charts.outcome_bars(shown.outcomes, mode), "outcomes")
+    chrome.chart(left, "Share of ended runs", trends.success_over_time(shown.trend, mode), "success")
+    chrome.chart(right, "How runs ended", trends.outcome_bars(shown.outcomes, mode), "outcomes")
 
 
 def _length(seconds: int) -> str:
@@ -254,11 +233,6 @@ def _length(seconds: int) -> str:
             number = seconds // unit_s
             return word if number == 1 else f"{number} {word}{'s' if len(word) > 3 or word == 'day' else ''}"
     return "s"
-
-
-def _chart(column: Any, title: str, figure: charts.Figure, key: str) -> None:
-    column.caption(title)
-    column.plotly_chart(figure, key=f"chart_{key}", config=_PLOTLY_CONFIG, theme="streamlit", alt=title)
 
 
 def _footer(state: queries.StoreState, analysis: StoreAnalysis | None) -> None:

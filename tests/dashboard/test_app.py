@@ -12,14 +12,14 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import launch
+from dashboard import address, launch
 from tests import drawn
 from tests.dashboard import stores
 from tracer.errors import BadInput
 from tracer.store import reads
 from tracer.store.database import Store
 
-PAGES = ("overview", "traces", "trace")
+PAGES = tuple(path.stem for path, _ in address.PAGES)
 VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Conversation", "State", "Findings")
 
 Open = Callable[..., AppTest]
@@ -72,6 +72,39 @@ def test_an_empty_store_is_no_error(tmp_path: Path, open_app: Open, page: str) -
     app = open_app(stores.write(tmp_path / "empty.duckdb", drawn.frames()).path, page)
     assert not app.exception
     assert "no run has been recorded" in said(app)
+
+
+def test_every_page_file_is_in_the_navigation() -> None:
+    """A page is a file and a line in the table; one without the other is a mistake."""
+    assert sorted(PAGES) == sorted(file.stem for file in address.VIEWS.glob("*.py") if file.stem != "__init__")
+
+
+def test_the_workflows_page_counts_runs_and_names_what_was_found(mixed_store: Path, open_app: Open) -> None:
+    """One row per workflow; the chosen one lists its kinds of findings, and opens its runs."""
+    open_app(mixed_store, "traces", q="finding:any")  # waits for the analysis, which the page does not
+    app = open_app(mixed_store, "workflows", workflow="market_report")
+    assert not app.exception
+    rows = app.dataframe[0].value
+    assert rows["runs"].sum() == 63
+    chosen = rows[rows["workflow"] == "market_report"].iloc[0]
+    assert chosen["loops"] == 1
+    assert "market_report" in said(app)
+
+
+def test_the_agents_page_names_findings_and_opens_one_agent(mixed_store: Path, open_app: Open) -> None:
+    """One row per agent with the findings that name it; the row without an agent keeps the bill complete."""
+    open_app(mixed_store, "traces", q="finding:any")  # waits for the analysis, which the page does not
+    app = open_app(mixed_store, "agents", agent="Researcher")
+    assert not app.exception
+    rows = app.dataframe[0].value.set_index("agent")
+    assert rows.loc["Researcher", "findings"] >= 1
+    assert rows["cost_usd"].sum() == pytest.approx(float(app_cost(mixed_store)))
+    assert "Researcher" in said(app)
+
+
+def app_cost(store: Path) -> float:
+    """What all runs of the store cost."""
+    return float(reads.runs(Store(store))["cost_usd"].sum())
 
 
 def test_the_overview_shows_numbers_trends_and_what_to_look_at(mixed_store: Path, open_app: Open) -> None:

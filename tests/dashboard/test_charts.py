@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
-from dashboard import charts
+from dashboard.charts import base, breakdowns, distributions
+from dashboard.charts import trends as charts
 
 HOUR = 3_600 * 10**9
 TREND = pl.DataFrame(
@@ -64,9 +65,9 @@ def test_outcomes_keep_their_colour_in_both_modes() -> None:
         charts.outcome_bars(pl.DataFrame({"outcome": [], "runs": []}, schema={"outcome": str, "runs": int}), "light"),
     ],
 )
-def test_plotly_accepts_every_chart(figure: charts.Figure) -> None:
+def test_plotly_accepts_every_chart(figure: base.Figure) -> None:
     """The dicts are valid figures, empty frames included."""
-    assert go.Figure(figure).to_dict()["layout"]["height"] == charts.HEIGHT
+    assert go.Figure(figure).to_dict()["layout"]["height"] == base.HEIGHT
 
 
 def test_names_cannot_become_markup() -> None:
@@ -76,3 +77,37 @@ def test_names_cannot_become_markup() -> None:
     assert "<b>" not in bar["name"]
     assert "<a" not in bar["hovertemplate"]
     assert "%{y}" not in bar["hovertemplate"].split("<br>")[0]
+
+
+def test_boxes_show_the_slowest_on_top_and_leave_out_the_rest() -> None:
+    """Quartiles come from the data; the unit suits the longest."""
+    rows = pl.DataFrame(
+        {"name": ["a"] * 5 + ["b"] * 5, "seconds": [1.0, 2.0, 3.0, 4.0, 5.0, 600.0, 600.0, 600.0, 600.0, 600.0]}
+    )
+    figure = distributions.latency_boxes(rows, "light", rows=1)
+    assert figure["data"][0]["y"] == ["b"]
+    assert figure["data"][0]["median"] == [10.0]
+    assert figure["layout"]["xaxis"]["ticksuffix"] == " min"
+    go.Figure(distributions.latency_boxes(rows, "dark"))
+
+
+def test_bars_sum_to_the_total_however_many_there_are() -> None:
+    """What is too small for a bar of its own is in "others"; unknown values are left out, not drawn as zero."""
+    rows = pl.DataFrame(
+        {"name": [f"n{i}" for i in range(20)] + ["unknown"], "usd": [float(i) for i in range(20)] + [None]}
+    )
+    figure = breakdowns.bars_by_name(rows, "usd", "light", text=lambda usd: f"${usd:.2f}", most=5)
+    bar = figure["data"][0]
+    assert sum(bar["x"]) == sum(range(20))
+    assert bar["y"][0] == "15 others"
+    assert bar["y"][-1] == "n19"
+    go.Figure(figure)
+
+
+def test_a_stack_keeps_its_parts_apart() -> None:
+    """Every part is a series of its own, the largest total on top."""
+    rows = pl.DataFrame({"name": ["a", "b"], "fresh_tokens": [5, 50], "cached_tokens": [1, 0], "output_tokens": [2, 3]})
+    figure = breakdowns.stacked_by_name(rows, breakdowns.TOKEN_PARTS, "dark", text=str)
+    assert [series["x"] for series in figure["data"]] == [[5.0, 50.0], [1.0, 0.0], [2.0, 3.0]]
+    assert figure["data"][0]["y"] == ["a", "b"]
+    go.Figure(figure)

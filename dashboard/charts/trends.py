@@ -1,21 +1,16 @@
-"""Plotly charts of the dashboard: polars frames in, figures as plain dicts out. Colours come from the palette, always explicit.
-
-Times on the axes are UTC. A chart never invents a value: where nothing ended there is no rate, where no price is known
-there is no cost, and the line has a gap.
-"""
+"""Values over time. Where nothing ended there is no rate and the line has a gap."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
+from dashboard.charts.base import Figure, escape, figure, short, time_unit, times
 from dashboard.figures import palette
 from dashboard.figures.palette import Mode
 from tracer.model import RunOutcome
-
-HEIGHT = 240
 
 OUTCOME_INKS: Mapping[str, palette.Ink] = {
     RunOutcome.COMPLETED: palette.GREEN,
@@ -30,10 +25,6 @@ OUTCOME_INKS: Mapping[str, palette.Ink] = {
 """How a run ended, the same on every page"""
 
 
-Figure = dict[str, Any]
-"""`{"data": [...], "layout": {...}}`, as plotly takes it"""
-
-
 def spend_over_time(spend: pl.DataFrame, mode: Mode) -> Figure:
     """Known cost per bucket, stacked by workflow. `spend`: start_ns, workflow, cost_usd (see `run_reads.Overview`)."""
     totals = spend.group_by("workflow").agg(pl.col("cost_usd").sum())
@@ -46,11 +37,11 @@ def spend_over_time(spend: pl.DataFrame, mode: Mode) -> Figure:
         own = spend.filter(pl.col("workflow") == name)
         joined = starts.join(own, on="start_ns", how="left", maintain_order="left")
         bars.append({
-            "type": "bar", "name": _legend(name), "x": _times(joined), "y": joined["cost_usd"].fill_null(0.0).to_list(),
+            "type": "bar", "name": short(name), "x": times(joined), "y": joined["cost_usd"].fill_null(0.0).to_list(),
             "marker": {"color": ink.of(mode), "line": {"width": 0}},
-            "hovertemplate": f"{_escape(name)}<br>%{{x|%d %b %H:%M}}<br><b>$%{{y:,.4f}}</b><extra></extra>",
+            "hovertemplate": f"{escape(name)}<br>%{{x|%d %b %H:%M}}<br><b>$%{{y:,.4f}}</b><extra></extra>",
         })  # fmt: skip
-    return _figure(
+    return figure(
         bars,
         layout={"barmode": "stack", "bargap": 0.15, "showlegend": len(ordered) > 1},
         y={"tickprefix": "$", "rangemode": "tozero"},
@@ -60,7 +51,7 @@ def spend_over_time(spend: pl.DataFrame, mode: Mode) -> Figure:
 def latency_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
     """Median and 95th percentile of ended runs, in the unit that suits. `trend`: start_ns, p50_s, p95_s."""
     longest = trend["p95_s"].max()
-    unit_s, unit = _time_unit(longest if isinstance(longest, float) else 0.0)
+    unit_s, unit = time_unit(longest if isinstance(longest, float) else 0.0)
     scaled = trend.with_columns(pl.col("p50_s", "p95_s") / unit_s)
     lines = [
         _line(scaled, column, name, ink.of(mode), dash, hover=f"{name} %{{y:,.2f}} {unit}<br>%{{x|%d %b %H:%M}}")
@@ -69,7 +60,7 @@ def latency_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
             ("p50_s", "median", palette.BLUE, "dot"),
         )
     ]
-    return _figure(lines, y={"ticksuffix": f" {unit}", "rangemode": "tozero"})
+    return figure(lines, y={"ticksuffix": f" {unit}", "rangemode": "tozero"})
 
 
 def success_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
@@ -88,7 +79,7 @@ def success_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
             ("escalated_rate", "escalated to a person", palette.PINK, "dot"),
         )
     ]  # fmt: skip
-    return _figure(lines, y={"tickformat": ".0%", "range": [-0.04, 1.06]})
+    return figure(lines, y={"tickformat": ".0%", "range": [-0.04, 1.06]})
 
 
 def outcome_bars(outcomes: pl.DataFrame, mode: Mode) -> Figure:
@@ -101,7 +92,7 @@ def outcome_bars(outcomes: pl.DataFrame, mode: Mode) -> Figure:
         "text": [f"{runs:,}" for runs in rows["runs"].to_list()], "textposition": "outside", "cliponaxis": False,
         "hovertemplate": "%{y}: %{x:,} runs<extra></extra>",
     }  # fmt: skip
-    return _figure(
+    return figure(
         [bar],
         layout={"showlegend": False, "bargap": 0.35, "margin": {"l": 8, "r": 44, "t": 8, "b": 8}},
         x={"visible": False, "type": "linear"},
@@ -109,54 +100,11 @@ def outcome_bars(outcomes: pl.DataFrame, mode: Mode) -> Figure:
     )
 
 
-def _figure(
-    data: Sequence[dict[str, Any]], *, layout: Mapping[str, Any] | None = None, x: Mapping[str, Any] | None = None,
-    y: Mapping[str, Any] | None = None,
-) -> Figure:  # fmt: skip
-    return {
-        "data": list(data),
-        "layout": {
-            "height": HEIGHT,
-            "margin": {"l": 8, "r": 8, "t": 30, "b": 8},
-            "legend": {
-                "orientation": "h",
-                "x": 0,
-                "y": 1.02,
-                "yanchor": "bottom",
-                "xanchor": "left",
-                "traceorder": "normal",
-            },
-            "hovermode": "closest",
-            "dragmode": False,
-            "xaxis": {"automargin": True, "fixedrange": True, "showgrid": False, **(x or {})},
-            "yaxis": {"automargin": True, "fixedrange": True, "nticks": 5, **(y or {})},
-            **(layout or {}),
-        },
-    }
-
-
 def _line(
     frame: pl.DataFrame, column: str, name: str, colour: str, dash: str, *, hover: str, extra: str | None = None
 ) -> dict[str, Any]:
     return {
-        "type": "scatter", "mode": "lines+markers", "name": name, "x": _times(frame), "y": frame[column].to_list(),
+        "type": "scatter", "mode": "lines+markers", "name": name, "x": times(frame), "y": frame[column].to_list(),
         "connectgaps": False, "line": {"color": colour, "width": 2, "dash": dash}, "marker": {"size": 5},
         "customdata": frame[extra].to_list() if extra else None, "hovertemplate": f"{hover}<extra></extra>",
     }  # fmt: skip
-
-
-def _time_unit(longest_s: float) -> tuple[float, str]:
-    return (3_600.0, "h") if longest_s > 7_200 else (60.0, "min") if longest_s > 180 else (1.0, "s")
-
-
-def _times(frame: pl.DataFrame) -> list[Any]:
-    return frame.select(pl.from_epoch("start_ns", time_unit="ns")).to_series().to_list()
-
-
-def _escape(text: str) -> str:
-    """Plotly reads a little HTML in texts, and `%{...}` in hover templates; a name must do neither."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("{", "(").replace("}", ")")
-
-
-def _legend(text: str) -> str:
-    return _escape(text if len(text) <= 28 else text[:27] + "…")

@@ -1,0 +1,65 @@
+"""What all charts share: the frame of a figure, and texts made safe for Plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+HEIGHT = 240
+
+Figure = dict[str, Any]
+"""`{"data": [...], "layout": {...}}`, as plotly takes it"""
+
+
+def figure(
+    data: Sequence[dict[str, Any]], *, layout: Mapping[str, Any] | None = None, x: Mapping[str, Any] | None = None,
+    y: Mapping[str, Any] | None = None,
+) -> Figure:  # fmt: skip
+    """A figure in the house's dress: no zoom, a legend on one line above, few ticks."""
+    return {
+        "data": list(data),
+        "layout": {
+            "height": HEIGHT,
+            "margin": {"l": 8, "r": 8, "t": 30, "b": 8},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 1.02,
+                "yanchor": "bottom",
+                "xanchor": "left",
+                "traceorder": "normal",
+            },
+            "hovermode": "closest",
+            "dragmode": False,
+            "xaxis": {"automargin": True, "fixedrange": True, "showgrid": False, **(x or {})},
+            "yaxis": {"automargin": True, "fixedrange": True, "nticks": 5, **(y or {})},
+            **(layout or {}),
+        },
+    }
+
+
+def rows_height(rows: int, *, row: int = 30, least: int = 120) -> int:
+    """Height in pixels of a chart with one row per name."""
+    return max(least, 56 + row * rows)
+
+
+def time_unit(longest_s: float) -> tuple[float, str]:
+    """The unit a duration axis is drawn in: its length in seconds and its name."""
+    return (3_600.0, "h") if longest_s > 7_200 else (60.0, "min") if longest_s > 180 else (1.0, "s")
+
+
+def times(frame: pl.DataFrame, column: str = "start_ns") -> list[Any]:
+    """A column of int nanoseconds as UTC times."""
+    return frame.select(pl.from_epoch(column, time_unit="ns")).to_series().to_list()
+
+
+def escape(text: str) -> str:
+    """Plotly reads a little HTML in texts, and `%{...}` in hover templates; a name must do neither."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("{", "(").replace("}", ")")
+
+
+def short(text: str, width: int = 28) -> str:
+    """A name for a legend or an axis."""
+    return escape(text if len(text) <= width else text[: width - 1] + "…")

@@ -1,0 +1,56 @@
+"""The runs of a stretch of time as frames: what the pages over many runs compute from.
+
+A page must answer in about a second however large the store is, so a population holds the newest runs up to a number of
+spans, says how many runs it left out, and carries no texts. Nothing here knows Streamlit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from analyzers.finding import Finding
+from analyzers.frames import Frames
+from analyzers.metrics import Metrics, metrics
+from dashboard.loading import load_frames
+from tracer.store import reads
+from tracer.store.database import Store
+
+MAX_SPANS = 120_000
+"""about a second to load and compute"""
+
+
+@dataclass(frozen=True)
+class Population:
+    """`frames` of the newest `looked_at` of `total` runs that started in the window."""
+
+    frames: Frames
+    total: int
+
+    @property
+    def looked_at(self) -> int:
+        return self.frames.traces.height
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Numbers per agent, workflow and on coordination; the loops of the last are filled in by `metrics_with`."""
+        return metrics(self.frames)
+
+    def metrics_with(self, findings: Sequence[Finding]) -> Metrics:
+        """As `metrics`, with the loops and lost updates that were found."""
+        return metrics(self.frames, findings)
+
+    def findings(self, by_run: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+        """What was found in these runs, runs in order of start."""
+        return [finding for run_id in self.frames.run_ids for finding in by_run.get(run_id, ())]
+
+
+def load_population(store: Store, *, since_ns: int | None = None, max_spans: int = MAX_SPANS) -> Population:
+    """The newest runs that started at or after `since_ns`, as many whole runs as fit into `max_spans`, at least one."""
+    known = reads.runs(store, since_ns=since_ns)
+    fits = known.select(((pl.col("spans").cum_sum() <= max_spans) | (pl.int_range(pl.len()) == 0)).alias("fits"))
+    chosen = known.filter(fits["fits"])["run_id"].to_list()
+    return Population(load_frames(store, chosen, contents=False), known.height)

@@ -1,0 +1,139 @@
+"""Workflows: how each kind of run does, and what stands out in the one that is chosen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import polars as pl
+import streamlit as st
+
+from analyzers.finding import Finding
+from dashboard import address, chrome, queries
+from dashboard.charts import distributions
+from dashboard.components import document_view
+from dashboard.documents import blocks as b
+from dashboard.documents.run import SEVERITY_TONES
+from dashboard.figures import palette, units
+from dashboard.grids import Column, grid
+from dashboard.population import Population
+from dashboard.run_reads import SECOND_NS
+from dashboard.window import heading, say_nothing_in
+
+UNNAMED = "(unnamed)"
+COLUMNS = (
+    Column("workflow", "workflow", "text"),
+    Column("runs", "runs", "count"),
+    Column("completion_rate", "completed", "bar", "completed / ended runs"),
+    Column("escalation_rate", "escalated", "share", "ended runs that needed a person"),
+    Column("latency_p50_s", "p50", "seconds", "wall time of ended runs, waits included"),
+    Column("latency_p95_s", "p95", "seconds", "wall time of ended runs, waits included"),
+    Column("wait_mean_s", "waiting", "seconds", "time in waits per run"),
+    Column("cost_mean_usd", "cost a run", "usd"),
+    Column("cost_total_usd", "cost", "usd"),
+    Column("coverage", "priced", "share", "share of the calls with a known price"),
+    Column("handoffs_per_run", "handoffs", "number", "handoffs per run"),
+    Column("loops", "loops", "count", "loops found"),
+    Column("state_conflicts", "conflicts", "count", "refused writes and lost updates"),
+    Column("breaker_trips", "trips", "count", "guards that stopped something"),
+)
+
+
+def render() -> None:
+    """Draw the page."""
+    state = queries.current()
+    window = heading("Workflows")
+    shown = queries.population(state, window.since_ns)
+    if shown.total == 0:
+        say_nothing_in(window)
+        return
+    analysis = queries.store_analysis(state)
+    findings = shown.findings(analysis.by_run) if analysis else None
+    known = shown.metrics_with(findings) if findings is not None else shown.metrics
+    rows = known.workflows.join(
+        known.coordination.drop("runs"), on="workflow", how="left", nulls_equal=True, maintain_order="left"
+    ).with_columns(pl.col("workflow").fill_null(UNNAMED)).sort("cost_total_usd", "runs", descending=True, nulls_last=True)  # fmt: skip
+    picked = grid(rows, COLUMNS, key="workflows", label="Workflows; click one to look into it")
+    if picked is not None:
+        address.put(workflow=rows["workflow"][picked])
+    chrome.looked_at(shown, analysis)
+    chosen = address.get("workflow")
+    if chosen is not None and chosen in rows["workflow"].to_list():
+        _one(shown, chosen, findings)
+    else:
+        _all(shown)
+    chrome.follow(state, recording=rows["running"].sum() > 0, findings_of=analysis.token if analysis else None)
+
+
+def _all(shown: Population) -> None:
+    boxes = distributions.latency_boxes(_durations(shown).rename({"workflow": "name"}), chrome.mode())
+    chrome.chart(st.container(), "How long ended runs took", boxes, "latency")
+
+
+def _durations(shown: Population) -> pl.DataFrame:
+    """workflow, seconds of the ended runs with real times."""
+    frames = shown.frames
+    return frames.traces.filter(
+        pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
+    ).select(
+        pl.col("workflow").fill_null(UNNAMED), seconds=(pl.col("end_ns") - pl.col("start_ns")) / SECOND_NS
+    )  # fmt: skip
+
+
+def _one(shown: Population, workflow: str, findings: Sequence[Finding] | None) -> None:
+    """One workflow: what was found in it, and the way to its runs."""
+    title, links = st.columns([5, 2], vertical_alignment="center")
+    title.subheader(workflow, anchor=False)
+    with links, st.container(horizontal=True, horizontal_alignment="right"):
+        if workflow != UNNAMED and st.button("Its runs", icon=":material/list:"):
+            address.open_traces(address.term("workflow", workflow))
+        if st.button("All workflows", icon=":material/close:", type="tertiary"):
+            address.put(workflow=None)
+            st.rerun()
+    own = pl.col("workflow").fill_null(UNNAMED) == workflow
+    runs = shown.frames.traces.filter(own)
+    mine = set(runs["run_id"])
+    found = [finding for finding in findings or () if finding.trace_id in mine]
+    document_view(_found(found, runs.height, findings is not None), key="found", label=f"Found in {workflow}",
+                  subject=workflow, on_pick=lambda pick: _remember(pick.get("query")))  # fmt: skip
+    wanted = st.session_state.pop("workflow_query", None)
+    if wanted:
+        address.open_traces(f"{address.term('workflow', workflow)} {wanted}" if workflow != UNNAMED else wanted)
+
+
+def _remember(query: str | None) -> None:
+    st.session_state["workflow_query"] = query
+
+
+def _found(found: Sequence[Finding], runs: int, looked: bool) -> list[b.Block]:
+    """Kinds of findings with how many runs they touch and what they wasted; the worst of each in its own words."""
+    if not looked:
+        return [b.note("Findings are still being looked for.")]
+    serious = [finding for finding in found if finding.severity != "info"]
+    if not serious:
+        return [b.note(f"No detector objects to any of these {units.plural(runs, 'run')}.", tone="ok")]
+    per_kind = Counter(finding.kind for finding in serious)
+    rows: list[b.Block] = []
+    for kind, count in per_kind.most_common():
+        of_kind = [finding for finding in serious if finding.kind == kind]
+        touched = len({finding.trace_id for finding in of_kind})
+        wasted = [finding.wasted_usd for finding in of_kind if finding.wasted_usd is not None]
+        worst = max(of_kind, key=lambda f: (f.severity == "critical", float(f.wasted_usd or 0)))
+        rows.append(
+            b.row(
+                [
+                    b.cell(f"{palette.SEVERITY_GLYPHS[worst.severity]} {kind.replace('_', ' ')}", SEVERITY_TONES[worst.severity]),
+                    f"{count:,}",
+                    b.cell(f"{touched:,}", note=units.share(touched, runs)),
+                    units.money(sum(wasted)) if wasted else None,
+                    worst.title,
+                ],
+                pick={"query": f"finding:{kind}"},
+            )
+        )  # fmt: skip
+    columns = [b.column("found", tight=True), b.column("times", right=True), b.column("runs", right=True, tight=True),
+               b.column("wasted", right=True), b.column("for example")]  # fmt: skip
+    return [b.table(columns, rows)]
+
+
+render()
