@@ -1,0 +1,474 @@
+"""The stage on which scenarios are played: the public decorators of `tracer`, a clock that the scenario moves, and marks on the
+spans that show the fault.
+
+    @fault("loop", "two clerks send a form back and forth")
+    def forms(s: Stage) -> None:
+        for _ in range(s.times(8)):
+            with s.key(), s.agent("Clerk"):
+                s.llm(s.phrase(ASKS))
+
+Everything is recorded by the real shim. Lanes given to `s.parallel` are played one after the other, each from the same moment,
+so that their times overlap as they would in a concurrent program.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+from opentelemetry import trace
+
+import tracer
+from tests.benchmarks.scenarios.words import fact, name_of_thing
+from tracer.capture.live import LiveSpan
+from tracer.capture.privacy import CaptureContent
+from tracer.capture.scope import Scope
+from tracer.model import RawSpan
+from tracer.semconv import Tracehound
+from tracer.testing import recording
+
+S = TypeVar("S", bound=LiveSpan)
+Topology = Literal["pipeline", "supervisor", "chat", "map_reduce", "nested"]
+Wording = Literal["verbatim", "template", "pool", "other"]
+Text = Literal["full", "hashed", "none"]
+Arrival = Literal["ordered", "shuffled", "late"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """What is varied from run to run besides the scenario itself."""
+
+    block: Literal["clean", "gaps", "harsh"] = "clean"
+    topology: Topology = "pipeline"
+    size: int = 20
+    """spans of healthy work around the scenario"""
+    branches: int = 1
+    """concurrent lanes of healthy work, the scenario's own included"""
+    irrelevant: float = 0.0
+    """share of the spans that have nothing to do with agents"""
+    missing: float = 0.0
+    """share of the spans that are lost after recording"""
+    skew_ns: int = 0
+    """how far the clocks of every second agent are off"""
+    arrival: Arrival = "ordered"
+    text: Text = "full"
+    wording: Wording = "template"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One intention in many words. `template` holds [a|b|c]; `pool` are free paraphrases; `other` are other languages."""
+
+    template: str
+    pool: tuple[str, ...]
+    other: tuple[str, ...]
+
+    def said(self, wording: Wording, rng: random.Random) -> str:
+        if wording == "verbatim":
+            return _expanded(self.template, lambda parts: parts[0])
+        if wording == "template":
+            return _expanded(self.template, rng.choice)
+        return rng.choice(self.pool if wording == "pool" else self.other)
+
+
+def _expanded(template: str, choose: Callable[[list[str]], str]) -> str:
+    text = template
+    while (end := text.find("]")) >= 0:
+        start = text.rfind("[", 0, end)
+        text = text[:start] + choose(text[start + 1 : end].split("|")) + text[end + 1 :]
+    return text
+
+
+class StageClock:
+    """A clock that stands still until the scenario moves it."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.ns = now_ns
+
+    def now_ns(self) -> int:
+        return self.ns
+
+
+@contextmanager
+def recorded_run(clock: StageClock, text: Text, number: int) -> Generator[tuple[Recorded, trace.Tracer]]:
+    """Record what happens in the block under ids of its own; `number` tells the runs of a store apart.
+
+    The tracer given beside it is a foreign instrumentation's: spans that have nothing to do with agents.
+    """
+    run = Recorded()
+    capture: CaptureContent = {"full": True, "hashed": "hashed", "none": False}[text]  # type: ignore[assignment]
+    with recording(clock=clock, capture_content=capture) as kept:
+        yield run, kept.provider.get_tracer("opentelemetry.instrumentation.requests")
+        running = kept.running
+    run.spans = [_renumbered(span, number) for span in kept.writer.spans]
+    run.starts = [_renumbered(span, number) for span in running]
+    run.contents = kept.writer.contents
+
+
+def span_id_in(span_id: str, number: int) -> str:
+    """The span id that run `number` of a store has instead of one that every recorder begins with."""
+    return f"{(int(span_id, 16) + (number << 40)) % 2**64:016x}"
+
+
+def _renumbered(span: RawSpan, number: int) -> RawSpan:
+    def moved(trace_id: str) -> str:
+        return f"{(int(trace_id, 16) + (number << 80)) % 2**128:032x}"
+
+    named = (Tracehound.RETRY_OF, Tracehound.FALLBACK_OF)
+    return replace(
+        span,
+        trace_id=moved(span.trace_id),
+        span_id=span_id_in(span.span_id, number),
+        parent_span_id=None if span.parent_span_id is None else span_id_in(span.parent_span_id, number),
+        attributes={k: span_id_in(v, number) if k in named else v for k, v in span.attributes.items()},
+        links=[
+            replace(link, trace_id=moved(link.trace_id), span_id=span_id_in(link.span_id, number))
+            for link in span.links
+        ],
+    )
+
+
+@dataclass
+class Recorded:
+    """One run as the shim wrote it."""
+
+    spans: list[RawSpan] = field(default_factory=list[RawSpan])
+    starts: list[RawSpan] = field(default_factory=list[RawSpan])
+    contents: dict[int, str] = field(default_factory=dict[int, str])
+
+
+class Stage:
+    """One run being played."""
+
+    def __init__(
+        self, clock: StageClock, knobs: Knobs, rng: random.Random, foreign: trace.Tracer, index: int = 0
+    ) -> None:
+        self.clock = clock
+        self._foreign = foreign
+        self.knobs = knobs
+        self.rng = rng
+        self.index = index
+        """number of the run among those of its scenario"""
+        self.keys: list[str] = []
+        """ids of the spans that show the fault, in order of start"""
+        self.repetitions: list[str] = []
+        """id of the first span of each repetition of what repeats"""
+        self.guilty = False
+        """whether this run is the one at fault, where a scenario has many"""
+        self.ended: str | None = None
+        """outcome of the run, where it is told"""
+        self._marking = 0
+        self._step = 0
+
+    # time and chance
+
+    def go(self, seconds: float) -> None:
+        self.clock.ns += round(seconds * 1e9)
+
+    def times(self, around: int) -> int:
+        """A number near `around`."""
+        return max(3, round(around * self.rng.uniform(0.8, 1.3)))
+
+    def phrase(self, phrase: Phrase) -> str:
+        return phrase.said(self.knobs.wording, self.rng)
+
+    def fact(self) -> str:
+        """A sentence that says something never said before."""
+        return fact(self.rng)
+
+    def thing(self) -> str:
+        """A name never used before."""
+        return name_of_thing(self.rng)
+
+    @contextmanager
+    def key(self) -> Generator[None]:
+        """Spans begun in the block show the fault."""
+        self._marking += 1
+        self.guilty = True
+        try:
+            yield
+        finally:
+            self._marking -= 1
+
+    def again(self) -> None:
+        """The next span begins a repetition of what repeats."""
+        self.repetitions.append("")
+
+    def parallel(self, *lanes: Callable[[], object]) -> None:
+        """Play lanes as concurrent work; goes on when the longest has ended."""
+        start = latest = self.clock.ns
+        for lane in lanes:
+            self.clock.ns = start
+            lane()
+            latest = max(latest, self.clock.ns)
+        self.clock.ns = latest
+
+    # spans
+
+    def _seen(self, span: S) -> S:
+        if self.repetitions and not self.repetitions[-1]:
+            self.repetitions[-1] = span.span_id
+        if self._marking:
+            self.keys.append(span.span_id)
+        return span
+
+    def _noise(self) -> None:
+        if self.knobs.irrelevant and self.rng.random() < self.knobs.irrelevant:
+            self._step += 1
+            with self._foreign.start_as_current_span(
+                self.rng.choice(("GET /health", "SELECT sessions", "redis GET", "feature flag", "POST /metrics")),
+                start_time=self.clock.ns,
+                end_on_exit=False,
+            ) as span:
+                span.set_attribute("http.route", f"/internal/{self._step}")
+                self.clock.ns += 2_000_000
+                span.end(self.clock.ns)
+
+    @contextmanager
+    def _lasting(self, scope: Scope[S], seconds: float = 0.002) -> Generator[S]:
+        self.clock.ns += 500_000
+        with scope as span:
+            self._seen(span)
+            self._noise()
+            yield span
+            self.clock.ns += round(seconds * 1e9)
+        self.clock.ns += 500_000
+
+    @contextmanager
+    def agent(
+        self, name: str, task: str | None = None, *, task_id: str | None = None, **more: Any
+    ) -> Generator[LiveSpan]:
+        with self._lasting(tracer.agent(name, input=task, task_id=task_id, **more)) as span:
+            yield span
+
+    def llm(
+        self,
+        answer: str | Mapping[str, Any] | None = None,
+        prompt: str | Sequence[Mapping[str, str]] | None = None,
+        *,
+        model: str = "gpt-4o-mini",
+        tokens: tuple[int, int] | None = None,
+        seconds: float | None = None,
+        error: BaseException | str | None = None,
+        visible: bool = False,
+        calls: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        cost_usd: float | None = None,
+        **more: Any,
+    ) -> LiveSpan:
+        """One model call; `prompt` is the user's message or the whole history."""
+        said = answer if answer is not None else self.fact()
+        asked = prompt if prompt is not None else self.fact()
+        history = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
+        length = sum(len(str(m.get("content", ""))) for m in history)
+        given = tokens or (150 + length // 4, 12 + len(str(said)) // 4)
+        lasting = seconds if seconds is not None else 0.4 + given[1] / 80 * self.rng.lognormvariate(0, 0.2)
+        scope = tracer.llm_call(model, messages=history, provider="openai", user_visible=visible, **more)
+        with self._lasting(scope) as span:
+            self.go(lasting)
+            if error is not None:
+                span.fail(error)
+                span.usage(input_tokens=given[0], output_tokens=0, cost_usd=cost_usd)
+            else:
+                message: dict[str, Any] = {"role": "assistant", "content": said}
+                if calls:
+                    message["tool_calls"] = [
+                        {"id": f"call_{self.rng.getrandbits(40):x}", "name": name, "arguments": dict(arguments)}
+                        for name, arguments in calls
+                    ]
+                span.completion(message)
+                span.usage(input_tokens=given[0], output_tokens=given[1], cost_usd=cost_usd)
+        return span
+
+    def tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        result: Any = None,
+        *,
+        seconds: float = 0.3,
+        error: BaseException | str | None = None,
+        **more: Any,
+    ) -> LiveSpan:
+        scope = tracer.tool(name, arguments=arguments or {}, **more)
+        with self._lasting(scope) as span:
+            self.go(seconds * self.rng.uniform(0.8, 1.2))
+            if error is not None:
+                span.fail(error)
+            elif result is not None:
+                span.output(result)
+        return span
+
+    def handoff(self, to: str, text: str | None = None, *, task_id: str | None = None, **more: Any) -> LiveSpan:
+        self.go(0.001)
+        return self._seen(tracer.handoff(to, payload=text, reason=text, task_id=task_id, **more).record())
+
+    def tell(self, to: str, text: str, *, task_id: str | None = None, **more: Any) -> LiveSpan:
+        self.go(0.001)
+        return self._seen(tracer.message(text, to=to, task_id=task_id, **more).record())
+
+    def read(self, state_key: str, value: Any, version: int | None = None) -> LiveSpan:
+        self.go(0.003)
+        return self._seen(tracer.state_read(state_key, value, version=version))
+
+    def write(self, state_key: str, before: Any, after: Any, version: int | None = None, **more: Any) -> LiveSpan:
+        self.go(0.003)
+        return self._seen(tracer.state_write(state_key, before=before, after=after, version=version, **more))
+
+    def wait(
+        self, *for_: str, seconds: float, outcome: str = "met", deadline_s: float | None = None, **more: Any
+    ) -> LiveSpan:
+        deadline = None if deadline_s is None else self.clock.ns + round(deadline_s * 1e9)
+        with self._lasting(tracer.wait(*for_, deadline_ns=deadline, **more)) as span:
+            self.go(seconds)
+            getattr(span, outcome)()
+        return span
+
+    def decide(self, scope: str, choice: str, *, acted: bool | None = None, **more: Any) -> LiveSpan:
+        self.go(0.002)
+        return self._seen(tracer.decision(scope, choice=choice, acted_on=acted, **more).record())
+
+    def escalate(self, to: str, question: str, *, seconds: float = 60.0, answer: str = "yes") -> LiveSpan:
+        with self._lasting(tracer.escalate(to, question=question)) as span:
+            self.go(seconds)
+            span.answer(answer)
+        return span
+
+    def hang(self, scope: Scope[S], inside: Callable[[], object] | None = None) -> S:
+        """Begin something that never ends; `inside` is played within it."""
+        found: list[S] = []
+
+        def play() -> None:
+            found.append(self._seen(scope.__enter__()))
+            if inside is not None:
+                inside()
+
+        contextvars.copy_context().run(play)
+        return found[0]
+
+    def detached(self, scope: Scope[S]) -> Callable[[Callable[[], object]], None]:
+        """Begin a span below the present one that may outlive it; what is given plays the rest of it and ends it."""
+        context = contextvars.copy_context()
+        self._seen(context.run(scope.__enter__))
+
+        def finish(inside: Callable[[], object]) -> None:
+            context.run(inside)
+            context.run(scope.__exit__, None, None, None)
+
+        return finish
+
+    # healthy work around the scenario
+
+    def work(self, spans: int) -> None:
+        """About `spans` spans of ordinary work, shaped by the topology; everything in it is new."""
+        if spans <= 0:
+            return
+        shapes: dict[Topology, Callable[[int], None]] = {
+            "pipeline": self._pipeline,
+            "supervisor": self._supervisor,
+            "chat": self._chat,
+            "map_reduce": self._map_reduce,
+            "nested": self._nested,
+        }
+        shapes[self.knobs.topology](spans)
+
+    def _unit(self) -> None:
+        """Three spans of work: look something up, think about it."""
+        thing = self.thing()
+        self.tool(self.rng.choice(("lookup", "fetch_record", "open_file")), {"name": thing}, self.fact())
+        self.llm(self.fact(), f"Summarise {thing}: {self.fact()}")
+
+    def _pipeline(self, spans: int) -> None:
+        stages = ("Intake", "Enrichment", "Review", "Publishing")
+        per = max(1, spans // 2 // len(stages))
+        for name in stages:
+            with self.agent(name, self.fact()):
+                for _ in range(per):
+                    self._unit()
+
+    def _supervisor(self, spans: int) -> None:
+        with self.agent("Foreman", self.fact()):
+            done = 0
+            while done < spans:
+                task = self.thing()
+                worker = self.rng.choice(("Fitter", "Surveyor", "Draughtsman"))
+                self.llm(f"{worker} takes {task}", f"Next open item: {task}")
+                self.handoff(worker, f"{task}: {self.fact()}", task_id=task)
+                with self.agent(worker, task, task_id=task):
+                    self._unit()
+                done += 5
+
+    def _chat(self, spans: int) -> None:
+        people = ("Historian", "Economist", "Engineer")
+        done = 0
+        while done < spans:
+            with self.agent(people[done // 3 % 3]):
+                self.llm(self.fact(), self.fact())
+                self.tell(people[(done // 3 + 1) % 3], self.fact())
+            done += 3
+
+    def _map_reduce(self, spans: int) -> None:
+        workers = min(8, max(2, spans // 10))
+        per = max(1, spans // 3 // workers)
+
+        def worker(number: int) -> Callable[[], None]:
+            def lane() -> None:
+                with self.agent(f"Reader {number}", self.thing()):
+                    for _ in range(per):
+                        self._unit()
+
+            return lane
+
+        self.parallel(*(worker(number) for number in range(workers)))
+        with self.agent("Collector"):
+            self.llm(self.fact(), self.fact())
+
+    def _nested(self, spans: int) -> None:
+        for team in ("Field team", "Desk team"):
+            with self.agent(team, self.fact()), self.agent(f"Lead of {team}"):
+                for _ in range(max(1, spans // 6)):
+                    self._unit()
+
+    def outside(self) -> list[Callable[[], None]]:
+        """Lanes of healthy work beside the scenario."""
+        beside = self.knobs.branches - 1
+        share = self.knobs.size // 2 // max(1, beside)
+
+        def lane(number: int) -> Callable[[], None]:
+            def play() -> None:
+                with self.agent(f"Side {number}", self.fact()):
+                    for _ in range(max(1, share // 2)):
+                        self._unit()
+
+            return play
+
+        return [lane(number) for number in range(beside)]
+
+
+def play(act: Callable[[Stage], None], stage: Stage, workflow: str) -> None:
+    """One whole run: healthy work, the act beside concurrent lanes, healthy work."""
+    knobs = stage.knobs
+    around = knobs.size if knobs.branches == 1 else knobs.size // 2
+    with tracer.workflow(workflow, input=stage.fact()) as root:
+        stage.work(around // 2)
+        stage.parallel(lambda: _inside(act, stage), *stage.outside())
+        stage.work(around - around // 2)
+        stage.go(0.05)
+        if stage.ended is not None:
+            root.outcome(stage.ended)
+            if stage.ended == "failed":
+                root.fail("the run failed")
+
+
+def _inside(act: Callable[[Stage], None], stage: Stage) -> None:
+    if stage.knobs.topology == "nested":
+        with tracer.workflow("inner team"):
+            act(stage)
+    elif stage.knobs.topology == "supervisor":
+        with stage.agent("Coordinator"):
+            act(stage)
+    else:
+        act(stage)
