@@ -19,6 +19,7 @@ YIELDS: Mapping[str, tuple[str, ...]] = {
     "error_cascade": ("loop",),
     "stale_read": ("lost_update",),
     "write_skew": ("lost_update",),
+    "divergent_views": ("stale_read",),
     "no_answer": ("deadlock",),
     "orphan_task": ("deadlock", "no_answer"),
     "serial_bottleneck": ("loop", "deadlock"),

@@ -11,6 +11,7 @@ from analyzers.detectors.context_growth import find_context_growth
 from analyzers.detectors.cost_anomaly import find_cost_anomaly
 from analyzers.detectors.data_quality import find_data_quality
 from analyzers.detectors.deadlock import find_deadlocks
+from analyzers.detectors.divergent_views import find_divergent_views
 from analyzers.detectors.duplicate_calls import find_duplicate_calls
 from analyzers.detectors.error_cascade import find_error_cascades
 from analyzers.detectors.guard_trip import find_guard_trip
@@ -21,9 +22,12 @@ from analyzers.detectors.no_answer import find_no_answer
 from analyzers.detectors.orphan_task import find_orphan_tasks
 from analyzers.detectors.ping_pong import find_ping_pong
 from analyzers.detectors.retry_storm import find_retry_storms
+from analyzers.detectors.runaway_fanout import find_runaway_fanout
+from analyzers.detectors.serial_bottleneck import find_serial_bottleneck
 from analyzers.detectors.spend_rate import find_spend_rate
 from analyzers.detectors.stale_read import find_stale_reads
 from analyzers.detectors.state_growth import find_state_growth
+from analyzers.detectors.write_skew import find_write_skew
 from analyzers.finding import Finding, Skipped
 from analyzers.frames import Frames
 
@@ -49,10 +53,14 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("context_growth", find_context_growth),
     Detector("deadlock", find_deadlocks),
     Detector("orphan_task", find_orphan_tasks),
+    Detector("runaway_fanout", find_runaway_fanout),
     Detector("no_answer", find_no_answer),
     Detector("error_cascade", find_error_cascades),
+    Detector("serial_bottleneck", find_serial_bottleneck),
     Detector("lost_update", find_lost_update),
     Detector("stale_read", find_stale_reads),
+    Detector("write_skew", find_write_skew),
+    Detector("divergent_views", find_divergent_views),
     Detector("state_growth", find_state_growth),
     Detector("conflicting_decisions", find_conflicting_decisions),
     Detector("cost_anomaly", find_cost_anomaly),
