@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -66,8 +67,16 @@ def read_running(con: duckdb.DuckDBPyConnection, writers: Iterable[str], limit: 
     return [span_of(dict(zip(SPAN_FIELDS, row, strict=True))) for row in rows]
 
 
-def read_stored(con: duckdb.DuckDBPyConnection, new: Gathered) -> Stored:
-    """All rows of the runs that `new` touches or that `resolve` may join with it (`tracer.normalise.runs`)."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """By what the stored runs are found that new rows may belong with."""
+
+    ids: pl.DataFrame
+    values: Mapping[str, Any]
+
+
+def wanted(new: Gathered) -> Wanted:
+    """What `read_stored` asks for; to be taken before `merge` changes the rows."""
     ids = {span.trace_id for span in new.spans} | {span.run_id for span in new.spans}
     ids |= {event.trace_id for event in new.events} | {link.linked_trace_id for link in new.links}
     ids.discard("")
@@ -84,7 +93,12 @@ def read_stored(con: duckdb.DuckDBPyConnection, new: Gathered) -> Stored:
         "last": max(times, default=0),
         "setup": SETUP_WINDOW_NS,
     }
-    found = with_frame(con, pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String}), _TOUCHED, values)
+    return Wanted(pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String}), values)
+
+
+def read_stored(con: duckdb.DuckDBPyConnection, looked_for: Wanted) -> Stored:
+    """All rows of the runs that new rows touch or that `resolve` may join with them (`tracer.normalise.runs`)."""
+    found = with_frame(con, looked_for.ids, _TOUCHED, looked_for.values)
     stored = Stored(extents={row[0]: TraceExtent(*row) for row in found})
     if not stored.extents:
         return stored

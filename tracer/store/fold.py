@@ -2,7 +2,8 @@
 
     list spool -> read, decode, normalise      without the lease
     compare offsets, read the touched runs     lease
-    resolve and summarise whole runs           without the lease (a small chunk: under it)
+    resolve and summarise whole runs           without the lease (a small chunk: under it; one that touches
+                                               nothing stored, as in bulk: before it, so that one lease does)
     compare offsets, write, advance, COMMIT    lease
     unlink segments that are sealed and done   a kill before this only leaves a file that the next fold removes
 
@@ -13,6 +14,7 @@ chunks. `python -m tracer.store.fold PATH` folds everything and ends, for progra
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator, Mapping
@@ -27,12 +29,14 @@ from tracer.model import Span
 from tracer.store import apply
 from tracer.store.gather import Gathered, gather
 from tracer.store.lease import WAIT_S, Lease, lock_file
-from tracer.store.merge import interrupted, merge
+from tracer.store.merge import Stored, interrupted, merge
 from tracer.store.segment import LIVE_SUFFIX
 from tracer.store.spool import UPKEEP, Listing, Segment, list_spool, sweep
 
 CHUNK_SPANS = 3_000
-"""spans a transaction: enough to be fast, few enough that readers hardly wait and a kill costs little"""
+"""spans of the first transaction of a call: enough to be fast, few enough that readers hardly wait and a kill costs little"""
+GROWTH = 4
+"""so many times more spans a transaction after that where much is pending: every transaction has a price of its own"""
 AT_ONCE_SPANS = 300
 """up to so many spans, new and stored, runs are resolved under the lease: shorter than taking it a second time"""
 
@@ -77,12 +81,15 @@ def fold(lease: Lease, state: FoldState, *, budget_spans: int | None = None) -> 
     if state.quiet is not None and state.quiet == _look(lease.path, listing):
         return result
     goals = {segment.name: segment.size for segment in listing.segments}
+    chunk = CHUNK_SPANS
     while budget_spans is None or result.spans < budget_spans:
         # A chunk of a huge run costs as much as the run, which is resolved anew; larger chunks keep the sum in bounds.
-        limit = max(CHUNK_SPANS, state.stored // 2)
+        limit = max(chunk, state.stored // 2)
+        # Only after one went well: where processes are killed young, chunks must stay small for any to get through.
+        chunk = min(2 * chunk, GROWTH * CHUNK_SPANS)
         if budget_spans is not None:
             limit = min(limit, budget_spans - result.spans)
-        with _taking_turns(lease.spool) as ours:
+        with _taking_turns(lease.spool) as ours, _collector_paused():
             if not ours or not _fold_chunk(lease, state, goals, limit, result):
                 break
     offsets = state.offsets or {}
@@ -113,14 +120,19 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
 
     present = {segment.name for segment in listing.segments}
     gone = [name for name in offsets if name not in present]
+    looked_for, small = apply.wanted(new), len(new.spans) <= AT_ONCE_SPANS
+    # Before the lease, on the guess that nothing stored is touched, as it was the last time; resolving again does no harm.
+    guess = None if small or state.stored else apply.prepare(new, Stored(), merge(new, Stored()))
     with lease.hold() as con:
         if not _unchanged(apply.read_offsets(con), new, lease.spool):
             state.offsets = None
             return True
-        stored = apply.read_stored(con, new)
+        stored = apply.read_stored(con, looked_for)
         state.stored = len(stored.spans)
-        prepared = None
-        if len(new.spans) + len(stored.spans) <= AT_ONCE_SPANS:
+        prepared = None if stored.extents else guess
+        if prepared is not None:
+            _write(con, new, prepared, gone)
+        elif len(new.spans) + len(stored.spans) <= AT_ONCE_SPANS:
             prepared = apply.prepare(new, stored, merge(new, stored))
             _write(con, new, prepared, gone)
     if prepared is None:
@@ -206,6 +218,18 @@ def _look(path: Path, listing: Listing) -> object:
     with suppress(FileNotFoundError):
         return path.stat().st_ino, listing
     return None
+
+
+@contextmanager
+def _collector_paused() -> Generator[None]:
+    """A chunk makes a million objects without a circle among them; looking for one costs a quarter of the fold."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
