@@ -209,9 +209,9 @@ def _start_engine(path: Path) -> duckdb.DuckDBPyConnection:
     engine = duckdb.connect(":memory:")
     files = (str(path), str(compacted_path(path)))
     beside = [file + suffix for file in files for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
-    engine.execute(f"SET allowed_paths = [{', '.join(map(_quoted, beside))}]").fetchall()
-    engine.execute(f"SET allowed_directories = [{_quoted(f'{path}.tmp/')}]").fetchall()
-    engine.execute(f"SET temp_directory = {_quoted(f'{path}.tmp')}").fetchall()
+    engine.execute(f"SET allowed_paths = [{', '.join(map(quoted, beside))}]").fetchall()
+    engine.execute(f"SET allowed_directories = [{quoted(f'{path}.tmp/')}]").fetchall()
+    engine.execute(f"SET temp_directory = {quoted(f'{path}.tmp')}").fetchall()
     for name, value in schema.CONFIG.items():
         engine.execute(f"SET {name} = {value}").fetchall()
     return engine
@@ -222,7 +222,7 @@ def _attach(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
     deadline = time.monotonic() + FOREIGN_WAIT_S
     while True:
         try:
-            engine.execute(f"ATTACH {_quoted(str(path))} AS {CATALOG}").fetchall()
+            engine.execute(f"ATTACH {quoted(str(path))} AS {CATALOG}").fetchall()
         except duckdb.IOException as error:
             holder = _HOLDER.search(str(error))
             if holder is None:
@@ -244,7 +244,8 @@ def _attach(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
         time.sleep(0.02)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """`text` as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
