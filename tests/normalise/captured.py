@@ -86,6 +86,9 @@ def _line(row: Span) -> str:
     parts = [row.kind, row.name, f"@{row.agent}{'~' if row.agent_inferred else ''}" if row.agent else "@-"]
     if row.target_agent:
         parts.append(f"-> {row.target_agent}")
+    if row.kind.startswith("state_"):
+        versions = f"v{row.version_read}" if row.kind == "state_read" else f"v{row.version_written} {row.cas_outcome}"
+        parts.append(f"{row.state_key} {versions} {row.changed_paths or ''}".rstrip())
     if row.tool_name:
         parts.append(f"tool={row.tool_name}")
     if row.model and row.kind in ("llm", "embedding"):

@@ -54,6 +54,9 @@ FACTS: dict[str, Facts] = {
     "langgraph-genai-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
     "langgraph-langsmith-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
     "langgraph-openllmetry-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
+    "langgraph-openinference-state": Facts("legal style", 2, 0, 0, ""),
+    "langgraph-langsmith-state": Facts("legal style", 2, 0, 0, ""),
+    "langgraph-openllmetry-state": Facts("legal style", 2, 0, 0, ""),
     "langgraph-openinference-toolerror": Facts("analyst supervisor", 4, 1, 1, "supervisor>analyst"),
     "langgraph-openinference-loop": Facts(
         "researcher supervisor", 21, 7, 0, " ".join(["supervisor>researcher"] * 7), "stopped_by_guard"

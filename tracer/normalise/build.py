@@ -11,6 +11,7 @@ from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink,
 from tracer.normalise import (
     autogen,
     frameworks,
+    graph_state,
     langfuse,
     langgraph,
     langsmith,
@@ -55,6 +56,8 @@ _COUNTED_COLUMNS = frozenset(
         "cost_source",
     }
 )
+_GRAPHS = frozenset({SpanKind.OTHER, SpanKind.WORKFLOW})
+"""kinds that the nodes of a graph, and the graph, have before whole runs are looked at"""
 _OTHER, _OK = SpanKind.OTHER.value, SpanStatus.OK.value
 _RESOURCE_COLUMNS = frozenset(
     {Resource.SERVICE_NAME, Resource.SERVICE_VERSION, *Resource.ENVIRONMENT, Resource.PROCESS_PID, Resource.RELEASE}
@@ -109,7 +112,10 @@ def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: 
         # Spans of one process follow each other, but every frame of it brings a resource of its own.
         if origin is None or (item.resource is not origin.resource and item.resource != origin.resource):
             origin = _origin(item.resource, contents)
-        batch.spans.append(_span(item, _shape(item, shapes), origin, contents, table))
+        span = _span(item, _shape(item, shapes), origin, contents, table)
+        batch.spans.append(span)
+        if span.kind in _GRAPHS and span.convention in graph_state.SOURCES:
+            batch.spans += graph_state.rows(item, span, contents)
         for event in item.events:
             batch.events.append(otel_genai.event_row(event, contents, item.trace_id, item.span_id))
         for link in item.links:

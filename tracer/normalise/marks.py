@@ -10,7 +10,9 @@ from typing import Any
 
 from tracer.model import Span
 
-_FACTS = frozenset({"start_ns", "end_ns", "status", "input_tokens", "input_refs", "output_refs", "error_type"})
+_FACTS = frozenset(
+    {"start_ns", "end_ns", "status", "input_tokens", "input_refs", "output_refs", "error_type", "span_id"}
+)
 
 
 def mark(span: Span, column: str, was: Any = None) -> None:

@@ -30,6 +30,7 @@ from decimal import Decimal
 from typing import Any
 
 from tracer.model import RunOutcome, Span, SpanKind, SpanStatus
+from tracer.normalise.graph_state import MADE
 from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.runs import is_setup
 from tracer.normalise.tree import Forest
@@ -42,6 +43,7 @@ _LIMIT = re.compile(
 )
 _TRIPWIRE = re.compile(r"Guardrail tripwire|GuardrailTripwireTriggered", re.IGNORECASE)
 _TIMEOUT = re.compile(r"Timeout|timed out|DeadlineExceeded", re.IGNORECASE)
+_TRACEBACK = "Traceback (most recent call last)"
 PAUSED_REASON = "paused for a person; that it went on was not recorded"
 _SAYS = (Tracehound.OUTCOME, Tracehound.SOURCE_ID)
 _COUNTED_AGENTS = frozenset(
@@ -222,8 +224,10 @@ def summarise(spans: Sequence[Span]) -> TraceSummary:
         outcome_reason=reason,
         start_ns=first.start_ns,
         end_ns=None if outcome == RunOutcome.RUNNING else max((end for end in ends if end is not None), default=None),
-        spans=len(forest.spans),
-        agents=len({span.agent for span in counted if span.agent and span.kind in _COUNTED_AGENTS}),
+        spans=sum(not _is_made(span) for span in forest.spans),
+        agents=len(
+            {span.agent for span in counted if span.agent and span.kind in _COUNTED_AGENTS and not _is_made(span)}
+        ),
         llm_calls=len(calls),
         input_tokens=sum(span.input_tokens or 0 for span in billed),
         output_tokens=sum(span.output_tokens or 0 for span in billed),
@@ -236,6 +240,11 @@ def summarise(spans: Sequence[Span]) -> TraceSummary:
         service=first.service,
         convention=min(conventions, key=lambda name: (-conventions[name], name)) if conventions else None,
     )
+
+
+def _is_made(span: Span) -> bool:
+    """True for a row that no producer sent: a state read or write told from what a graph's node was given."""
+    return span.derived is not None and MADE in span.derived
 
 
 def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
@@ -265,6 +274,9 @@ def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
 def _said_error(span: Span) -> str:
     """Type and message, the type once: many messages begin with it."""
     kind, message = (span.error_type or "").rsplit(".", 1)[-1], span.error_message or ""
+    told, traced, _ = message.partition(_TRACEBACK)  # whose lines of source name all kinds of errors
+    if traced:
+        message = told.strip() or message.rstrip().rpartition("\n")[2]
     if not kind or message.startswith(kind):
         return message or span.name
     return f"{kind}: {message}" if message else kind

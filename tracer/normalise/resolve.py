@@ -18,6 +18,7 @@ from tracer.normalise.limits import note_limits, note_pauses
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
 from tracer.normalise.runs import join_traces, name_runs
+from tracer.normalise.state_versions import number_versions
 from tracer.normalise.tree import Forest, copied
 from tracer.semconv import GenAI
 
@@ -50,6 +51,7 @@ def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequ
     find_duplicates(forest)
     note_callers(forest)
     note_limits(forest)
+    number_versions(forest)
     agent_above = forest.nearest((SpanKind.AGENT,))
     for members in _runs(forest):
         derive_handoffs(forest, members, agent_above)

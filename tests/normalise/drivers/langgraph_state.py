@@ -75,3 +75,7 @@ with recording(f"langgraph-{instrumentor}-state", script, folder) as provider:
     graph.add_edge(["legal", "style"], "publish")
     graph.add_edge("publish", END)
     print(graph.compile(name="review").invoke({"document": {}, "notes": [], "title": ""}))
+    if instrumentor == "langsmith":
+        from langchain_core.tracers.langchain import wait_for_all_tracers
+
+        wait_for_all_tracers()
