@@ -1,11 +1,18 @@
-"""Environments of real frameworks, built from the registry with pinned versions; skipped, loudly, where it refuses."""
+"""Environments of real frameworks, built from the registry with pinned versions, away from the project's own pins.
+
+Where the registry refuses after retries, a test is skipped and says that nothing was proven; pins that contradict each
+other are our fault, and a failure. An environment is built once a run, also where several workers share the run.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,54 +29,80 @@ PINS = {
         "openinference-instrumentation-langchain==0.1.80", "opentelemetry-sdk==1.45.1",
     ],
     "pydantic-ai": [OPENAI, "pydantic-ai-slim[openai]==2.68.0"],
+    "crewai": [
+        "openai==2.54.0", "crewai==1.15.30", "openinference-instrumentation-crewai==1.1.21",
+        "openinference-instrumentation-openai==0.1.66", "opentelemetry-sdk==1.45.2",
+    ],
+    "smolagents": [
+        OPENAI, "smolagents==1.26.0", "openinference-instrumentation-smolagents==0.1.43", "opentelemetry-sdk==1.45.1",
+    ],
 }  # fmt: skip
 ATTEMPTS = 3
+LIMIT_S = 240
+"""for one installation; those of a test run are cached by uv"""
+
+
+CONTRADICTION = "No solution found"
+"""how uv begins where the versions asked for do not go together"""
 
 
 class Environments:
-    """Built when first asked for, once a session."""
+    """Built when first asked for, in a directory that all workers of a test run share."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._built: dict[str, Path | str] = {}
+
+    @classmethod
+    def of_run(cls, factory: pytest.TempPathFactory) -> Environments:
+        """Those of this test run, whichever worker asks."""
+        base = factory.getbasetemp()
+        shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "environments"
+        shared.mkdir(exist_ok=True)
+        return cls(shared)
 
     def python(self, name: str) -> Path:
         """The interpreter of the environment `name`; skips the test where it cannot be installed."""
-        if name not in self._built:
-            self._built[name] = self._build(name)
-        found = self._built[name]
-        if isinstance(found, str):
-            pytest.skip(f"NOT PROVEN: the registry gave no {', '.join(PINS[name])}: {found}")
-        return found
+        return self.with_packages(name, PINS[name])
 
-    def _build(self, name: str) -> Path | str:
+    def with_packages(self, name: str, packages: Sequence[str]) -> Path:
+        """The interpreter of an environment with `packages`; fails where they contradict each other."""
+        target = self._directory / name.replace(" ", "-")
+        said = target.with_suffix(".said")
+        with target.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not said.exists():
+                said.write_text(self._build(target, packages))
+        error = said.read_text()
+        if CONTRADICTION in error:
+            pytest.fail(f"The pinned versions of {name} contradict each other: {error}")
+        if error:
+            pytest.skip(f"NOT PROVEN: the registry gave no {', '.join(packages)}: {error}")
+        return target / "bin" / "python"
+
+    def _build(self, target: Path, packages: Sequence[str]) -> str:
+        """Why it could not be built; "" where it could."""
         uv = shutil.which("uv")
         if uv is None:
             return "uv is not installed"
-        target = self._directory / name.replace(" ", "-")
-        python = target / "bin" / "python"
-        commands = [
-            [uv, "venv", "--quiet", "--no-project", "--python", "3.11", str(target)],
-            [uv, "pip", "install", "--quiet", "--python", str(python), *PINS[name]],
-        ]
-        said = ""
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(target / "bin" / "python")]
+        said = self._run([uv, "venv", "--quiet", "--no-project", "--clear", "--python", sys.executable, str(target)])
+        if said:
+            return said
         for attempt in range(ATTEMPTS):
-            for command in commands[attempt > 0 :]:
-                try:
-                    done = subprocess.run(
-                        command, cwd=self._directory, capture_output=True, text=True, check=False, timeout=120,
-                        env=_clean(),
-                    )  # fmt: skip
-                except subprocess.TimeoutExpired:
-                    said = "it took more than two minutes"
-                    break
-                said = done.stderr.strip()
-                if done.returncode != 0:
-                    break
-            else:
-                return python
-            time.sleep(2 * attempt)
-        return said[-500:]
+            time.sleep(2 * attempt)  # the registry may be busy
+            said = self._run([*install, *packages])
+            if not said or CONTRADICTION in said:
+                break
+        return said
+
+    def _run(self, command: list[str]) -> str:
+        try:
+            done = subprocess.run(
+                command, cwd=self._directory, capture_output=True, text=True, check=False, timeout=LIMIT_S, env=_clean()
+            )
+        except subprocess.TimeoutExpired:
+            return f"it took more than {LIMIT_S} s"
+        return "" if done.returncode == 0 else done.stderr.strip()[-800:] or f"exit code {done.returncode}"
 
 
 def _clean() -> dict[str, str]:

@@ -30,6 +30,7 @@ class Request:
     names: tuple[str, ...]
     """names of the speakers, where messages carry them"""
     headers: dict[str, str]
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Reply:
     text: str = ""
     tools: tuple[tuple[str, dict[str, Any]], ...] = ()
     status: int = 200
+    """an error that may be tried again at once"""
+    usage: bool = True
+    """False: the answer says nothing about tokens"""
 
 
 Script = Callable[[Request], Reply]
@@ -77,6 +81,8 @@ def serving(script: Script) -> Iterator[Model]:
             whole = (
                 response(body, reply, number) if self.path.endswith("/responses") else completion(body, reply, number)
             )
+            if not reply.usage:
+                whole["usage"] = None
             if not body.get("stream"):
                 self.answer(json.dumps(whole))
             elif self.path.endswith("/responses"):
@@ -89,6 +95,8 @@ def serving(script: Script) -> Iterator[Model]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
+            if status != 200:
+                self.send_header("Retry-After-Ms", "20")
             self.end_headers()
             self.wfile.write(data)
 
@@ -121,7 +129,9 @@ def read_request(body: dict[str, Any], headers: dict[str, str]) -> Request:
         if item.get("name"):
             names.append(item["name"])
     tools = [tool.get("name") or tool["function"]["name"] for tool in body.get("tools") or ()]
-    return Request("\n".join(system), tuple(tools), tuple(called), tuple(texts), tuple(names), headers)
+    return Request(
+        "\n".join(system), tuple(tools), tuple(called), tuple(texts), tuple(names), headers, body.get("model", "")
+    )
 
 
 def _usage(sent: str, got: str) -> dict[str, Any]:
@@ -163,7 +173,7 @@ def completion_chunks(body: dict[str, Any], whole: dict[str, Any]) -> Iterator[s
         yield _event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
     end = {"index": 0, "delta": {}, "finish_reason": whole["choices"][0]["finish_reason"]}
     yield _event({**base, "choices": [end]})
-    if (body.get("stream_options") or {}).get("include_usage"):
+    if whole["usage"] and (body.get("stream_options") or {}).get("include_usage"):
         yield _event({**base, "choices": [], "usage": whole["usage"]})
     yield "data: [DONE]\n\n"
 

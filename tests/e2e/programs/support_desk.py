@@ -20,11 +20,12 @@ def get_order(order_id: str) -> str:
 
 
 settings = ModelSettings(temperature=0.2)
-MODEL = "gpt-4.1-mini"
 refunds = Agent(
-    name="refunds", instructions="You are refunds.", tools=[get_order], model=MODEL, model_settings=settings
+    name="refunds", instructions="You are refunds.", tools=[get_order], model="gpt-5-mini", model_settings=settings
 )
-triage = Agent(name="triage", instructions="You are triage.", handoffs=[refunds], model=MODEL, model_settings=settings)
+triage = Agent(
+    name="triage", instructions="You are triage.", handoffs=[refunds], model="gpt-4.1-mini", model_settings=settings
+)
 
 
 async def main() -> None:
