@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from tracer.model import Span
-from tracer.normalise.values import as_float, as_int, as_text, as_texts, first_text, seconds_as_ns
+from tracer.normalise.values import as_float, as_int, as_sent_tokens, as_text, as_texts, first_text, seconds_as_ns
 from tracer.semconv import (
     Common,
     GenAI,
@@ -109,7 +109,7 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
         },
     ),
     "input_tokens": (
-        as_int,
+        as_sent_tokens,
         {
             "otel_genai": GenAI.INPUT_TOKENS,
             "openinference": OpenInference.INPUT_TOKENS,

@@ -23,6 +23,11 @@ def as_text(value: Any) -> str | None:
     return None
 
 
+def as_sent_tokens(value: Any) -> int | None:
+    """Tokens of a prompt. None of them cannot be: 0 is what instrumentors write when nobody told them (smolagents' streams)."""
+    return as_int(value) or None
+
+
 def as_int(value: Any) -> int | None:
     """A whole number >= 0, also as text or float; anything else is None."""
     if isinstance(value, bool):
