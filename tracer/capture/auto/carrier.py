@@ -26,10 +26,15 @@ def traceparent() -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags) & 1:02x}"
 
 
-def langchain_span_context() -> Any:
+def langchain_span() -> Any:
     """OpenInference does not put LangChain's spans into the context; it can be asked for the one that runs here."""
     find: Any = getattr(sys.modules.get("openinference.instrumentation.langchain"), "get_current_span", None)
-    span = find() if find is not None else None
+    return find() if find is not None else None
+
+
+def langchain_span_context() -> Any:
+    """The span context of `langchain_span()`; None where there is none."""
+    span = langchain_span()
     return span.get_span_context() if span is not None else None
 
 

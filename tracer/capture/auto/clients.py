@@ -19,17 +19,18 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from ...model import SpanKind
-from ...semconv import GenAI, OpenInference, Tracehound
+from ...semconv import GenAI, Tracehound
 from ..active import complain
 from ..live import LlmSpan
+from ..response import facts_of
 from ..scope import Spec, begin, finish
 from .carrier import langchain_span_context
 from .streams import Sum, follow
+from .tries import is_llm
 
 RUN_ID_VARIABLE: Final = "TRACEHOUND_RUN_ID"
 SERVICE_VARIABLE: Final = "TRACEHOUND_SERVICE"
 _RAW_HEADER: Final = "X-Stainless-Raw-Response"
-_LLM_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_content"})
 
 told_by_frameworks: set[str] = set()
 """Top-level packages whose own calls of a client need no span of ours."""
@@ -80,9 +81,12 @@ def wrap_client(package: str) -> list[str]:
 def _sync(original: Callable[..., Any], provider: str, package: str) -> Callable[..., Any]:
     def create(self: Any, *args: Any, **kwargs: Any) -> Any:
         call = _begin(kwargs, provider, package)
-        if call is None:
+        if not isinstance(call, _Call):
             with _below_framework():
-                return original(self, *args, **kwargs)
+                result = original(self, *args, **kwargs)
+            if call is not None:
+                call.take(result, kwargs)
+            return result
         token = otel_context.attach(call.inside)
         try:
             result = original(self, *args, **kwargs)
@@ -100,9 +104,12 @@ def _sync(original: Callable[..., Any], provider: str, package: str) -> Callable
 def _async(original: Callable[..., Any], provider: str, package: str) -> Callable[..., Any]:
     async def create(self: Any, *args: Any, **kwargs: Any) -> Any:
         call = _begin(kwargs, provider, package)
-        if call is None:
+        if not isinstance(call, _Call):
             with _below_framework():
-                return await original(self, *args, **kwargs)
+                result = await original(self, *args, **kwargs)
+            if call is not None:
+                call.take(result, kwargs)
+            return result
         token = otel_context.attach(call.inside)
         try:
             result = await original(self, *args, **kwargs)
@@ -117,13 +124,8 @@ def _async(original: Callable[..., Any], provider: str, package: str) -> Callabl
     return create
 
 
-class _Call:
-    """One call in progress."""
-
-    def __init__(self, span: LlmSpan, inside: Context) -> None:
-        self.span = span
-        self.inside = inside
-        self._over = False
+class _Answers:
+    """Looks at what a call returns."""
 
     def take(self, result: Any, kwargs: Mapping[str, Any]) -> None:
         """The call has returned: with an answer, with a stream of one, or with either in a raw response."""
@@ -136,10 +138,28 @@ class _Call:
                 result = result.parse()  # kept by the raw response: the host's own parse() gives the same object
             if kwargs.get("stream") is True and follow(result, self.end):
                 return
-            self.span.record(result)
+            self.record(result)
         except Exception:  # noqa: BLE001 - the host must not feel it; logged once
             complain("reading an answer")
         self.end(None, None)
+
+    def record(self, answer: Any) -> None:
+        raise NotImplementedError
+
+    def end(self, total: Sum | None, error: BaseException | None) -> None:
+        raise NotImplementedError
+
+
+class _Call(_Answers):
+    """One call in progress, with a span of ours."""
+
+    def __init__(self, span: LlmSpan, inside: Context) -> None:
+        self.span = span
+        self.inside = inside
+        self._over = False
+
+    def record(self, answer: Any) -> None:
+        self.span.record(answer)
 
     def end(self, total: Sum | None, error: BaseException | None) -> None:
         """Once; later calls change nothing."""
@@ -152,11 +172,41 @@ class _Call:
         finish(self.span, error, self.inside)
 
 
-def _begin(kwargs: Mapping[str, Any], provider: str, package: str) -> _Call | None:
+class _Told(_Answers):
+    """A call that a span of somebody else tells of. Some leave out what the price depends on: that is added to it."""
+
+    def __init__(self, span: Any) -> None:
+        self.span = span
+
+    def record(self, answer: Any) -> None:
+        if not self.span.is_recording():
+            return
+        facts = facts_of(answer)
+        known: Mapping[str, Any] = self.span.attributes or {}
+        for (name, *_), value in (
+            (GenAI.CACHED_TOKENS, facts.cached_tokens),
+            (GenAI.CACHE_WRITE_TOKENS, facts.cache_write_tokens),
+            (GenAI.REASONING_TOKENS, facts.reasoning_tokens),
+            ((GenAI.RESPONSE_ID,), facts.response_id),
+        ):
+            if value is not None and name not in known:
+                self.span.set_attribute(name, value)
+
+    def end(self, total: Sum | None, error: BaseException | None) -> None:
+        if total is not None and error is None:
+            try:
+                self.record(total.answer())
+            except Exception:  # noqa: BLE001 - the host must not feel it; logged once
+                complain("reading a streamed answer")
+
+
+def _begin(kwargs: Mapping[str, Any], provider: str, package: str) -> _Answers | None:
     try:
         parent = otel_context.get_current()
         around = trace.get_current_span(parent)
-        if _is_llm(around) or _caller(package) in told_by_frameworks:
+        if is_llm(around):
+            return _Told(around)
+        if _caller(package) in told_by_frameworks:
             return None
         if not around.get_span_context().is_valid:
             parent, around = _below_langchain(parent)
@@ -181,17 +231,6 @@ def _begin(kwargs: Mapping[str, Any], provider: str, package: str) -> _Call | No
     except Exception:  # noqa: BLE001 - the host must not feel it; logged once
         complain("starting the span of an LLM call")
         return None
-
-
-def _is_llm(span: trace.Span) -> bool:
-    attributes: Any = getattr(span, "attributes", None)
-    if not span.is_recording() or attributes is None:
-        return False
-    return (
-        attributes.get(OpenInference.KIND) == "LLM"
-        or attributes.get(GenAI.OPERATION) in _LLM_OPERATIONS
-        or attributes.get(Tracehound.KIND) == SpanKind.LLM.value
-    )
 
 
 def _caller(package: str) -> str:

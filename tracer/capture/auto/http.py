@@ -15,8 +15,10 @@ from typing import Any, Final, cast
 
 from .carrier import context_with, traceparent
 from .imports import when_imported
+from .tries import begin_try
 
 HEADER: Final = "traceparent"
+PROPAGATE_VARIABLE: Final = "TRACEHOUND_PROPAGATE"
 Headers = Mapping[str, Any] | Iterable[tuple[Any, Any]]
 
 
@@ -55,11 +57,11 @@ def _text(value: Any) -> str:
 
 def wrap_http() -> None:
     """Wrap whichever of the libraries the program imports; doing it twice changes nothing."""
-    if os.environ.get("TRACEHOUND_PROPAGATE") != "0":
+    if _propagates():
         when_imported("http.client", _http_client)
-        when_imported("httpx", _httpx)
-        when_imported("httpx2", _httpx)
-        when_imported("aiohttp", _aiohttp)
+    when_imported("httpx", _httpx)
+    when_imported("httpx2", _httpx)
+    when_imported("aiohttp", _aiohttp)
     when_imported("http.server", _http_server)
     when_imported("starlette.applications", _starlette)
     when_imported("flask", _flask)
@@ -89,29 +91,67 @@ def _http_client(module: ModuleType) -> None:
 def _httpx(module: ModuleType) -> None:
     def make(original: Any) -> Any:
         def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            text = traceparent()
-            if text is not None and HEADER not in request.headers:
-                request.headers[HEADER] = text
-            return original(self, request, *args, **kwargs)
+            _add_header(request.headers)
+            with _tried() as tell:
+                response = original(self, request, *args, **kwargs)
+                tell(response.status_code)
+            return response
 
         return send
 
-    for client in ("Client", "AsyncClient"):
-        _replace(getattr(module, client), "send", make)
+    def make_async(original: Any) -> Any:
+        async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            _add_header(request.headers)
+            with _tried() as tell:
+                response = await original(self, request, *args, **kwargs)
+                tell(response.status_code)
+            return response
+
+        return send
+
+    _replace(getattr(module, "Client"), "send", make)  # noqa: B009
+    _replace(getattr(module, "AsyncClient"), "send", make_async)  # noqa: B009
+
+
+def _add_header(headers: Any) -> None:
+    text = traceparent() if _propagates() else None
+    if text is not None and HEADER not in headers:
+        headers[HEADER] = text
 
 
 def _aiohttp(module: ModuleType) -> None:
     def make(original: Any) -> Any:
         async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
-            text = traceparent()
+            text = traceparent() if _propagates() else None
             headers: Any = kwargs.get("headers") or {}
             if text is not None and isinstance(headers, Mapping) and _header(cast("Headers", headers)) is None:
                 kwargs["headers"] = {**headers, HEADER: text}
-            return await original(self, method, url, **kwargs)
+            with _tried() as tell:
+                response = await original(self, method, url, **kwargs)
+                tell(response.status)
+            return response
 
         return request
 
     _replace(getattr(module, "ClientSession"), "_request", make)  # noqa: B009
+
+
+@contextmanager
+def _tried() -> Generator[Callable[[int], None]]:
+    """Around one request, which may be a try of an LLM call; what is given is told the status of the answer."""
+    tries = begin_try()
+    if tries is None:
+        yield lambda status: None
+        return
+    try:
+        yield tries.end
+    except BaseException as error:
+        tries.end(error)
+        raise
+
+
+def _propagates() -> bool:
+    return os.environ.get(PROPAGATE_VARIABLE) != "0"
 
 
 def _http_server(module: ModuleType) -> None:
