@@ -15,12 +15,17 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
 from analyzers.attribution import Attribution, attribute
 from analyzers.critical_path import RunTree, critical_path_document
+from analyzers.economics.architecture import Profile, architecture_document, profile_run, run_document
+from analyzers.economics.claims import Workspace
+from analyzers.economics.dataflow import Reading
+from analyzers.economics.savings import find_savings, savings_document
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.ledger import ledger_document
@@ -73,21 +78,51 @@ def _deep(
     except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
         attributed = dict[str, Attribution]()
         failures.append(_failure("suspects", "", error))
+    profiles: dict[str | None, dict[str, Profile]] = defaultdict(dict)
+    workflows = dict(frames.traces.select("run_id", "workflow").iter_rows())
+    try:
+        workspace = Workspace.of(
+            Frames(
+                spans=frames.spans.filter(pl.col("run_id").is_in(list(held))),
+                traces=frames.traces,
+                contents=frames.contents,
+            )
+        )
+    except Exception as error:  # noqa: BLE001  as above
+        workspace = Workspace({}, {})
+        failures.append(_failure("savings", "", error))
     for run_id, one in held.items():
         answer = attributed.get(run_id, Attribution(suspects=()))
         if answer.reasons and not answer.suspects:
             skipped.append(Skipped(detector="suspects", reason="; ".join(answer.reasons), trace_id=run_id))
         made[run_id] = {"suspects": [suspect.to_json() for suspect in answer.suspects]}
+        reading, found = Reading(one), by_run.get(run_id, ())
         questions: dict[str, Callable[[], Any]] = {
             "critical_path": lambda one=one: _path(one),
-            "ledger": lambda one=one, run_id=run_id: ledger_document(one, by_run.get(run_id, ())),
+            "ledger": lambda reading=reading, found=found: _money(reading, found, workspace),
+            "architecture": lambda reading=reading, found=found: profile_run(reading, found),
         }
         for field, ask in questions.items():
             try:
                 made[run_id][field] = ask()
             except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
                 failures.append(_failure(field, f"run {run_id}: ", error))
+        profile = made[run_id].pop("architecture", None)
+        if profile is not None:
+            profiles[workflows.get(run_id)][run_id] = profile
+    for workflow, members in profiles.items():
+        verdict = architecture_document(workflow, members)
+        for run_id, profile in members.items():
+            made[run_id]["architecture"] = {**verdict, "run": run_document(profile)}
     return made
+
+
+def _money(reading: Reading, findings: Sequence[Finding], workspace: Workspace) -> dict[str, Any]:
+    """The ledger of a run, and what could have been saved."""
+    document = ledger_document(reading.frames, findings, reading=reading)
+    costs = reading.frames.billed["cost_usd"].drop_nulls().to_list()
+    spent = sum(costs, Decimal(0)) if costs else None
+    return {**document, "savings": savings_document(find_savings(reading, findings, workspace), spent)}
 
 
 def _path(one: Frames) -> dict[str, Any]:

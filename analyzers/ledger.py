@@ -1,7 +1,8 @@
 """Where a run's money, tokens and time went, in parts that sum to the total exactly.
 
     work           LLM calls that did the task (purpose work), tools, retrieval, shared state
-    coordination   routing, planning, summarising; handoffs, messages, decisions
+    coordination   routing, planning, summarising, calls that only hand over; handoffs, messages, decisions; the part of an
+                   input that another agent had written (`analyzers.economics.dataflow`)
     resent         the part of a call's input that an earlier call had sent already (`analyzers.resent`)
     retries        calls that failed, attempts that were repeated, repairs of a format, rounds of a loop
     duplicates     calls that a finding says had been answered before
@@ -11,7 +12,8 @@
     unknown        calls of which nothing but the tokens is known; own time of agents and workflows, where nothing is recorded
 
 Every call stands in one part, the first that fits: what a finding calls wasted (loop, retry storm, duplicate), a failed attempt,
-then its purpose. Of calls that were no waste, the input that was sent before is moved to `resent`. Time is the time of the
+then its purpose. Of calls that were no waste, the input that was sent before is moved to `resent`, and what a peer had written to
+`coordination`. Time is the time of the
 critical path, so that it sums to the length of the run; a wait counts where the path went on in no recorded work of a peer.
 
 Money is Decimal; a call without a price adds tokens and `unpriced_calls`, no money. Limits: the money of `resent` follows the price
@@ -29,6 +31,8 @@ from typing import Any
 import polars as pl
 
 from analyzers.critical_path import find_critical_path
+from analyzers.economics.dataflow import Reading
+from analyzers.economics.rates import CENT_OF_A_MILLIONTH, weight
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.purposes import purposes
@@ -74,10 +78,6 @@ BY_KIND: dict[str, str] = {
     SpanKind.ESCALATION: WAITING,
 }
 """where time is spent that no LLM call fills; an escalation lasts as long as the person thinks"""
-CENT_OF_A_MILLIONTH = Decimal("0.000000001")
-"""cost_usd is DECIMAL(18, 9)"""
-USUAL_CACHED, USUAL_OUTPUT = Decimal("0.1"), Decimal(4)
-"""price of a cached and of an output token over that of an input token, in most of the price table"""
 
 
 @dataclass(slots=True)
@@ -118,10 +118,15 @@ class Ledger:
         return self.parts[PARTS.index(name)]
 
 
-def split(frames: Frames, findings: Sequence[Finding] = ()) -> Ledger:
-    """The ledger of the one run in `frames`; `findings` about it say what was wasted."""
+def split(frames: Frames, findings: Sequence[Finding] = (), reading: Reading | None = None) -> Ledger:
+    """The ledger of the one run in `frames`; `findings` about it say what was wasted; `reading` saves reading its texts again."""
     parts = {name: Part(name) for name in PARTS}
-    part_of = _placed(frames, findings)
+    reading = reading or Reading(frames)
+    part_of = _placed(frames, findings, {turn.span_id for turn in reading.run.turns if turn.delegates})
+    flow = reading.flow
+    handed = (
+        {} if flow is None else {turn.span_id: told for turn, told in zip(flow.turns, flow.handed, strict=True) if told}
+    )
     resent = find_resent(frames.llm_calls, frames.contents)
     usd, unpriced, estimated = Decimal(0), 0, 0
     billed = frames.billed.sort("start_ns", "span_id")
@@ -133,17 +138,22 @@ def split(frames: Frames, findings: Sequence[Finding] = ()) -> Ledger:
         cost: Decimal | None = row["cost_usd"]
         unpriced += cost is None
         again = resent.get(row["span_id"])
-        moved, moved_usd = 0, Decimal(0)
-        if again is not None and again.tokens and part.name not in (RETRIES, DUPLICATES):
-            moved = min(again.tokens, sent)
-            share, known = _share(row, moved)
-            moved_usd = ((cost or Decimal(0)) * share).quantize(CENT_OF_A_MILLIONTH, ROUND_DOWN)
-            estimated += not (again.exact and known)
-        part.input_tokens += sent - moved
+        moved = told = 0
+        moved_usd = told_usd = Decimal(0)
+        if part.name not in (RETRIES, DUPLICATES):
+            if again is not None and again.tokens:
+                moved = min(again.tokens, sent)
+                moved_usd, known = _priced(row, moved)
+                estimated += not (again.exact and known)
+            if part.name != COORDINATION:
+                told = min(handed.get(row["span_id"], 0), sent - moved)
+                told_usd = min(_priced(row, told)[0], (cost or Decimal(0)) - moved_usd)
+        part.input_tokens += sent - moved - told
         part.output_tokens += received
-        part.usd += (cost or Decimal(0)) - moved_usd
-        parts[RESENT].input_tokens += moved
-        parts[RESENT].usd += moved_usd
+        part.usd += (cost or Decimal(0)) - moved_usd - told_usd
+        for name, tokens, money in ((RESENT, moved, moved_usd), (COORDINATION, told, told_usd)):
+            parts[name].input_tokens += tokens
+            parts[name].usd += money
         usd += cost or Decimal(0)
     length: int | None = None
     if not frames.timeless.len():
@@ -164,7 +174,7 @@ def split(frames: Frames, findings: Sequence[Finding] = ()) -> Ledger:
     )
 
 
-def _placed(frames: Frames, findings: Sequence[Finding]) -> dict[str, str]:
+def _placed(frames: Frames, findings: Sequence[Finding], delegating: set[str]) -> dict[str, str]:
     """span_id -> part, for every billed call and every span that was wasted or repeated."""
     spans = frames.spans
     ids = set(spans["span_id"])
@@ -190,6 +200,8 @@ def _placed(frames: Frames, findings: Sequence[Finding]) -> dict[str, str]:
         name = BY_PURPOSE.get(purpose, UNKNOWN)
         if row["purpose"] is None and purpose == Purpose.RECOVER:
             name = WORK
+        if row["span_id"] in delegating and name == WORK:
+            name = COORDINATION
         if row["kind"] == SpanKind.LLM and row["purpose"] is None and name == WORK and not row["user_visible"]:
             if not row["input_refs"] and not row["output_refs"]:
                 name = UNKNOWN
@@ -197,6 +209,12 @@ def _placed(frames: Frames, findings: Sequence[Finding]) -> dict[str, str]:
                 name = HIDDEN
         placed[row["span_id"]] = name
     return placed
+
+
+def _priced(row: dict[str, Any], moved: int) -> tuple[Decimal, bool]:
+    """(what `moved` of the call's input tokens cost, whether a price table says so)."""
+    share, known = _share(row, moved)
+    return ((row["cost_usd"] or Decimal(0)) * share).quantize(CENT_OF_A_MILLIONTH, ROUND_DOWN), known
 
 
 def _share(row: dict[str, Any], moved: int) -> tuple[Decimal, bool]:
@@ -217,13 +235,14 @@ def _share(row: dict[str, Any], moved: int) -> tuple[Decimal, bool]:
                          cache_write_tokens=row["cache_write_tokens"], reasoning_tokens=row["reasoning_tokens"]), row["start_ns"])  # fmt: skip
         if part is not None and whole:
             return min(Decimal(1), part / whole), True
-    part = moved - moved_cached + USUAL_CACHED * moved_cached
-    return part / (sent - cached + USUAL_CACHED * cached + USUAL_OUTPUT * received), False
+    return weight(moved, 0, moved_cached) / weight(sent, received, cached), False
 
 
-def ledger_document(frames: Frames, findings: Sequence[Finding] = (), *, shown: int = 20) -> dict[str, Any]:
+def ledger_document(
+    frames: Frames, findings: Sequence[Finding] = (), *, shown: int = 20, reading: Reading | None = None
+) -> dict[str, Any]:
     """The `ledger` of one run in the JSON document; money as numbers of USD, `usd_exact` as decimal text that sums exactly."""
-    held = split(frames, findings)
+    held = split(frames, findings, reading)
     overhead = held.usd - held[WORK].usd - held[UNKNOWN].usd
     by_agent: dict[str, Decimal] = defaultdict(Decimal)
     for agent, cost in frames.billed.select("agent", "cost_usd").iter_rows():
