@@ -19,9 +19,8 @@ from tracer.errors import BadInput, StoreError, StoreLocked
 from tracer.model import RawEvent, RawLink
 from tracer.store import backup, compaction, reads, retention
 from tracer.store.backup import back_up
-from tracer.store.compaction import compact
+from tracer.store.compaction import compact, compacted_path
 from tracer.store.database import Store
-from tracer.store.lease import compacted_path
 from tracer.store.segment import SegmentWriter
 
 
@@ -62,6 +61,7 @@ def test_the_same_rows_sorted_by_run(store: Store, monkeypatch: pytest.MonkeyPat
     before = everything(store)
     monkeypatch.setattr(compaction, "AT_ONCE_SPANS", 4)
     monkeypatch.setattr(compaction, "AT_ONCE_TEXTS", 3)
+    monkeypatch.setattr(compaction, "WRITTEN_AT_ONCE", 10)
     told: list[int] = []
     compact(store, progress=told.append)
     assert everything(store) == before
@@ -122,8 +122,8 @@ def test_readers_and_a_recorder_go_on_meanwhile(store: Store, monkeypatch: pytes
 def test_a_copy_that_is_not_equal_is_thrown_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store is left as it is, and says so."""
     before, inode = everything(store), store.path.stat().st_ino
-    real: Callable[..., None] = compaction._copy_runs  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(compaction, "_copy_runs", lambda con, runs: real(con, runs.head(3)))
+    real: Callable[..., Any] = compaction._rows_of  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(compaction, "_rows_of", lambda con, runs: real(con, runs.head(3)))
     with pytest.raises(StoreError, match=r"into \d+; it was left as it is"):
         compact(store)
     assert (everything(store), store.path.stat().st_ino) == (before, inode)

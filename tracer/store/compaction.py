@@ -1,6 +1,6 @@
 """Compaction: the same rows in a smaller file, each run in one place.
 
-    .traces.duckdb.compact      grows run by run under short leases; readers have their turns, folds wait, recording goes on
+    .traces.duckdb.compact      grows run by run from short leases; readers have their turns, folds wait, recording goes on
     rename                      under one lease, when the counts of all tables agree
 
 Removed rows leave holes that DuckDB keeps for later, and rows that arrived in turns lie mixed; sorted by run they also
@@ -11,8 +11,8 @@ after it, everything is in the new file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +21,17 @@ import polars as pl
 
 from tracer.errors import StoreError
 from tracer.store import schema
-from tracer.store.columns import select_with, with_frame
+from tracer.store.arrow import fetched
+from tracer.store.columns import insert, select_with
 from tracer.store.database import Store
-from tracer.store.lease import CATALOG, Lease, compacted_path, quoted
+from tracer.store.lease import CATALOG, Lease
 from tracer.store.upkeep import give_way, without_folds
 
-AT_ONCE_SPANS = 60_000
-"""spans copied under one lease: a few tenths of a second"""
-AT_ONCE_TEXTS = 100_000
-_TARGET = "compacted"
+AT_ONCE_SPANS = 15_000
+"""spans read under one lease: about a tenth of a second"""
+AT_ONCE_TEXTS = 50_000
+WRITTEN_AT_ONCE = 122_880
+"""rows put into the new file at once: DuckDB's row group; smaller pieces compress worse and take longer"""
 _BY_RUN = ("spans", "events", "links")
 """tables that are copied run by run; the others have a row a run at most, or are small"""
 
@@ -60,8 +62,19 @@ def compact(store: Store, *, progress: Callable[[int], None] = lambda spans: Non
         _forget(target)
         try:
             schema.prepare(target)
-            _copy(lease, target, progress)
-            _take_place(lease, target)
+            with duckdb.connect(str(target), config=schema.CONFIG) as new:
+                _copy(lease, new, progress)
+                new.execute("CHECKPOINT").fetchall()  # now, so that there is little to do under the last lease
+                with lease.hold(alone=True) as con:
+                    _copy_rest(con, new)
+                    _compare(con, new, lease.path)
+                    con.execute("CHECKPOINT").fetchall()
+                    new.execute("CHECKPOINT").fetchall()
+                    new.close()
+                    if Path(f"{lease.path}.wal").exists() or Path(f"{target}.wal").exists():
+                        raise OSError("DuckDB did not empty its write-ahead log")
+                    # The old file keeps its lock until the lease ends; of the new one no descriptor is open.
+                    take_place(target, lease.path)
         except (duckdb.Error, OSError) as error:
             raise StoreError(
                 f"Cannot compact {str(lease.path)!r}: {str(error).splitlines()[0]}",
@@ -72,102 +85,114 @@ def compact(store: Store, *, progress: Callable[[int], None] = lambda spans: Non
         return Compacted(before, lease.path.stat().st_size)
 
 
-def _copy(lease: Lease, target: Path, progress: Callable[[int], None]) -> None:
+def compacted_path(path: Path) -> Path:
+    """Where the compacted database grows before it takes the place of the one at `path`."""
+    return path.with_name(f".{path.name}.compact")
+
+
+def _copy(lease: Lease, new: duckdb.DuckDBPyConnection, progress: Callable[[int], None]) -> None:
+    """The tables that grow without end: read piece by piece under the lease, written without it."""
     with lease.hold() as con:
         runs = _runs(con)
         [(texts,)] = con.execute("SELECT coalesce(max(rowid), -1) FROM contents").fetchall()
+    pieces = _Pieces(new)
     chunk = (runs["spans"].cum_sum() - runs["spans"]) // AT_ONCE_SPANS
     for part in runs.with_columns(chunk=chunk).partition_by("chunk", maintain_order=True):
-        with _both(lease, target) as con:
-            _copy_runs(con, part)
+        with lease.hold() as con:
+            rows = _rows_of(con, part)
+        for table, frame in rows.items():
+            pieces.add(table, frame)
         progress(int(part["spans"].sum()))
         give_way()
     for first in range(0, texts + 1, AT_ONCE_TEXTS):
-        window = f"rowid BETWEEN {first} AND {first + AT_ONCE_TEXTS - 1}"
-        with _both(lease, target) as con:
-            con.execute(
-                f"INSERT INTO {_TARGET}.contents SELECT * FROM contents WHERE {window} ORDER BY rowid"
-            ).fetchall()
+        with lease.hold() as con:
+            window = f"rowid BETWEEN {first} AND {first + AT_ONCE_TEXTS - 1}"
+            bodies = fetched(con.sql(f"SELECT * FROM contents WHERE {window} ORDER BY rowid"))
+        pieces.add("contents", bodies)
         give_way()
+    pieces.write()
 
 
-@contextmanager
-def _both(lease: Lease, target: Path, *, alone: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
-    """The lease, with the new file attached as `compacted` until it ends or the block detaches it."""
-    with lease.hold(alone=alone) as con:
-        con.execute(f"ATTACH {quoted(str(target))} AS {_TARGET}").fetchall()
-        try:
-            yield con
-        finally:
-            con.execute(f"DETACH DATABASE IF EXISTS {_TARGET}").fetchall()
+class _Pieces:
+    """Rows on their way into the new file."""
+
+    def __init__(self, new: duckdb.DuckDBPyConnection) -> None:
+        self._new = new
+        self._waiting: dict[str, list[pl.DataFrame]] = {}
+
+    def add(self, table: str, frame: pl.DataFrame) -> None:
+        waiting = self._waiting.setdefault(table, [])
+        waiting.append(frame)
+        if sum(each.height for each in waiting) >= WRITTEN_AT_ONCE:
+            self.write(table)
+
+    def write(self, *tables: str) -> None:
+        """Write what waits for `tables`, for all of them where none is named."""
+        for table in tables or list(self._waiting):
+            insert(self._new, table, pl.concat(self._waiting.pop(table)))
 
 
 def _runs(con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     """Runs in order of start: run_id, place, spans, first_ns, last_ns."""
-    return select_with(
-        con,
-        pl.DataFrame(schema={"run_id": pl.String}),
-        """
-        SELECT run_id, row_number() OVER (ORDER BY first_ns, run_id) AS place, spans, first_ns, last_ns FROM (
-            SELECT run_id, coalesce(any_value(t.spans), 1) AS spans, min(r.first_ns) AS first_ns, max(r.last_ns) AS last_ns
-            FROM run_traces r LEFT JOIN traces t USING (run_id) GROUP BY run_id
-        ) ORDER BY place
-        """,
+    return fetched(
+        con.sql(
+            """
+            SELECT run_id, row_number() OVER (ORDER BY first_ns, run_id) AS place, spans, first_ns, last_ns FROM (
+                SELECT run_id, coalesce(any_value(t.spans), 1) AS spans, min(r.first_ns) AS first_ns, max(r.last_ns) AS last_ns
+                FROM run_traces r LEFT JOIN traces t USING (run_id) GROUP BY run_id
+            ) ORDER BY place
+            """
+        )
     )
 
 
-def _copy_runs(con: duckdb.DuckDBPyConnection, runs: pl.DataFrame) -> None:
+def _rows_of(con: duckdb.DuckDBPyConnection, runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The rows of `runs` in the tables of `_BY_RUN`, each run in one place."""
     window = f"BETWEEN {runs['first_ns'].min()} AND {runs['last_ns'].max()}"
     traces = select_with(con, runs, "SELECT trace_id, place FROM run_traces JOIN incoming USING (run_id)")
-    for table, key, given, where, order in (
-        ("spans", "run_id", runs, f"WHERE rows.start_ns {window}", "rows.start_ns, rows.span_id"),
-        ("events", "trace_id", traces, f"WHERE rows.time_ns {window}", "rows.time_ns, rows.span_id"),
-        ("links", "trace_id", traces, "", "rows.span_id"),
-    ):
-        with_frame(
+    return {
+        table: select_with(
             con,
             given,
-            f"INSERT INTO {_TARGET}.{table} BY NAME SELECT rows.* FROM {table} rows "
-            f"JOIN (SELECT {key}, place FROM incoming) AS places USING ({key}) {where} ORDER BY place, {order}",
+            f"SELECT rows.* FROM {table} rows JOIN (SELECT {key}, place FROM incoming) AS places USING ({key}) "
+            f"WHERE {where} ORDER BY place, {order}",
         )
+        for table, key, given, where, order in (
+            ("spans", "run_id", runs, f"rows.start_ns {window}", "rows.start_ns, rows.span_id"),
+            ("events", "trace_id", traces, f"rows.time_ns {window}", "rows.time_ns, rows.span_id"),
+            ("links", "trace_id", traces, "TRUE", "rows.span_id"),
+        )
+    }
 
 
-def _take_place(lease: Lease, target: Path) -> None:
-    """The rest of the rows, a last look, and the rename, under one lease."""
-    with _both(lease, target, alone=True) as con:
-        names = [
-            name
-            for (name,) in con.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE database_name = $name", {"name": CATALOG}
-            ).fetchall()
-        ]
-        for table in names:
-            if table == "contents":
-                continue
-            if table in _BY_RUN:
-                # What belongs to no run we know, such as log records outside of any trace.
-                key = "run_id" if table == "spans" else "trace_id"
-                source = f"{table} WHERE {key} NOT IN (SELECT {key} FROM run_traces)"
-            else:
-                con.execute(f'DELETE FROM {_TARGET}."{table}"').fetchall()
-                source = f'"{table}"'
-            con.execute(f'INSERT INTO {_TARGET}."{table}" BY NAME SELECT * FROM {source}').fetchall()
-        for table in names:
-            [(here, there)] = con.execute(
-                f'SELECT (SELECT count(*) FROM "{table}"), (SELECT count(*) FROM {_TARGET}."{table}")'
-            ).fetchall()
-            if here != there:
-                raise StoreError(
-                    f"Compacting {str(lease.path)!r} would turn {here:,} rows of {table} into {there:,}; it was left as it is.",
-                    hint="please report this; `tracehound doctor` may say more.",
-                )
-        con.execute(f"CHECKPOINT {_TARGET}").fetchall()
-        con.execute(f"DETACH {_TARGET}").fetchall()
-        con.execute(f"CHECKPOINT {CATALOG}").fetchall()
-        if Path(f"{lease.path}.wal").exists() or Path(f"{target}.wal").exists():
-            raise OSError("DuckDB did not empty its write-ahead log")
-        # DuckDB has no descriptor of the new file any more, and the old one keeps its lock until the lease ends.
-        take_place(target, lease.path)
+def _copy_rest(con: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection) -> None:
+    """The other tables, and what belongs to no run we know, such as log records outside of any trace."""
+    for table in _tables(con):
+        if table == "contents":
+            continue
+        if table in _BY_RUN:
+            key = "run_id" if table == "spans" else "trace_id"
+            source = f"{table} WHERE {key} NOT IN (SELECT {key} FROM run_traces)"
+        else:
+            new.execute(f'DELETE FROM "{table}"').fetchall()
+            source = f'"{table}" ORDER BY rowid'
+        insert(new, table, fetched(con.sql(f"SELECT * FROM {source}")))
+
+
+def _compare(con: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, path: Path) -> None:
+    for table in _tables(con):
+        count = f'SELECT count(*) FROM "{table}"'
+        [(here,)], [(there,)] = con.execute(count).fetchall(), new.execute(count).fetchall()
+        if here != there:
+            raise StoreError(
+                f"Compacting {str(path)!r} would turn {here:,} rows of {table} into {there:,}; it was left as it is.",
+                hint="please report this; `tracehound doctor` may say more.",
+            )
+
+
+def _tables(con: duckdb.DuckDBPyConnection) -> list[str]:
+    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = $name ORDER BY 1"
+    return [name for (name,) in con.execute(query, {"name": CATALOG}).fetchall()]
 
 
 def take_place(target: Path, path: Path) -> None:

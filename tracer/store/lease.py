@@ -199,19 +199,13 @@ def lock_file(spool: Path, name: str, wait_s: float, *, unless: str = "") -> int
             return fd
 
 
-def compacted_path(path: Path) -> Path:
-    """Where the compacted database grows before it takes the place of the one at `path`."""
-    return path.with_name(f".{path.name}.compact")
-
-
 def _start_engine(path: Path) -> duckdb.DuckDBPyConnection:
     """An engine that can reach the database file and what DuckDB keeps beside it, and no other file."""
     engine = duckdb.connect(":memory:")
-    files = (str(path), str(compacted_path(path)))
-    beside = [file + suffix for file in files for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
-    engine.execute(f"SET allowed_paths = [{', '.join(map(quoted, beside))}]").fetchall()
-    engine.execute(f"SET allowed_directories = [{quoted(f'{path}.tmp/')}]").fetchall()
-    engine.execute(f"SET temp_directory = {quoted(f'{path}.tmp')}").fetchall()
+    beside = [str(path) + suffix for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
+    engine.execute(f"SET allowed_paths = [{', '.join(map(_quoted, beside))}]").fetchall()
+    engine.execute(f"SET allowed_directories = [{_quoted(f'{path}.tmp/')}]").fetchall()
+    engine.execute(f"SET temp_directory = {_quoted(f'{path}.tmp')}").fetchall()
     for name, value in schema.CONFIG.items():
         engine.execute(f"SET {name} = {value}").fetchall()
     return engine
@@ -222,7 +216,7 @@ def _attach(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
     deadline = time.monotonic() + FOREIGN_WAIT_S
     while True:
         try:
-            engine.execute(f"ATTACH {quoted(str(path))} AS {CATALOG}").fetchall()
+            engine.execute(f"ATTACH {_quoted(str(path))} AS {CATALOG}").fetchall()
         except duckdb.IOException as error:
             holder = _HOLDER.search(str(error))
             if holder is None:
@@ -244,7 +238,7 @@ def _attach(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
         time.sleep(0.02)
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """`text` as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
