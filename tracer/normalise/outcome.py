@@ -44,7 +44,6 @@ _LIMIT = re.compile(
 _TRIPWIRE = re.compile(r"Guardrail tripwire|GuardrailTripwireTriggered", re.IGNORECASE)
 _TIMEOUT = re.compile(r"Timeout|timed out|DeadlineExceeded", re.IGNORECASE)
 _TRACEBACK = "Traceback (most recent call last)"
-_TRACEBACK = "Traceback (most recent call last)"
 PAUSED_REASON = "paused for a person; that it went on was not recorded"
 _SAYS = (Tracehound.OUTCOME, Tracehound.SOURCE_ID)
 _COUNTED_AGENTS = frozenset(
@@ -275,9 +274,6 @@ def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
 def _said_error(span: Span) -> str:
     """Type and message, the type once: many messages begin with it."""
     kind, message = (span.error_type or "").rsplit(".", 1)[-1], span.error_message or ""
-    told, traced, _ = message.partition(_TRACEBACK)  # whose lines of source name all kinds of errors
-    if traced:
-        message = told.strip() or message.rstrip().rpartition("\n")[2]
     told, traced, _ = message.partition(_TRACEBACK)  # whose lines of source name all kinds of errors
     if traced:
         message = told.strip() or message.rstrip().rpartition("\n")[2]
