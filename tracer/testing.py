@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.resources import Resource as OtelResource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from .capture.active import SCOPE_NAME, Target, push, remove
+from .capture.light import RecordingProvider, light_tracer
 from .capture.privacy import CaptureContent, Privacy, Redact
 from .capture.processor import RecordingProcessor
 from .capture.writer import MemoryWriter, SpanWriter
@@ -138,15 +139,16 @@ def recording_to(
 ) -> Generator[tuple[RecordingProcessor, TracerProvider]]:
     """The same into any writer, for instance `SegmentWriter(tmp_store(tmp_path))`; it is closed at the end."""
     processor = RecordingProcessor(writer, privacy=privacy, start_delay_s=start_delay_s)
-    provider = TracerProvider(
-        sampler=ALWAYS_ON,
-        resource=OtelResource({Resource.SERVICE_NAME: "test"}),
-        shutdown_on_exit=False,
-        id_generator=IncrementalIds(),
-        span_limits=SpanLimits(max_span_attributes=10_000),
+    provider = RecordingProvider(
+        OtelResource({Resource.SERVICE_NAME: "test"}), sampler=ALWAYS_ON, id_generator=IncrementalIds()
     )
     provider.add_span_processor(processor)
-    where = Target(provider.get_tracer(SCOPE_NAME), processor, clock or TickingClock())
+    where = Target(
+        provider.get_tracer(SCOPE_NAME),
+        processor,
+        clock or TickingClock(),
+        light_tracer(provider, processor, SCOPE_NAME),
+    )
     push(where)
     try:
         yield processor, provider

@@ -24,10 +24,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
 
 import tracer
 from tracer.capture.active import SCOPE_NAME, Target, push, remove
+from tracer.capture.light import RecordingProvider, light_tracer
 from tracer.capture.processor import RecordingProcessor
 from tracer.capture.writer import MemoryWriter, SpanWriter
 from tracer.store.segment import SegmentWriter
@@ -96,10 +98,11 @@ def ours_run(messages: Chat, answers: list[str]) -> None:
 
 @contextmanager
 def ours(writer: SpanWriter) -> Iterator[Callable[[], None]]:
-    provider = TracerProvider(shutdown_on_exit=False, span_limits=SpanLimits(max_span_attributes=10_000))
+
+    provider = RecordingProvider(Resource.create({}))
     processor = RecordingProcessor(writer)
     provider.add_span_processor(processor)
-    where = Target(provider.get_tracer(SCOPE_NAME), processor)
+    where = Target(provider.get_tracer(SCOPE_NAME), processor, None, light_tracer(provider, processor, SCOPE_NAME))
     push(where)
     try:
         yield lambda: (processor.force_flush(), None)[1]

@@ -12,6 +12,7 @@ from opentelemetry import trace
 from ..clock import Clock
 
 if TYPE_CHECKING:
+    from .light import LightTracer
     from .processor import RecordingProcessor
 
 logger = logging.getLogger("tracehound")
@@ -30,6 +31,8 @@ class Target:
     tracer: trace.Tracer
     processor: RecordingProcessor | None = None
     clock: Clock | None = None
+    light: LightTracer | None = None
+    """starts spans without the SDK where nobody else listens"""
 
 
 _targets: list[Target] = []

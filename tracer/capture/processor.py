@@ -23,7 +23,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource as OtelResource
@@ -33,6 +33,7 @@ from ..model import RawSpan
 from ..semconv import Resource
 from .active import CONTENT
 from .content import Contents
+from .light import LightSpan
 from .privacy import Privacy
 from .raw import raw_span
 from .writer import SpanWriter
@@ -43,15 +44,40 @@ START_DELAY_S: Final = 0.05
 logger = logging.getLogger("tracehound")
 
 
-class _Open:
-    """A span that has started and not ended."""
+class _Open(Protocol):
+    """A span that has started and not ended: one of the SDK's, or a light one."""
 
-    __slots__ = ("announced", "content", "span")
+    span_id: int
+    parent_id: int
+    """0 for a root"""
+    announced: bool
+    content: dict[str, list[int]]
 
-    def __init__(self, span: Span) -> None:
+    @property
+    def resource(self) -> OtelResource: ...
+
+    def record(self, resource: dict[str, Any], *, ended: bool) -> RawSpan: ...
+
+
+class _OpenSdkSpan:
+    """A span that the SDK made."""
+
+    __slots__ = ("announced", "content", "parent_id", "span", "span_id")
+
+    def __init__(self, span: ReadableSpan, span_id: int, content: dict[str, list[int]]) -> None:
         self.span = span
+        self.span_id = span_id
+        self.parent_id = span.parent.span_id if span.parent is not None else 0
         self.announced = False
-        self.content: dict[str, list[int]] = {}
+        self.content = content
+
+    @property
+    def resource(self) -> OtelResource:
+        return self.span.resource
+
+    def record(self, resource: dict[str, Any], *, ended: bool) -> RawSpan:
+        content = self.content if ended else {slot: list(ids) for slot, ids in self.content.items()}
+        return raw_span(self.span, ended=ended, resource=resource, content=content)
 
 
 class RecordingProcessor(SpanProcessor):
@@ -89,36 +115,16 @@ class RecordingProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         if self._closed:
             return
-        try:
-            entry = _Open(span)
-            content = parent_context.get(CONTENT) if parent_context is not None else None
-            if isinstance(content, dict):
-                entry.content = cast("dict[str, list[int]]", content)
-            span_id = span.get_span_context().span_id
-            self._open[span_id] = self._unannounced[span_id] = entry
-            if span.parent is None or self._start_delay_s <= 0:
-                self._write((entry,))
-            elif not self._wake.is_set():
-                self._start_thread()
-                self._wake.set()
-        except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
-            self._lose(1)
+        content = parent_context.get(CONTENT) if parent_context is not None else None
+        contents = cast("dict[str, list[int]]", content) if isinstance(content, dict) else {}
+        self.started(_OpenSdkSpan(span, span.get_span_context().span_id, contents))
 
     def on_end(self, span: ReadableSpan) -> None:
         context = span.context
-        if self._closed or context is None or not context.trace_flags.sampled:
+        if self._closed or context is None or not context.trace_flags.sampled or context.span_id in self._inherited:
             return
-        try:
-            span_id = context.span_id
-            if span_id in self._inherited:
-                return
-            entry = self._open.pop(span_id, None)
-            self._unannounced.pop(span_id, None)
-            self._ended.append(self._raw(span, entry, ended=True))
-            parent = span.parent
-            self._write(self._ancestors(parent.span_id) if parent is not None and self._unannounced else ())
-        except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
-            self._lose(1)
+        entry = self._open.pop(context.span_id, None)
+        self._ended_now(_OpenSdkSpan(span, context.span_id, entry.content if entry is not None else {}))
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Write everything that is known, starts included; False when something could not be written."""
@@ -140,6 +146,30 @@ class RecordingProcessor(SpanProcessor):
 
     # what the recorder adds
 
+    takes_light_spans: Final = True
+
+    def started(self, entry: _Open) -> None:
+        """Take note of a span that has just started; that of a root is written before this returns."""
+        if self._closed:
+            return
+        try:
+            self._open[entry.span_id] = self._unannounced[entry.span_id] = entry
+            if not entry.parent_id or self._start_delay_s <= 0:
+                self._write((entry,))
+            elif not self._wake.is_set():
+                self._start_thread()
+                self._wake.set()
+        except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
+            self._lose(1)
+
+    def finished(self, span: LightSpan, end_ns: int) -> None:
+        """End a light span; written when this returns. Nothing where it had ended, or is not ours to end."""
+        entry = self._open.pop(span.span_id, None)
+        if entry is not None or span.end_ns is None:
+            span.end_ns = end_ns
+        if entry is not None and not self._closed:
+            self._ended_now(span)
+
     @property
     def names_contents(self) -> bool:
         """False where contents are switched off, so that nobody encodes them in vain."""
@@ -157,11 +187,16 @@ class RecordingProcessor(SpanProcessor):
 
     # inside
 
-    def _raw(self, span: ReadableSpan, entry: _Open | None, *, ended: bool) -> RawSpan:
-        content = entry.content if entry is not None else {}
-        if not ended:
-            content = {slot: list(ids) for slot, ids in content.items()}
-        raw = raw_span(span, ended=ended, resource=self._resource(span.resource), content=content)
+    def _ended_now(self, entry: _Open) -> None:
+        try:
+            self._unannounced.pop(entry.span_id, None)
+            self._ended.append(self._record(entry, ended=True))
+            self._write(self._ancestors(entry.parent_id) if entry.parent_id and self._unannounced else ())
+        except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
+            self._lose(1)
+
+    def _record(self, entry: _Open, *, ended: bool) -> RawSpan:
+        raw = entry.record(self._resource(entry.resource), ended=ended)
         if self._privacy.changes_attributes:
             raw.attributes = self._privacy.attributes(raw.attributes)
             raw.name = self._privacy.text(raw.name)
@@ -187,8 +222,7 @@ class RecordingProcessor(SpanProcessor):
         entry = self._open.get(span_id)
         while entry is not None and not entry.announced:
             found.append(entry)
-            parent = entry.span.parent
-            entry = self._open.get(parent.span_id) if parent is not None else None
+            entry = self._open.get(entry.parent_id)
         return found
 
     def _write(self, announce: Sequence[_Open]) -> None:
@@ -209,12 +243,12 @@ class RecordingProcessor(SpanProcessor):
     def _take_starts(self, announce: Sequence[_Open]) -> list[RawSpan]:
         starts: list[RawSpan] = []
         for entry in announce:
-            span_id = entry.span.get_span_context().span_id
+            span_id = entry.span_id
             self._unannounced.pop(span_id, None)
             if entry.announced or span_id not in self._open:
                 continue  # another thread wrote it, or it has ended meanwhile
             try:
-                starts.append(self._raw(entry.span, entry, ended=False))
+                starts.append(self._record(entry, ended=False))
             except RuntimeError:
                 # Its own thread is adding an attribute at this very moment; the next tick takes it.
                 self._unannounced[span_id] = entry

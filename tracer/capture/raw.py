@@ -11,7 +11,7 @@ from opentelemetry.util.types import Attributes
 
 from ..model import RawEvent, RawLink, RawSpan
 
-_STATUS: dict[StatusCode, Literal["unset", "ok", "error"]] = {
+STATUS: dict[StatusCode, Literal["unset", "ok", "error"]] = {
     StatusCode.UNSET: "unset",
     StatusCode.OK: "ok",
     StatusCode.ERROR: "error",
@@ -52,7 +52,7 @@ def raw_span(span: ReadableSpan, *, ended: bool, resource: dict[str, Any], conte
         name=span.name,
         start_ns=span.start_time or 0,
         end_ns=span.end_time if ended else None,
-        status=_STATUS[status.status_code] if ended else "unset",
+        status=STATUS[status.status_code] if ended else "unset",
         status_message=(status.description or "") if ended else "",
         attributes=plain_attributes(getattr(span, "_attributes", None) or span.attributes),
         # The properties copy; most spans have neither events nor links.

@@ -202,19 +202,21 @@ def _begin(make: Make[S], spec: Spec, where: Target, parent: Context) -> tuple[S
     if spec.workflow is not None:
         attributes[Tracehound.WORKFLOW] = workflow
     attributes.update((key, value) for key, value in spec.attributes.items() if value is not None)
-    context = parent
     content = _content(spec, where)
-    if content:
-        context = otel_context.set_value(CONTENT, content, context)
-    otel_span = where.tracer.start_span(
-        spec.name,
-        context=context,
-        attributes=attributes,
-        links=spec.links,
-        start_time=spec.start_ns or now_ns(where),
-        record_exception=False,
-        set_status_on_exception=False,
-    )
+    start_ns = spec.start_ns or now_ns(where)
+    otel_span: trace.Span | None = None
+    if where.light is not None:
+        otel_span = where.light.start(spec.name, parent, attributes, spec.links, start_ns, content)
+    if otel_span is None:
+        otel_span = where.tracer.start_span(
+            spec.name,
+            context=otel_context.set_value(CONTENT, content, parent) if content else parent,
+            attributes=attributes,
+            links=spec.links,
+            start_time=start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
     span = make(otel_span, where)
     if where.processor is None:
         if spec.messages is not None or spec.inputs:

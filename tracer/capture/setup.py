@@ -14,20 +14,19 @@ from typing import Any, Final, Literal
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource as OtelResource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 
 from ..clock import Clock
 from ..semconv import Resource
 from ..store.segment import SegmentWriter
 from .active import SCOPE_NAME, Target, push, remove
 from .exit import start_folding
+from .light import RecordingProvider, light_tracer
 from .privacy import CaptureContent, Privacy, Redact
 from .processor import START_DELAY_S, RecordingProcessor
 
 STORE_VARIABLE: Final = "TRACEHOUND_STORE"
 DEFAULT_STORE: Final = "traces.duckdb"
-MAX_ATTRIBUTES: Final = 10_000
-"""The SDK drops the oldest of more than 128 attributes, which a flattened chat history passes after 30 messages."""
 
 logger = logging.getLogger("tracehound")
 
@@ -120,14 +119,12 @@ def init(
                 Resource.RELEASE: release,
                 **(resource or {}),
             }
-            provider = TracerProvider(
-                resource=OtelResource.create({key: value for key, value in described.items() if value is not None}),
-                span_limits=SpanLimits(max_span_attributes=MAX_ATTRIBUTES, max_events=MAX_ATTRIBUTES, max_links=1_000),
-                shutdown_on_exit=False,
+            provider = RecordingProvider(
+                OtelResource.create({key: value for key, value in described.items() if value is not None})
             )
             trace.set_tracer_provider(provider)
         provider.add_span_processor(processor)
-        where = Target(provider.get_tracer(SCOPE_NAME), processor, clock)
+        where = Target(provider.get_tracer(SCOPE_NAME), processor, clock, light_tracer(provider, processor, SCOPE_NAME))
         push(where)
         _recording = Recording(path, provider, processor, where, joined, fold_at_exit)
     if instrument == "auto":
