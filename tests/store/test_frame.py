@@ -88,9 +88,19 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
     """No database takes a lone surrogate; the rest of the text is kept."""
     payload = encode_records([span(1, attributes={"text": "a\ud83d b"})])
     assert decode_records(payload).spans[0].attributes == {"text": "a� b"}
+    assert decode_records(encode_records([], contents={1: "a\ud83d b", 2: "c"})).contents == {1: "a� b", 2: "c"}
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b'{"spans":[{}]}', b'{"spans":[{"unknown":1}]}', b"\xff\xfe", b"3"])
+def test_frames_with_the_texts_inside_the_json_are_still_read() -> None:
+    """A spool that an earlier release left behind."""
+    payload = '{"pid":7,"contents":{"-5":"line\\nü","6":""},"spans":[]}'.encode()
+    assert decode_records(payload).contents == {-5: "line\nü", 6: ""}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b'{"spans":[{}]}', b'{"spans":[{"unknown":1}]}', b"\xff\xfe", b"3", b'{"bodies":[[1,3]]}\nab'],
+)
 def test_what_is_no_record_is_refused(payload: bytes) -> None:
     """Foreign payloads raise ValueError, whatever they are."""
     with pytest.raises(ValueError):

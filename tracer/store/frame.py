@@ -34,7 +34,7 @@ class FrameKind(IntEnum):
     """What a payload holds."""
 
     RECORDS = 1
-    """our own records, UTF-8 JSON"""
+    """our own records: UTF-8 JSON in one line; behind its end the texts of its "bodies", one after the other, as they are"""
     OTLP_TRACES = 2
     """ExportTraceServiceRequest, protobuf, as it came"""
     OTLP_LOGS = 3
@@ -163,14 +163,17 @@ def encode_records(
         record["scope"] = scope
     if dropped:
         record["dropped"] = dropped
+    bodies: list[bytes] = []
     if contents:
-        record["contents"] = contents
+        # As they are, not inside the JSON: quoting a long text costs more than hashing it, and unquoting it again.
+        bodies = [body.encode("utf-8", "surrogatepass") for body in contents.values()]
+        record["bodies"] = list(zip(contents, map(len, bodies), strict=True))
     if starts:
         record["starts"] = [_span_to_json(span, resource, scope) for span in starts]
     if spans:
         record["spans"] = [_span_to_json(span, resource, scope) for span in spans]
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=_foreign)
-    return text.encode("utf-8", "surrogatepass")
+    text = _to_json(record)
+    return b"".join((text.encode("utf-8", "surrogatepass"), b"\n", *bodies))
 
 
 def decode_records(payload: bytes) -> Records:
@@ -179,26 +182,42 @@ def decode_records(payload: bytes) -> Records:
     Raises:
         ValueError: the payload is not a record of ours.
     """
-    if _SURROGATE.search(payload):
-        payload = (
-            payload.decode("utf-8", "surrogatepass")
-            .encode("utf-16", "surrogatepass")
-            .decode("utf-16", "replace")
-            .encode()
-        )
+    head, _, texts = payload.partition(b"\n")
+    if _SURROGATE.search(head):
+        head = _text(head).encode()
     try:
-        hook = _bytes_back if b'"$bytes"' in payload else None
-        record: dict[str, Any] = json.loads(payload, object_hook=hook)
+        hook = _bytes_back if b'"$bytes"' in head else None
+        record: dict[str, Any] = json.loads(head, object_hook=hook)
         resource, scope = record.get("resource", {}), record.get("scope", "")
         return Records(
             starts=[_span_from_json(span, resource, scope) for span in record.get("starts", ())],
             spans=[_span_from_json(span, resource, scope) for span in record.get("spans", ())],
-            contents={int(key): str(body) for key, body in record.get("contents", {}).items()},
+            contents=_contents(record, texts),
             pid=int(record.get("pid", 0)),
             dropped=int(record.get("dropped", 0)),
         )
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(f"not a record of tracehound: {error}") from error
+
+
+def _contents(record: dict[str, Any], texts: bytes) -> dict[int, str]:
+    # Frames of the first releases hold the texts in the JSON.
+    found = {int(key): str(body) for key, body in record.get("contents", {}).items()}
+    at = 0
+    for named, length in record.get("bodies", ()):
+        found[int(named)] = _text(texts[at : at + length])
+        at += length
+    if at != len(texts):
+        raise ValueError(f"not a record of tracehound: its texts have {len(texts)} bytes, not {at}")
+    return found
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        whole = data.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass")
+        return whole.decode("utf-16", "replace")
 
 
 def _span_to_json(span: RawSpan, resource: Mapping[str, Any], scope: str) -> dict[str, Any]:
@@ -269,6 +288,9 @@ def _foreign(value: Any) -> Any:
     if isinstance(value, Sequence | Set):
         return list(cast("Iterable[Any]", value))
     return repr(value)
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_foreign).encode
 
 
 def _bytes_back(body: dict[str, Any]) -> dict[str, Any] | bytes:
