@@ -40,5 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("serve", "receive traces over OTLP/HTTP from any language", "serve"),
     Command("dashboard", "serve the dashboard", "dashboard"),
     Command("doctor", "explain the state of the store, the spool and this environment", "doctor"),
+    Command("prune", "remove old runs and give the disk space back", "prune"),
+    Command("backup", "copy the store while everything goes on", "backup"),
     Command("sql", "ask the store a read-only SQL question", "sql"),
 )
