@@ -27,7 +27,8 @@ YIELDS: Mapping[str, tuple[str, ...]] = {
 """kind -> kinds it gives way to"""
 SHARE = 0.5
 MARKED = "marked"
-"""`data[MARKED]` of a storm: its tries are recorded as retries, so a loop over the same calls gives way to it, not the reverse"""
+"""`data[MARKED]` of a storm: its tries are recorded as retries, or follow each other without a thought in between, so a loop over the same
+calls gives way to it, not the reverse"""
 
 
 def without_repetition(findings: Sequence[Finding]) -> list[Finding]:

@@ -12,6 +12,7 @@ Cost: one set-based count of failed calls; only runs with four failures of one s
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,14 @@ def find_retry_storms(frames: Frames, thresholds: RetryStormThresholds = RetrySt
         for attempts in _operations(rows, held):
             failures = sum(row["status"] == SpanStatus.ERROR for row in attempts)
             if len(attempts) >= thresholds.attempts and failures >= thresholds.failures:
-                found.append(_finding(str(run_id), rows[0]["start_ns"], attempts, _layers(attempts, held), thresholds))
+                layers = _layers(attempts, held)
+                if len(layers) == 1 and (again := _restarts(attempts)):
+                    layers.append({"name": f"what runs {layers[0]['name']}", "tries": again + 1})
+                found.append(
+                    _finding(
+                        str(run_id), rows[0]["start_ns"], attempts, layers, _mechanical(attempts, rows), thresholds
+                    )
+                )
     return found
 
 
@@ -106,12 +114,41 @@ def _layers(attempts: Sequence[Row], held: Mapping[str, Row]) -> list[dict[str, 
         level = parents
 
 
+def _restarts(attempts: Sequence[Row]) -> int:
+    """How often the recorded numbers begin again (1 2 3 1 2 3): something around the retries, of which no span tells, retries too."""
+    numbers = [row["attempt"] for row in attempts]
+    return sum(a is not None and b == 1 and a > 1 for a, b in pairwise(numbers))
+
+
+def _mechanical(attempts: Sequence[Row], rows: Sequence[Row]) -> bool:
+    """True where the tries follow each other with no other call of the agent in between: nobody thought about it again.
+
+    An agent that asks its model, hears of the failure and makes the same call again goes round in a loop instead.
+    """
+    tries = {row["span_id"] for row in attempts}
+    others = [
+        row["start_ns"]
+        for row in rows
+        if row["agent"] == attempts[0]["agent"] and row["kind"] in _CALLS and row["span_id"] not in tries
+        and row["parent_span_id"] not in tries
+    ]  # fmt: skip
+    return all(
+        bisect_left(others, after["start_ns"]) == bisect_left(others, end_of(before))
+        for before, after in pairwise(attempts)
+    )
+
+
 def _name(row: Row) -> str:
     return row["tool_name"] or row["model"] or row["name"]
 
 
 def _finding(
-    run_id: str, start_ns: int, attempts: Sequence[Row], layers: Sequence[Mapping[str, Any]], t: RetryStormThresholds
+    run_id: str,
+    start_ns: int,
+    attempts: Sequence[Row],
+    layers: Sequence[Mapping[str, Any]],
+    mechanical: bool,
+    t: RetryStormThresholds,
 ) -> Finding:
     first, last = attempts[0], attempts[-1]
     failures = [row for row in attempts if row["status"] == SpanStatus.ERROR]
@@ -166,6 +203,12 @@ def _finding(
             Check(rule="tries of the same call", value=len(attempts), threshold=t.attempts, passed=True),
             Check(rule="failed tries", value=len(failures), threshold=t.failures, passed=True),
             Check(rule="layers that retry", value=len(layers), threshold=2, passed=len(layers) > 1),
+            Check(
+                rule="ruled out: the agent thought in between (then it is a loop)",
+                value=not mechanical,
+                threshold=True,
+                passed=mechanical,
+            ),
             Check(rule="ruled out: growing pauses", value=backed_off, threshold=True, passed=not backed_off),
             Check(rule="ruled out: a try worked", value=solved, threshold=True, passed=not solved),
         ),
@@ -174,7 +217,9 @@ def _finding(
             "failures": len(failures),
             "layers": [dict(layer) for layer in reversed(layers)],
             "solved": solved,
-            MARKED: len(layers) > 1 or any(row["retry_of"] or (row["attempt"] or 1) > 1 for row in attempts),
+            MARKED: mechanical
+            or len(layers) > 1
+            or any(row["retry_of"] or (row["attempt"] or 1) > 1 for row in attempts),
             "lost_s": round(lost_ns / 1e9, 3),
             "errors": errors,
             "wasted_spans": calls,

@@ -9,7 +9,8 @@ strongly connected part of the serialization graph of agent steps (`analyzers/st
 versions are recorded they place the reads, else the values do; confidence falls to "suspected" where a key has writes that
 nobody recorded. Source: note on state, section 5; Adya, Elle (arXiv 2003.10554). Known misses: premises that were read in
 another step or outside of the store; a step that read again after the other's write. Known false alarm: keys that are read
-and never minded. Cost: a set-based search for pairs of steps that read each other's keys; then O(operations) per run.
+and never minded; reads that are derived from a
+framework's state do not count for that reason. Cost: a set-based search for pairs of steps that read each other's keys; then O(operations) per run.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def _suspects(spans: pl.DataFrame) -> pl.DataFrame:
         & pl.col("state_key").is_not_null()
         & pl.col("duplicate_of").is_null()
         & (pl.col("cas_outcome") != CasOutcome.CONFLICT).fill_null(value=True)
+        # A framework that shows a step the whole state does not say what the step looked at.
+        & ~pl.col("derived").list.contains("span_id").fill_null(value=False)
     ).select("run_id", "state_key", "kind", step=pl.struct("agent", "parent_span_id").hash())
     many = ops.filter(pl.col("kind") == SpanKind.STATE_WRITE).group_by("run_id").agg(
         keys=pl.col("state_key").n_unique(), steps=pl.col("step").n_unique()

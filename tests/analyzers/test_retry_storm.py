@@ -103,11 +103,37 @@ def test_checks_follow_the_input() -> None:
     assert values(polite)["tries of the same call"] == 7
 
 
-def test_one_finding_for_one_trouble() -> None:
-    """An agent that repeats a failing call is a loop or a storm, not both."""
-    kinds = [
-        f.kind for f in analyse(frames(run("crawl", agent("Crawler", 0, 90, *(fetch(n) for n in range(8)))))).findings
-    ]
+def thinking(at: float) -> Node:
+    return llm(
+        at,
+        at + 0.1,
+        input_tokens=50,
+        output_tokens=20,
+        cost="0.001",
+        answer=f"The page is still missing, so I fetch it once more, for the {at:.0f}th time.",
+    )
 
-    assert len(kinds) == 1
-    assert kinds[0] in ("loop", "retry_storm")
+
+@pytest.mark.parametrize(
+    ("calls", "kind"),
+    [
+        ([fetch(n) for n in range(8)], "retry_storm"),
+        ([fetch(n, attempt=n + 1, retry_of=f"t{n - 1}" if n else None, id=f"t{n}") for n in range(8)], "retry_storm"),
+        ([call for n in range(8) for call in (fetch(n), thinking(n + 0.5))], "loop"),
+    ],
+    ids=["unmarked", "marked", "the agent thinks in between"],
+)
+def test_one_finding_for_one_trouble(calls: list[Node], kind: str) -> None:
+    """The same call again at once after a failure is a storm, marked or not; where the agent decides on it each time, a loop."""
+    told = analyse(frames(run("crawl", agent("Crawler", 0, 90, *calls)))).findings
+
+    assert [f.kind for f in told if f.severity != "info"] == [kind]
+
+
+def test_numbers_that_begin_again_tell_of_a_layer_without_spans() -> None:
+    """1 2 3 1 2 3 1 2 3: what runs the retries retries too, although no span shows it."""
+    (finding,) = found(*(fetch(n, attempt=n % 3 + 1) for n in range(9)))
+
+    assert [layer["tries"] for layer in finding.data["layers"]] == [3, 9]
+    assert finding.severity == "critical"
+    assert "3 x 3" in finding.title
