@@ -17,6 +17,8 @@ PAGES: tuple[tuple[Path, str], ...] = (
     (TRACE, "Trace"),
     (VIEWS / "workflows.py", "Workflows"),
     (VIEWS / "agents.py", "Agents"),
+    (VIEWS / "coordination.py", "Coordination"),
+    (VIEWS / "cost.py", "Cost"),
 )
 """Every page with its title, in the order of the navigation; the first is the one without a path. A test compares the
 table with the folder."""

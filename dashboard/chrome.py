@@ -21,7 +21,7 @@ _CSS = """<style>
 [data-testid="stMainBlockContainer"] { padding-inline: 1.75rem; max-width: 1760px; }
 [data-testid="stHeader"] { border-bottom: 1px solid var(--st-border-color, rgba(128,128,128,.25)); }
 [data-testid="stMetricValue"], [data-testid="stMetricDelta"], td, th { font-variant-numeric: tabular-nums; }
-[data-testid="stMetric"] { min-height: 9.2rem; }
+[data-testid="stMetric"]:has([data-testid="stMetricChart"]) { min-height: 9.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.75rem; }
 [data-testid="stPlotlyChart"] { overflow: hidden; }
 h1 { padding-block: 0.15rem 0.6rem !important; }

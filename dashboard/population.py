@@ -48,9 +48,11 @@ class Population:
         return [finding for run_id in self.frames.run_ids for finding in by_run.get(run_id, ())]
 
 
-def load_population(store: Store, *, since_ns: int | None = None, max_spans: int = MAX_SPANS) -> Population:
-    """The newest runs that started at or after `since_ns`, as many whole runs as fit into `max_spans`, at least one."""
-    known = reads.runs(store, since_ns=since_ns)
+def load_population(
+    store: Store, *, since_ns: int | None = None, workflow: str | None = None, max_spans: int = MAX_SPANS
+) -> Population:
+    """The newest runs (of `workflow`) that started at or after `since_ns`, as many whole runs as fit into `max_spans`, at least one."""
+    known = reads.runs(store, since_ns=since_ns, workflow=workflow)
     fits = known.select(((pl.col("spans").cum_sum() <= max_spans) | (pl.int_range(pl.len()) == 0)).alias("fits"))
     chosen = known.filter(fits["fits"])["run_id"].to_list()
     return Population(load_frames(store, chosen, contents=False), known.height)

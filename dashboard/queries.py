@@ -92,9 +92,15 @@ def overview(state: StoreState, since_ns: int | None) -> Overview:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def population(state: StoreState, since_ns: int | None) -> Population:
-    """The runs of a window as frames without texts; cut to the newest where there are very many."""
-    return load_population(_store(state.path), since_ns=since_ns)
+def population(state: StoreState, since_ns: int | None, workflow: str | None = None) -> Population:
+    """The runs of a window (and workflow) as frames without texts; cut to the newest where there are very many."""
+    return load_population(_store(state.path), since_ns=since_ns, workflow=workflow)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def workflows(state: StoreState) -> Sequence[str]:
+    """The names of all workflows in the store, sorted."""
+    return run_reads.workflows(_store(state.path))
 
 
 def runs(state: StoreState, query: TraceQuery, *, order: Order, limit: int, offset: int, minute: int) -> RunPage:

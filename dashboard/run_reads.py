@@ -197,6 +197,13 @@ def overview(store: Leasing, *, since_ns: int | None = None, top: int = 6) -> Ov
     )
 
 
+def workflows(store: Leasing) -> list[str]:
+    """The names of all workflows, sorted."""
+    sql = "SELECT DISTINCT workflow FROM traces WHERE workflow IS NOT NULL ORDER BY 1"
+    with store.lease() as connection:
+        return [row[0] for row in connection.execute(sql).fetchall()]
+
+
 def _frame(connection: duckdb.DuckDBPyConnection, sql: str, bound: Sequence[object]) -> pl.DataFrame:
     """The whole answer, copied out: nothing of the database stays open behind it."""
     return fetched(connection.sql(sql, params=list(bound)))

@@ -29,7 +29,7 @@ DEPENDENCY_CSS: Final = """
 .dg .dg-count{font-size:11px;font-weight:600;paint-order:stroke;stroke:var(--th-bg);stroke-width:4px;stroke-linejoin:round;pointer-events:none}.dg .dg-count.dg-hot{fill:var(--th-error)}
 .dg .dg-alarm{fill:var(--th-error)}.dg .dg-alarmtext{fill:var(--th-bg);font-size:10px;font-weight:700}.dg-caption{color:var(--th-muted);padding:4px 10px;display:flex;flex-wrap:wrap;gap:2px 16px}.dg-caption b{font-weight:600}.dg-key-hot{color:var(--th-error)}.dg-key-cycle{color:var(--th-fg)}
 .dm-cell{fill:var(--th-k-agent)}.dm-cell.dg-hot{fill:var(--th-error)}.dm-cell.dg-cycle{fill:var(--th-fg)}.dm-grid{fill:none;stroke:var(--th-line);stroke-width:.6}.dg .dm-row{text-anchor:end;font-size:11px}.dg .dm-col{text-anchor:start;font-size:11px}.dg .dm-num{font-size:10px;font-variant-numeric:tabular-nums}.dg .dm-num.dm-on{fill:var(--th-bg)}.dg .dm-axis{fill:var(--th-muted);font-size:11px}
-.dg svg{max-width:100%;min-width:min(100%,760px);height:auto}
+.dg svg{max-width:100%;min-width:min(100%,760px);height:auto}.dg svg.dm{min-width:0}
 @media print{.dg{overflow:visible}}
 """
 
@@ -54,12 +54,12 @@ def _caption(graph: DependencyGraph, agents: int, matrix: bool) -> str:
     tools = sum(key[0] == "tool" for key in graph.nodes)
     models = sum(key[0] == "model" for key in graph.nodes)
     calls = sum(e.count for e in graph.edges)
-    parts = [
-        f"{units.plural(agents, 'agent')}, {units.plural(tools, 'tool')}, {units.plural(models, 'model')} · "
-        f"{units.plural(calls, 'contact')} on {units.plural(len(graph.edges), 'edge')}"
+    counted = [
+        units.plural(number, what) for number, what in ((agents, "agent"), (tools, "tool"), (models, "model")) if number
     ]
+    parts = [f"{', '.join(counted)} · {units.plural(calls, 'contact')} on {units.plural(len(graph.edges), 'edge')}"]
     if matrix:
-        parts.append("rows call columns; tools and models are left out")
+        parts.append("rows call columns" + ("; tools and models are left out" if tools or models else ""))
     out = [tag("span", esc(text)) for text in parts]
     if any(e.finding >= 0 for e in graph.edges):
         out.append(tag("span", "━ in a finding", class_="dg-key-hot"))

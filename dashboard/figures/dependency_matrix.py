@@ -47,4 +47,4 @@ def draw_matrix(graph: DependencyGraph) -> str:
     width, height = left + side + 110, top + side + 14
     label = f"Matrix of contacts between {len(keys)} agents; the same as a list follows"
     return tag("svg", "".join(out), xmlns="http://www.w3.org/2000/svg", width=width, height=height,
-               viewBox=f"0 0 {width} {height}", role="img", aria_label=label)  # fmt: skip
+               viewBox=f"0 0 {width} {height}", role="img", aria_label=label, class_="dm")  # fmt: skip

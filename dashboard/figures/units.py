@@ -65,3 +65,12 @@ def size(count_bytes: int) -> str:
     if count_bytes < 1_000:
         return f"{count_bytes} B"
     return f"{count_bytes / 1e3:.1f} kB" if count_bytes < 1_000_000 else f"{count_bytes / 1e6:.1f} MB"
+
+
+def stretch(seconds: int) -> str:
+    """A bucket's width in words: `10 s`, `5 min`, `hour`, `2 days`."""
+    for unit_s, word in ((86_400, "day"), (3_600, "hour"), (60, "min"), (1, "s")):
+        if seconds >= unit_s:
+            number = seconds // unit_s
+            return word if number == 1 else f"{number} {word}{'s' if len(word) > 3 or word == 'day' else ''}"
+    return "s"

@@ -214,7 +214,7 @@ def _trends(shown: Overview) -> None:
     st.subheader("Over time", anchor=False)
     mode = chrome.mode()
     left, right = st.columns(2, gap="medium")
-    bucket = _length(shown.bucket_s)
+    bucket = units.stretch(shown.bucket_s)
     if shown.totals.cost_usd is not None:
         chrome.chart(left, f"Cost by workflow, USD per {bucket}", trends.spend_over_time(shown.spend, mode), "spend")
     else:
@@ -224,15 +224,6 @@ def _trends(shown: Overview) -> None:
     left, right = st.columns(2, gap="medium")
     chrome.chart(left, "Share of ended runs", trends.success_over_time(shown.trend, mode), "success")
     chrome.chart(right, "How runs ended", trends.outcome_bars(shown.outcomes, mode), "outcomes")
-
-
-def _length(seconds: int) -> str:
-    """A bucket's width in words: `10 s`, `5 min`, `hour`, `2 days`."""
-    for unit_s, word in ((86_400, "day"), (3_600, "hour"), (60, "min"), (1, "s")):
-        if seconds >= unit_s:
-            number = seconds // unit_s
-            return word if number == 1 else f"{number} {word}{'s' if len(word) > 3 or word == 'day' else ''}"
-    return "s"
 
 
 def _footer(state: queries.StoreState, analysis: StoreAnalysis | None) -> None:

@@ -102,6 +102,26 @@ def test_the_agents_page_names_findings_and_opens_one_agent(mixed_store: Path, o
     assert "Researcher" in said(app)
 
 
+def test_the_coordination_page_shows_contacts_waits_and_what_went_wrong(mixed_store: Path, open_app: Open) -> None:
+    """Five figures; one workflow alone by address; a workflow that is not there is all of them."""
+    open_app(mixed_store, "traces", q="finding:any")
+    app = open_app(mixed_store, "coordination", workflow="market_report")
+    assert not app.exception
+    assert {metric.label: metric.value for metric in app.metric}["Loops"] == "1"
+    assert "Who turns to whom" in said(app)
+    assert "What went wrong between agents" in said(app)
+    assert open_app(mixed_store, "coordination", workflow="no such").metric[0].delta.endswith("in 63 runs")
+
+
+def test_the_cost_page_sums_to_what_the_runs_cost(mixed_store: Path, open_app: Open) -> None:
+    """However it is cut, the parts sum to the whole; unknown prices are said."""
+    for by in ("Workflow", "Agent", "Model", "User"):
+        app = open_app(mixed_store, "cost", by=by)
+        assert not app.exception
+        assert app.dataframe[0].value["cost_usd"].sum() == pytest.approx(app_cost(mixed_store))
+    assert "without a price" in app.metric[0].delta
+
+
 def app_cost(store: Path) -> float:
     """What all runs of the store cost."""
     return float(reads.runs(Store(store))["cost_usd"].sum())

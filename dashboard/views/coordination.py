@@ -1,0 +1,167 @@
+"""Coordination: who turns to whom, what goes in circles, who waits for what, and which guards had to act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+import streamlit as st
+
+from analyzers.contacts import find_contacts
+from analyzers.finding import Finding
+from analyzers.metrics.waits import wait_metrics
+from dashboard import address, chrome, queries
+from dashboard.components import document_view, figure_view
+from dashboard.documents import blocks as b
+from dashboard.documents.run import SEVERITY_TONES
+from dashboard.figures import palette, units
+from dashboard.figures.contact_matrix import contact_graph
+from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
+from dashboard.population import Population
+from dashboard.run_reads import SECOND_NS
+from dashboard.window import heading, say_nothing_in
+
+KINDS = (
+    "loop", "ping_pong", "deadlock", "orphan_task", "no_answer", "conflicting_decisions", "lost_update", "stale_read",
+    "write_skew", "divergent_views", "retry_storm", "error_cascade", "runaway_fanout", "serial_bottleneck", "guard_trip",
+)  # fmt: skip
+"""the findings that are about agents getting along"""
+ROWS = 15
+MATRIX_AGENTS = 60
+
+
+def render() -> None:
+    """Draw the page."""
+    state = queries.current()
+    window = heading("Coordination", workflows=queries.workflows(state))
+    shown = queries.population(state, window.since_ns, window.workflow)
+    if shown.total == 0:
+        say_nothing_in(window)
+        return
+    analysis = queries.store_analysis(state)
+    findings = shown.findings(analysis.by_run) if analysis else None
+    _numbers(shown, findings)
+    chrome.looked_at(shown, analysis)
+    _contacts(shown)
+    if findings is not None:
+        _incidents([finding for finding in findings if finding.kind in KINDS and finding.severity != "info"])
+    _waits(shown)
+    running = bool((shown.frames.traces["outcome"] == "running").any())
+    chrome.follow(state, recording=running, findings_of=analysis.token if analysis else None)
+
+
+def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
+    """Five figures over all workflows."""
+    known = (shown.metrics_with(findings) if findings is not None else shown.metrics).coordination
+    runs = int(known["runs"].sum())
+    handoffs = float((known["handoffs_per_run"] * known["runs"]).sum())
+    waits = shown.frames.spans.filter((pl.col("kind") == "wait") & pl.col("duplicate_of").is_null())
+    waited = (
+        waits.filter(pl.col("end_ns").is_not_null()).select(pl.col("end_ns") - pl.col("start_ns")).to_series().sum()
+    )
+    loops = "…" if findings is None else units.count(int(known["loops"].sum()))
+    figures = (
+        ("Handoffs a run", f"{handoffs / runs:,.1f}", f"{units.count(handoffs)} in {units.plural(runs, 'run')}"),
+        ("Loops", loops, "being looked for" if findings is None else "found by the detectors"),
+        ("State conflicts", units.count(int(known["state_conflicts"].sum())), "refused writes and lost updates"),
+        ("Guards that stopped", units.count(int(known["breaker_trips"].sum())), "warnings are not counted"),
+        ("Time in waits", units.duration(float(waited)), f"{units.plural(waits.height, 'wait')}, parallel ones add up"),
+    )
+    for column, (label, value, note) in zip(st.columns(len(figures), gap="small"), figures, strict=True):
+        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+
+
+def _contacts(shown: Population) -> None:
+    """The matrix of who turns to whom, and the busiest pairs as a table."""
+    st.subheader("Who turns to whom", anchor=False)
+    contacts = find_contacts(shown.frames)
+    if contacts.is_empty():
+        st.text("No handoff, message or invocation between two agents was recorded in this window.")
+        return
+    pairs = contacts.group_by("source", "target").agg(pl.col("contacts").sum())
+    busiest = (
+        pl.concat([pairs.select(agent="source", n="contacts"), pairs.select(agent="target", n="contacts")])
+        .group_by("agent").agg(pl.col("n").sum()).sort("n", "agent", descending=[True, False])
+    )  # fmt: skip
+    drawn = busiest["agent"].head(MATRIX_AGENTS)
+    inside = pl.col("source").is_in(drawn.implode()) & pl.col("target").is_in(drawn.implode())
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        matrix = draw_dependencies(contact_graph(contacts.filter(inside)), view="matrix")
+        figure_view(matrix, key="contacts", css=DEPENDENCY_CSS, label="Contacts between agents", natural_width=True)
+        if busiest.height > MATRIX_AGENTS:
+            kept = int(contacts.filter(inside)["contacts"].sum()) / int(contacts["contacts"].sum())
+            st.caption(f"Showing the {MATRIX_AGENTS} busiest of {busiest.height:,} agents, {kept:.0%} of all contacts.")
+    with right:
+        document_view(_pairs(contacts), key="pairs", label="Pairs of agents", subject="pairs")
+
+
+def _pairs(contacts: pl.DataFrame) -> list[b.Block]:
+    words = {"handoff": "handoffs", "message": "messages", "invoke": "invocations"}
+    rows = [
+        b.row([f"{row['source']} → {row['target']}", words[row["way"]], units.count(row["contacts"]), units.count(row["runs"]),
+               units.count(row["failed"]) if row["failed"] else None])
+        for row in contacts.head(ROWS).iter_rows(named=True)
+    ]  # fmt: skip
+    columns = [b.column("pair"), b.column("how", tight=True), *(b.column(name, right=True) for name in ("times", "runs", "failed"))]  # fmt: skip
+    blocks = [b.table(columns, rows)]
+    if contacts.height > ROWS:
+        blocks.append(b.note(f"Showing {ROWS} of {units.plural(contacts.height, 'pair')}."))
+    return blocks
+
+
+def _incidents(findings: Sequence[Finding]) -> None:
+    """What the detectors found about coordination, the most serious first; a click opens the run."""
+    st.subheader("What went wrong between agents", anchor=False)
+    if not findings:
+        st.text("Nothing: no loop, deadlock, conflict, lost update or tripped guard in this window.")
+        return
+    worst = sorted(
+        findings, key=lambda f: (f.severity != "critical", -float(f.wasted_usd or 0), -(f.start_ns or 0), f.id)
+    )
+    rows = [
+        b.row(
+            [b.cell(f"{palette.SEVERITY_GLYPHS[f.severity]} {f.kind.replace('_', ' ')}", SEVERITY_TONES[f.severity]), f.title,
+             ", ".join(f.agents[:4]) + (f" and {len(f.agents) - 4} more" if len(f.agents) > 4 else ""),
+             units.moment(f.start_ns)[:16] if f.start_ns is not None else None,
+             units.money(f.wasted_usd) if f.wasted_usd is not None else None],
+            pick={"run": f.trace_id} if f.trace_id else None,
+        )
+        for f in worst[:ROWS]
+    ]  # fmt: skip
+    columns = [b.column("found", tight=True), b.column("what happened"), b.column("agents"), b.column("since", tight=True),
+               b.column("wasted", right=True)]  # fmt: skip
+    blocks = [b.table(columns, rows)]
+    if len(worst) > ROWS:
+        blocks.append(b.note(f"Showing {ROWS} of {units.plural(len(worst), 'finding')}."))
+    document_view(blocks, key="incidents", label="Findings about coordination", subject="incidents",
+                  on_pick=lambda pick: st.session_state.update(coordination_pick=pick.get("run")))  # fmt: skip
+    run_id = st.session_state.pop("coordination_pick", None)
+    if run_id:
+        address.open_trace(run_id)
+
+
+def _waits(shown: Population) -> None:
+    """For what and whom runs waited."""
+    st.subheader("What was waited for", anchor=False)
+    waits = wait_metrics(shown.frames)
+    if waits.is_empty():
+        st.text("No wait was recorded in this window.")
+        return
+    rows = [
+        b.row([
+            row["target"] or "nobody named", row["reason"], ", ".join(row["agents"][:4]) + (" …" if len(row["agents"]) > 4 else ""), units.count(row["waits"]),
+            b.cell(units.count(row["running"]), "running") if row["running"] else None, b.cell(units.count(row["timed_out"]), "warning") if row["timed_out"] else None,
+            units.duration(row["total_s"] * SECOND_NS), units.duration(row["longest_s"] * SECOND_NS) if row["longest_s"] is not None else None,
+        ])
+        for row in waits.head(ROWS).iter_rows(named=True)
+    ]  # fmt: skip
+    columns = [b.column("for"), b.column("because"), b.column("who waited"),
+               *(b.column(name, right=True, tight=True) for name in ("waits", "still waiting", "timed out", "in all", "longest"))]  # fmt: skip
+    blocks = [b.table(columns, rows)]
+    if waits.height > ROWS:
+        blocks.append(b.note(f"Showing {ROWS} of {waits.height:,}."))
+    document_view(blocks, key="waits", label="Waits", subject="waits")
+
+
+render()
