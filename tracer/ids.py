@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr).encode
 SPAN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -41,7 +42,7 @@ def span_id_of(*parts: str) -> str:
 
 def canonical_json(value: Any) -> str:
     """One spelling per value: sorted keys, no blanks, non-ASCII kept, unknown objects as their repr."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+    return _canonical(value)
 
 
 def short_hash(value: Any) -> str:

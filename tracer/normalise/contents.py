@@ -28,10 +28,12 @@ def _encode(value: Any) -> str:
 class Contents:
     """Collects content id -> body while spans are read."""
 
-    __slots__ = ("bodies",)
+    __slots__ = ("_said", "bodies")
 
     def __init__(self) -> None:
         self.bodies: dict[int, str] = {}
+        self._said: dict[tuple[str, str], int] = {}
+        """(role, text) -> id: a history that is sent again costs a look-up a message"""
 
     def put(self, text: str) -> int:
         """The id of `text`, which is kept. Lone surrogates are replaced: no database stores them."""
@@ -47,7 +49,16 @@ class Contents:
 
     def put_messages(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
         """One id per message, in order; a message that was sent before keeps its id."""
-        return [self.put(canonical_json(plain(message))) for message in messages]
+        return [self._put_message(message) for message in messages]
+
+    def _put_message(self, message: Mapping[str, Any]) -> int:
+        role, text = message.get("role"), message.get("content")
+        if len(message) != 2 or type(role) is not str or type(text) is not str:
+            return self.put(canonical_json(plain(message)))
+        key = self._said.get((role, text))
+        if key is None:
+            key = self._said[role, text] = self.put(f'{{"content":{_quoted(text)},"role":{_quoted(role)}}}')
+        return key
 
     def encode(self, attributes: Mapping[str, Any]) -> str:
         """`attributes` as JSON; a text longer than `LONG` stands as {"$content": id}."""

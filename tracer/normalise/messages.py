@@ -17,6 +17,7 @@ from tracer.normalise.values import as_text, parse_json
 _KNOWN = frozenset(
     {"role", "content", "contents", "parts", "tool_calls", "tool_call_id", "name", "finish_reason", "function_call"}
 )
+_TEXT_MESSAGE = frozenset({"role", "parts", "finish_reason"})
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 
 
@@ -45,6 +46,10 @@ def canonical(raw: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     Understands OpenAI messages, OTel GenAI `parts` and the nested form of OpenInference's flattened ones.
     """
+    simple = _simple(raw)
+    if simple is not None:
+        yield simple
+        return
     role = as_text(raw.get("role")) or "user"
     calls = [_call(item) for item in _mappings(raw.get("tool_calls"))]
     single = raw.get("function_call")
@@ -77,6 +82,23 @@ def canonical(raw: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     message |= {key: value for key, value in raw.items() if key not in _KNOWN and value not in (None, "", [], {})}
     if len(message) > 1 or not raw.get("parts"):
         yield message
+
+
+def _simple(raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A message that is a role and one text, as nearly all are: the same answer as the long way gives."""
+    role = raw.get("role")
+    if type(role) is not str or not role:
+        return None
+    if len(raw) == 2:
+        content = raw.get("content")
+        if type(content) is str and content:
+            return {"role": role, "content": content}
+    parts = _items(raw.get("parts"))
+    if len(parts) != 1 or not isinstance(parts[0], dict) or not raw.keys() <= _TEXT_MESSAGE:
+        return None
+    part = cast(dict[str, Any], parts[0])
+    text = part.get("text") or part.get("content")
+    return {"role": role, "content": text} if type(text) is str and part.get("type") in _TEXT_TYPES else None
 
 
 def system_messages(value: Any) -> list[dict[str, Any]]:

@@ -110,6 +110,8 @@ def as_object(value: Any) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """`value` as a JSON-ready structure: non-finite floats and bytes become text, keys become text."""
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, bytes):
