@@ -67,8 +67,7 @@ class LiveSpan:
     @contained
     def set(self, attributes: Mapping[str, Any] | None = None, /, **named: Any) -> None:
         """Set attributes; values that OpenTelemetry cannot hold are written as JSON."""
-        given = {**(attributes or {}), **named}
-        self._span.set_attributes({key: _attribute(value) for key, value in given.items() if value is not None})
+        self._set({**(attributes or {}), **named})
 
     @contained
     def input(self, *values: Any) -> None:
@@ -121,6 +120,9 @@ class LiveSpan:
         """What a decorated function returned; for a generator the list of its items."""
         if result is not None:
             self.output(result)
+
+    def _set(self, attributes: Mapping[str, Any]) -> None:
+        self._span.set_attributes({key: _attribute(value) for key, value in attributes.items() if value is not None})
 
     def _content(self, slot: str, values: Sequence[Any], *, messages: bool = False) -> None:
         processor = self._where.processor
@@ -190,7 +192,7 @@ class LlmSpan(LiveSpan):
                 **self.told, "input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens,
                 "cache_write_tokens": cache_write_tokens, "cost_usd": cost_usd,
             }  # fmt: skip
-        self.set(
+        self._set(
             {
                 GenAI.INPUT_TOKENS[0]: input_tokens,
                 GenAI.OUTPUT_TOKENS[0]: output_tokens,
@@ -211,7 +213,7 @@ class LlmSpan(LiveSpan):
         first_token_s: float | None = None,
     ) -> None:
         """What the provider said about its answer; `first_token_s` counts from the start of the call."""
-        self.set(
+        self._set(
             {
                 GenAI.RESPONSE_MODEL: model,
                 GenAI.RESPONSE_ID: response_id,

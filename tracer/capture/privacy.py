@@ -18,6 +18,7 @@ Redact = Callable[[str], str] | re.Pattern[str] | str | Iterable["re.Pattern[str
 """A callable text -> text, or patterns whose matches become `[redacted]`, both beside the secrets that are masked anyway. False masks
 nothing, not even secrets."""
 
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})
 MAX_REMEMBERED: Final = 4_096
 MAX_REMEMBERED_CHARS: Final = 4_000_000
 
@@ -109,12 +110,22 @@ class Privacy:
         """The attributes that may be written: no content where it is off, every string masked."""
         if not self.keeps_bodies:
             attributes = {key: value for key, value in attributes.items() if not is_content(key)}
-        if self.redact is not None:
-            attributes = {
-                key: MASK if self._masks_secrets and names_secret(key) and _is_text(value) else self._masked(value)
-                for key, value in attributes.items()
-            }
-        return attributes
+        if self.redact is None:
+            return attributes
+        unsafe = [
+            key
+            for key, value in attributes.items()
+            if (type(value) not in _NUMBERS)
+            and (not self._only_secrets or type(value) is not str or len(value) >= SHORTEST or names_secret(key))
+        ]
+        if not unsafe:
+            return attributes
+        masked = dict(attributes)
+        for key in unsafe:
+            value = attributes[key]
+            secret = self._masks_secrets and names_secret(key) and _is_text(value)
+            masked[key] = MASK if secret else self._masked(value)
+        return masked
 
     def text(self, text: str) -> str:
         return self.redact(text) if self.redact is not None and text else text

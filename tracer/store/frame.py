@@ -156,24 +156,24 @@ def encode_records(
     first = spans[0] if spans else starts[0] if starts else None
     resource: Mapping[str, Any] = first.resource if first else {}
     scope = first.scope if first else ""
-    record: dict[str, Any] = {"pid": pid}
+    parts = [f'{{"pid":{pid}']
     if resource:
-        record["resource"] = resource
+        parts.append(f',"resource":{_resource_to_json(resource)}')
     if scope:
-        record["scope"] = scope
+        parts.append(f',"scope":{_quoted(scope)}')
     if dropped:
-        record["dropped"] = dropped
+        parts.append(f',"dropped":{dropped}')
     bodies: list[bytes] = []
     if contents:
         # As they are, not inside the JSON: quoting a long text costs more than hashing it, and unquoting it again.
         bodies = [body.encode("utf-8", "surrogatepass") for body in contents.values()]
-        record["bodies"] = list(zip(contents, map(len, bodies), strict=True))
-    if starts:
-        record["starts"] = [_span_to_json(span, resource, scope) for span in starts]
-    if spans:
-        record["spans"] = [_span_to_json(span, resource, scope) for span in spans]
-    text = _to_json(record)
-    return b"".join((text.encode("utf-8", "surrogatepass"), b"\n", *bodies))
+        sizes = ",".join([f"[{named},{len(body)}]" for named, body in zip(contents, bodies, strict=True)])
+        parts.append(f',"bodies":[{sizes}]')
+    for key, group in (("starts", starts), ("spans", spans)):
+        if group:
+            parts.append(f',"{key}":[{",".join([_span_to_json(span, resource, scope) for span in group])}]')
+    parts.append("}\n")
+    return b"".join(("".join(parts).encode("utf-8", "surrogatepass"), *bodies))
 
 
 def decode_records(payload: bytes) -> Records:
@@ -220,39 +220,39 @@ def _text(data: bytes) -> str:
         return whole.decode("utf-16", "replace")
 
 
-def _span_to_json(span: RawSpan, resource: Mapping[str, Any], scope: str) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
-        "name": span.name,
-        "start_ns": span.start_ns,
-    }
+def _span_to_json(span: RawSpan, resource: Mapping[str, Any], scope: str) -> str:
+    # Written out by hand: one call of the encoder for the attributes instead of a dict and a walk through all of it.
+    parts = [
+        f'{{"trace_id":{_quoted(span.trace_id)},"span_id":{_quoted(span.span_id)},"name":{_quoted(span.name)},'
+        f'"start_ns":{span.start_ns}'
+    ]
     if span.parent_span_id is not None:
-        body["parent_span_id"] = span.parent_span_id
+        parts.append(f',"parent_span_id":{_quoted(span.parent_span_id)}')
     if span.end_ns is not None:
-        body["end_ns"] = span.end_ns
+        parts.append(f',"end_ns":{span.end_ns}')
     if span.status != "unset":
-        body["status"] = span.status
+        parts.append(f',"status":"{span.status}"')
     if span.status_message:
-        body["status_message"] = span.status_message
+        parts.append(f',"status_message":{_quoted(span.status_message)}')
     if span.attributes:
-        body["attributes"] = span.attributes
+        parts.append(f',"attributes":{_to_json(span.attributes)}')
     if span.events:
-        body["events"] = [_event_to_json(event) for event in span.events]
+        parts.append(f',"events":{_to_json([_event_to_json(event) for event in span.events])}')
     if span.links:
-        body["links"] = [
-            {"trace_id": link.trace_id, "span_id": link.span_id, "attributes": link.attributes} for link in span.links
-        ]
+        links = [{"trace_id": li.trace_id, "span_id": li.span_id, "attributes": li.attributes} for li in span.links]
+        parts.append(f',"links":{_to_json(links)}')
     # `is` first: spans of one provider share the object, and comparing dicts costs more than writing some.
     if span.resource is not resource and span.resource != resource:
-        body["resource"] = span.resource
+        parts.append(f',"resource":{_to_json(span.resource)}')
     if span.scope != scope:
-        body["scope"] = span.scope
+        parts.append(f',"scope":{_quoted(span.scope)}')
     if span.dropped_attributes:
-        body["dropped_attributes"] = span.dropped_attributes
+        parts.append(f',"dropped_attributes":{span.dropped_attributes}')
     if span.content:
-        body["content"] = span.content
-    return body
+        slots = ",".join([f"{_quoted(slot)}:{ids}" for slot, ids in span.content.items()])
+        parts.append(f',"content":{{{slots}}}')
+    parts.append("}")
+    return "".join(parts)
 
 
 def _event_to_json(event: RawEvent) -> dict[str, Any]:
@@ -266,6 +266,19 @@ def _event_to_json(event: RawEvent) -> dict[str, Any]:
     if event.body is not None:
         body["body"] = event.body
     return body
+
+
+_resource_written: tuple[Mapping[str, Any], str] = ({}, "{}")
+
+
+def _resource_to_json(resource: Mapping[str, Any]) -> str:
+    """Resources are the same object in nearly every frame of a process, and nobody changes one."""
+    global _resource_written
+    known, text = _resource_written
+    if known is not resource:
+        text = _to_json(resource)
+        _resource_written = (resource, text)
+    return text
 
 
 def _span_from_json(body: dict[str, Any], resource: dict[str, Any], scope: str) -> RawSpan:
@@ -290,6 +303,7 @@ def _foreign(value: Any) -> Any:
     return repr(value)
 
 
+_quoted = json.encoder.encode_basestring
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_foreign).encode
 
 
