@@ -35,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("show", "draw one run as a tree in the terminal", "show"),
     Command("metrics", "numbers per agent, workflow and coordination", "metrics"),
     Command("analyze", "find what went wrong, with evidence", "analyze"),
+    Command("compare", "compare two runs step by step, or many runs against many", "compare"),
     Command("report", "write a post-mortem of one run (HTML, Markdown or JSON)", "report"),
     Command("mark", "record a person's verdict on a run", "mark"),
     Command("serve", "receive traces over OTLP/HTTP from any language", "serve"),
