@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from functools import cache
+from glob import escape
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +17,7 @@ import duckdb
 from tracer.errors import SchemaTooNew, StoreError
 from tracer.store.arrow import fetched
 
+UNFINISHED_SUFFIX = ".new"
 _STEP = re.compile(r"(\d{4})_\w+\.sql")
 
 # For every connection: queries can reach neither other files, network nor Python variables, and cannot change that.
@@ -60,17 +63,33 @@ def prepare(path: Path) -> None:
 
     A file that is being created when its process is killed can be unreadable, so it is made under a hidden name,
     checkpointed, closed, and renamed when it is whole.
+
+    Raises:
+        StoreError: the file cannot be made.
     """
     if path.exists() and path.stat().st_size > 0:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.new*"):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _forget_unfinished(path)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED_SUFFIX}")
+        with duckdb.connect(str(fresh), config=CONFIG) as con:
+            _apply(con, since=0)
+            con.execute("CHECKPOINT").fetchall()
+        os.rename(fresh, path)
+    except (duckdb.Error, OSError) as error:
+        with suppress(OSError):
+            _forget_unfinished(path)
+        raise StoreError(
+            f"Cannot create {str(path)!r}: {str(error).splitlines()[0]}",
+            hint="is the disk full, or the directory not ours to write? Recorded spans stay in the spool.",
+        ) from error
+
+
+def _forget_unfinished(path: Path) -> None:
+    """Remove what a process left that did not come to the end of `prepare`."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*{UNFINISHED_SUFFIX}*"):
         leftover.unlink(missing_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with duckdb.connect(str(fresh), config=CONFIG) as con:
-        _apply(con, since=0)
-        con.execute("CHECKPOINT").fetchall()
-    os.rename(fresh, path)
 
 
 def check(con: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracer.errors import StoreError
 from tracer.store.frame import BadFrame, Frame, scan_frames
 from tracer.store.segment import LIVE_SUFFIX, SEGMENT_SUFFIX
 
@@ -47,11 +48,19 @@ class Listing:
 
 
 def list_spool(spool: Path) -> Listing:
-    """What the spool holds; empty where there is none."""
+    """What the spool holds; empty where there is none.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
     try:
         names = sorted(os.listdir(spool))
     except FileNotFoundError:
         return Listing((), frozenset(), frozenset())
+    except OSError as error:
+        raise StoreError(
+            f"Cannot use {str(spool)!r}: {error.strerror}.", hint="the store needs a directory it may read and write."
+        ) from error
     live: set[str] = set()
     dead: set[str] = set()
     for name in names:
