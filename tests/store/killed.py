@@ -1,7 +1,8 @@
-"""Programs that are killed: run by `test_kill.py` in processes of their own.
+"""Programs that are killed: run by `tests/benchmarks/crash.py` in processes of their own.
 
-python -m tests.store.killed points DIRECTORY          one child per kill point, forked before DuckDB is started
+python -m tests.store.killed points DIRECTORY SEED     one child per kill point, forked before DuckDB is started
 python -m tests.store.killed record STORE LOG FIRST PAUSE_S  records until killed; an id is in LOG once it is acknowledged
+python -m tests.store.killed upkeep STORE              compacts and backs up until killed
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.store.build import span
+from tests.store.build import span, trace_id
 from tracer.store import segment as segment_module
 from tracer.store.segment import SegmentWriter
 
@@ -116,6 +117,17 @@ def no_checkpoint() -> None:
     import_module("tracer.store.lease").Lease._close = die
 
 
+def mid_backup() -> None:
+    """Die with half of the copy written."""
+
+    def half(source: Any, target: Any, size: int) -> None:
+        target.write(source.read(size))
+        target.flush()
+        die()
+
+    import_module("tracer.store.backup").shutil = _Os(copyfileobj=half)  # type: ignore[attr-defined]
+
+
 POINTS: dict[str, tuple[str, Callable[[], None]]] = {
     "mid-frame": ("record", half_write),
     "before rename of the liveness file": ("record", rename_of(".live", done=False)),
@@ -131,32 +143,38 @@ POINTS: dict[str, tuple[str, Callable[[], None]]] = {
     "after COMMIT, before the checkpoint": ("fold", no_checkpoint),
     "after COMMIT, before unlink": ("fold", unlink),
     "while listing": ("fold", after("tracer.store.spool", "is_locked")),
+    "in a migration, before COMMIT": ("migrate", before("tracer.store.schema", "commit")),
+    "in a migration, after COMMIT": ("migrate", after("tracer.store.schema", "commit")),
+    "after a migration, before the checkpoint": ("migrate", no_checkpoint),
+    "compacting, with half of the rows copied": ("compact", after("tracer.store.compaction", "_copy")),
+    "compacting, before the rename": ("compact", before("tracer.store.compaction", "take_place")),
+    "compacting, after the rename": ("compact", after("tracer.store.compaction", "take_place")),
+    "pruning, before COMMIT": ("prune", before("tracer.store.retention", "commit")),
+    "pruning, after COMMIT": ("prune", after("tracer.store.retention", "commit")),
+    "backing up, in the middle of the copy": ("backup", mid_backup),
 }
+PRUNED = 1
+"""the run that is removed where the kind is prune"""
 
 
 def store_of(directory: Path, point: int) -> Path:
-    """Where the child of a kill point works: recorders share a store, a fold has one of its own."""
+    """Where the child of a kill point works: recorders share a store, the others have one of their own."""
     kind, _ = list(POINTS.values())[point]
     return directory / ("recorded" if kind == "record" else str(point)) / "traces.duckdb"
 
 
-def points(directory: Path) -> None:
+def points(directory: Path, seed: int) -> None:
     """Kill a child at every point and say how each ended; the stores are left as the kill left them."""
-    database = import_module("tracer.store.database")  # once, not in every child
+    for name in ("database", "compaction", "backup", "retention"):
+        import_module(f"tracer.store.{name}")  # once, not in every child
     for number, (name, (kind, arm)) in enumerate(POINTS.items()):
         store, log = store_of(directory, number), directory / f"{number}.log"
         store.parent.mkdir(exist_ok=True)
         child = os.fork()
         if child == 0:
             try:
-                if kind == "record":
-                    random.seed(number)
-                    arm()
-                    record(store, log, number * 1000, [200])
-                else:
-                    record(store, log, 0, [20]).close()
-                    arm()
-                    database.Store(store).fold()
+                random.seed(seed * 1000 + number)
+                _work(kind, store, log, number, arm)
                 os._exit(0)
             except BaseException as error:  # noqa: BLE001  (told to the test by the exit code)
                 print(repr(error), file=sys.stderr)
@@ -165,9 +183,51 @@ def points(directory: Path) -> None:
         print(f"{number}\t{name}\t{os.waitstatus_to_exitcode(status)}", flush=True)
 
 
+def _work(kind: str, path: Path, log: Path, number: int, arm: Callable[[], None]) -> None:
+    """Bring a store to where a point of this kind lies, arm the kill, and go on into it."""
+    if kind == "record":
+        arm()
+        record(path, log, number * 1000, [200])
+        return
+    store = import_module("tracer.store.database").Store(path)
+    if kind == "migrate":
+        _oldest_layout(path)
+    record(path, log, 0, [20]).close()
+    if kind in ("compact", "prune", "backup"):
+        store.fold()
+    arm()
+    if kind == "compact":
+        import_module("tracer.store.compaction").compact(store)
+    elif kind == "prune":
+        import_module("tracer.store.retention").remove(store, [trace_id(PRUNED)])
+    elif kind == "backup":
+        import_module("tracer.store.backup").back_up(store, path.with_name("copy.duckdb"))
+    else:
+        store.fold()
+
+
+def _oldest_layout(path: Path) -> None:
+    steps = import_module("tracer.store.schema").schema_steps()
+    with import_module("duckdb").connect(str(path)) as con:
+        con.execute(steps[0][1])
+        con.execute("INSERT INTO meta VALUES ('layout', '1'), ('created_by', 'tracehound of old')")
+
+
+def upkeep(path: Path) -> None:
+    """Compact and back up, over and over."""
+    store = import_module("tracer.store.database").Store(path)
+    while True:
+        import_module("tracer.store.compaction").compact(store)
+        copy = path.with_name(f"copy-{os.getpid()}.duckdb")
+        import_module("tracer.store.backup").back_up(store, copy)
+        copy.unlink()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "points":
-        points(Path(sys.argv[2]))
+        points(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1] == "upkeep":
+        upkeep(Path(sys.argv[2]))
     else:
         store, log, first = Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
         lines = iter(sys.stdin.readline, "")

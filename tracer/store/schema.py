@@ -126,10 +126,15 @@ def _apply(con: duckdb.DuckDBPyConnection, *, since: int) -> None:
         con.execute("INSERT INTO meta VALUES ('layout', $layout)", {"layout": str(layout())})
         if since == 0:
             con.execute("INSERT INTO meta VALUES ('created_by', $name)", {"name": f"tracehound {_version()}"})
-        con.execute("COMMIT")
+        commit(con)
     except BaseException:
         con.execute("ROLLBACK")
         raise
+
+
+def commit(con: duckdb.DuckDBPyConnection) -> None:
+    """The moment the layout is the new one."""
+    con.execute("COMMIT")
 
 
 def _version() -> str:
