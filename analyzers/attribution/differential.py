@@ -5,12 +5,14 @@
                                 ^ first divergence          then: the same call with other arguments
 
 Runs are compared as sequences of who did what (agent, kind, tool, failed or not), texts aside; good runs of the very same task are
-preferred. Needs one good run that shares at least `ALIKE` of the sequence. O(good runs x steps^2), both bounded.
+preferred. A text counts in one place only: where a tool, given the same, answers otherwise than in all good runs. Needs one
+good run that shares at least `ALIKE` of the sequence. O(good runs x steps^2), both bounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -62,6 +64,7 @@ def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[
         return [], f"the nearest of {len(good)} good runs shares only {ratio:.0%} of the steps"
     of = f"the nearest good run {run.name} ({ratio:.0%} alike{', same task' if same else ''})"
     votes: list[Vote] = []
+    settled = _settled(pool)
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":
             votes += [
@@ -69,6 +72,7 @@ def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[
                 for i in range(b - a)
                 if steps[a + i].kind == SpanKind.TOOL and steps[a + i].args_hash != run.steps[c + i].args_hash
             ]
+            votes += [vote for i in range(a, b) if (vote := _other_result(i, steps[i], settled)) is not None]
         elif tag == "delete":
             votes += [
                 Vote(place=i, score=0.5 + 0.2 * _acts(steps[i]), evidence=(f"{_told(steps[i])}, which {of} does not",))
@@ -89,6 +93,24 @@ def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[
         else Vote(place=v.place, score=trust * v.score, evidence=v.evidence)
         for v in votes
     ], None
+
+
+def _settled(good: Sequence[GoodRun]) -> dict[tuple[str, str], tuple[frozenset[int], int]]:
+    """(tool, arguments) -> (result, number of good runs) where at least two good runs made the call and all got the same."""
+    got: dict[tuple[str, str], list[frozenset[int]]] = defaultdict(list)
+    for run in good:
+        for key, outputs in {(s.tool, s.args_hash): s.outputs for s in run.steps if s.kind == SpanKind.TOOL}.items():
+            if key[0] and key[1] and outputs:
+                got[key[0], key[1]].append(outputs)
+    return {key: (held[0], len(held)) for key, held in got.items() if len(held) > 1 and len(set(held)) == 1}
+
+
+def _other_result(place: int, step: Step, settled: Mapping[tuple[str, str], tuple[frozenset[int], int]]) -> Vote | None:
+    """A tool that answered a call otherwise than in all good runs: the only sign of a result that is silently wrong."""
+    usual = settled.get((step.tool or "", step.args_hash or ""))
+    if step.kind != SpanKind.TOOL or usual is None or not step.outputs or step.outputs == usual[0]:
+        return None
+    return Vote(place=place, score=0.9, evidence=(f"{step.tool} answered this call otherwise than in all {usual[1]} good runs that made it",))  # fmt: skip
 
 
 def _symbol(step: Step) -> Symbol:

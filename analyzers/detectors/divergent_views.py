@@ -61,6 +61,8 @@ class _View:
     """place of the version in the chain, -1 for the value before the first write"""
     seen: StateOp | None
     """the read or write that showed it; None where the decision itself says so"""
+    said: int | None = None
+    """the version that the decision names"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _view(history: KeyHistory, row: Row) -> _View | None:
         if history.key not in said:
             return None  # it names what it rests on, and this is not among it
         index = history.locate(said[history.key], MISSING, row["start_ns"])
-        return None if index is None else _View(row, index, None)
+        return None if index is None else _View(row, index, None, said[history.key])
     own = [op for op in history.ops if op.applied and op.step == row["step"] and op.at_ns <= row["start_ns"]]
     if not own:
         return None
@@ -256,7 +258,7 @@ def _finding(split: _Split, start_ns: int, t: DivergentViewsThresholds) -> Findi
 
 def _told(history: KeyHistory, view: _View) -> dict[str, Any]:
     made = history.chain[view.index].version if view.index >= 0 else None
-    seen = view.seen.version if view.seen is not None else None
+    seen = view.seen.version if view.seen is not None else view.said
     return {
         "agent": view.decision["agent"],
         "decision": view.decision["span_id"],

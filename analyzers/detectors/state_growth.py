@@ -141,20 +141,20 @@ def _finding(
     part = size / t.bytes_per_token / window if window else None
     left = max(0, int((window * t.bytes_per_token - size) / slope)) if window else None
     severity: Severity = "critical" if part is not None and part >= t.critical_window else "warning"
-    what = f"{key!r}" if key is not None else "The shared state as a whole"
+    what = f"{key!r}" if key is not None else "the shared state as a whole"
     never = [k for k in unread if key is None or k == key]
     agents = tuple(dict.fromkeys(w.agent for w in series if w.agent))
     return Finding(
         kind=KIND,
         severity=severity,
         confidence=0.9,
-        title=f"{what} grew to {size / 1000:,.0f} kB over {len(series)} writes"
+        title=f"{what[0].upper()}{what[1:]} grew to {size / 1000:,.0f} kB over {len(series)} writes"
         + (f", {share(part)} of {model}'s context window" if part else ""),
         explanation=(
             f"From {since(series[0].at_ns, start_ns)} on, {listing(agents) or 'the run'} wrote {what} {len(series)} times; it grew from "
             f"{series[0].size:,} to {size:,} bytes, about {slope:,.0f} bytes with every write, and got smaller at {1 - _not_smaller(series):.0%} of them. "
             + (
-                f"That is some {size / t.bytes_per_token:,.0f} tokens, {share(part)} of the {window:,} that {model} takes; at this pace it is full in {left:,} more writes. "
+                f"That is some {size / t.bytes_per_token:,.0f} tokens, {share(part)} of {model}'s context window ({window:,}); at this pace it is full in {left:,} more writes. "
                 if part is not None and left is not None
                 else "How much of a context window that is cannot be said, because the model's window is not known. "
             )

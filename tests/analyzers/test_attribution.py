@@ -248,3 +248,27 @@ def test_document_names_the_suspects() -> None:
     drawn = talk(("m", QUESTION), ("coder", "print(1)"), ("shell", ERROR))
     (entry,) = analysis_document(frames(drawn), analyse(frames(drawn)))["traces"]
     assert set(entry["suspects"][0]) >= {"rank", "agent", "span_id", "step", "score", "evidence", "tier"}
+
+
+@pytest.mark.parametrize(
+    ("others", "blamed"), [(["4120"] * 3, True), (["4120", "4121", "4122"], False), (["4120"], False)]
+)
+def test_a_tool_that_answers_otherwise_than_in_all_good_runs(others: list[str], blamed: bool) -> None:
+    """Same call, another result than every good run got: the first suspect; results that vary, or a single good run, say nothing."""
+
+    def looked_up(name: str, result: str, outcome: str) -> Drawn:
+        call = tool("register", 1, 2, args={"company": "Halden"}, result=result, id=f"{name}-call")
+        return run("look", agent("Clerk", 0, 5, call, llm(3, 4, answer="So it is.")), id=name, outcome=outcome)
+
+    runs = [
+        looked_up("bad", "1210", "failed"),
+        *(looked_up(f"good{n}", text, "completed") for n, text in enumerate(others)),
+    ]
+    held = frames(*runs)
+    (answer,) = attribute({one: held.only(one) for one in held.run_ids}).values()
+
+    assert (
+        bool(answer.suspects)
+        and answer.suspects[0].span_id == "bad-call"
+        and "all 3 good runs" in answer.suspects[0].evidence[0]
+    ) is blamed
