@@ -23,35 +23,12 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.benchmarks.workload import text
+
 SPANS_A_RUN = 30
 BATCH = 500
 START_NS = 1_700_000_000_000_000_000
 GOALS = {"acknowledged spans/s": 15_000, "folded spans/s": 8_000}
-WORDS = [
-    "the",
-    "agent",
-    "looks",
-    "at",
-    "the",
-    "order",
-    "and",
-    "asks",
-    "the",
-    "warehouse",
-    "for",
-    "stock",
-    "before",
-    "it",
-    "answers",
-    "the",
-    "customer",
-    "again",
-]
-
-
-def text(size: int, salt: int) -> str:
-    """Words of about `size` bytes, different for each `salt`."""
-    return f"{salt} " + " ".join(WORDS[(salt * 7 + n * 3) % len(WORDS)] for n in range(size // 6))
 
 
 def batch(first: int) -> bytes:
