@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-m", dest="module", action="store_true", help="the program is a module, as in python -m")
     parser.add_argument(
         "--guard", action="append", default=[], metavar="LIMIT=VALUE",
-        help="stop the program's LLM calls at a limit, in each of its processes: budget=5, tokens=200k, iterations=50, loop=critical ...",
+        help="stop the program's LLM calls at a limit, over all of its processes: budget=5, tokens=200k, iterations=50, loop=critical ...",
     )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="say what is instrumented, what is not, and why")
     parser.add_argument(
@@ -56,7 +56,9 @@ def run(args: Namespace) -> int:
         raise BadInput(f"There is no directory {str(store.parent)!r}.", hint="create it, or name another --store.")
     began_ns = time.time_ns()
     parse(args.guard)
-    code = _wait(command, environment(store, command, verbose=args.verbose, guards=args.guard))
+    variables = environment(store, command, verbose=args.verbose, guards=args.guard)
+    code = _wait(command, variables)
+    _clear_guard(store, variables["TRACEHOUND_RUN_ID"])
     try:
         _tell(store, began_ns)
     except TracehoundError as error:
@@ -193,6 +195,16 @@ def _tell(store: Path, began_ns: int) -> None:
     note(
         f"tracehound: {count(runs)} run{'' if runs == 1 else 's'}, {count(spans)} span{'' if spans == 1 else 's'} -> {store}"
     )
+
+
+def _clear_guard(store: Path, run_id: str) -> None:
+    """Remove the budget that the processes of the run shared, unless one of them still runs."""
+    from tracer.online.ledger import ledger_path
+    from tracer.online.shared import SharedBook
+
+    folder = ledger_path(store) / f"run-{run_id}"
+    if folder.is_dir():
+        SharedBook(folder).discard()
 
 
 def _end_like(code: int) -> int:

@@ -138,7 +138,7 @@ def test_torn_and_damaged_lines_are_passed_over(tmp_path: Path) -> None:
 
 def test_the_file_is_rewritten_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in a window, held or running stays; the rest goes; other processes notice."""
-    monkeypatch.setattr("tracer.online.ledger.COMPACT_BYTES", 4_000)
+    monkeypatch.setattr("tracer.online.journal.COMPACT_BYTES", 4_000)
     clock = Clock()
     writer, reader = Ledger(tmp_path, clock=clock), Ledger(tmp_path, clock=clock)
     run = writer.start_run([AT_ONCE])

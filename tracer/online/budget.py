@@ -6,6 +6,7 @@
 An account may have a parent: a reservation is made on all of them or on none, so that children share what is left, however
 many ask at once. As long as no call costs more than was reserved for it, no limit is passed; else it is passed by
 the difference of the calls under way, never by more.
+An account may be shared with other processes through a book: then what all of them spent and promised is what counts.
 Amounts are Decimals in the meter's own unit. One lock for all accounts of the process, held for microseconds.
 """
 
@@ -13,9 +14,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+
+from .shared import SharedBook
 
 NOTHING = Decimal(0)
 WARN_AT = Decimal("0.75")
@@ -69,12 +73,21 @@ class NearLimit:
     spent: Decimal
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Hold:
     """A reservation; settle or release it once, whichever comes first counts."""
 
     parts: list[tuple[Account, Meter, Decimal]]
     open: bool = True
+    booked: dict[Account, str] = field(default_factory=dict["Account", str])
+    """the names it has in shared books"""
+
+    def accounts(self) -> list[Account]:
+        return list(dict.fromkeys(account for account, _, _ in self.parts))
+
+    def of(self, account: Account) -> dict[str, Decimal]:
+        """What was promised on `account`."""
+        return {meter.name: amount for each, meter, amount in self.parts if each is account}
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +97,10 @@ class Account:
     name: str
     meters: Mapping[str, Meter] = field(default_factory=dict[str, Meter])
     parent: Account | None = None
+    book: SharedBook | None = None
+    """where other processes have a part in it"""
+    holds: set[Hold] = field(default_factory=set[Hold])
+    """open ones"""
 
     def chain(self) -> Iterator[Account]:
         account: Account | None = self
@@ -93,38 +110,50 @@ class Account:
 
     def reserve(self, needs: Mapping[str, Decimal]) -> Hold | Refusal:
         """Promise `needs` (meter name -> amount) here and on every parent; meters that nobody limits are passed over."""
-        with _lock:
-            parts: list[tuple[Account, Meter, Decimal]] = []
-            for account in self.chain():
-                for name, amount in needs.items():
-                    meter = account.meters.get(name)
-                    if meter is None:
-                        continue
-                    if not meter.fits(amount):
-                        return Refusal(
-                            account=account,
-                            meter=name,
-                            unit=meter.unit,
-                            limit=meter.limit,
-                            spent=meter.spent,
-                            reserved=meter.reserved,
-                            needed=amount,
-                        )
-                    parts.append((account, meter, amount))
-            for _, meter, amount in parts:
+        with _lock, _together(self.chain()):
+            refusal = self._refusal(needs)
+            if refusal is not None and refusal.account.bury_dead():
+                refusal = self._refusal(needs)
+            if refusal is not None:
+                return refusal
+            hold = Hold([(a, a.meters[name], n) for a in self.chain() for name, n in needs.items() if name in a.meters])
+            for _, meter, amount in hold.parts:
                 meter.reserved += amount
-            return Hold(parts)
+            for account in hold.accounts():
+                account.holds.add(hold)
+                account.enter(hold)
+            return hold
+
+    def _refusal(self, needs: Mapping[str, Decimal]) -> Refusal | None:
+        for account in self.chain():
+            for name, amount in needs.items():
+                meter = account.meters.get(name)
+                if meter is not None and not meter.fits(amount):
+                    return Refusal(
+                        account=account,
+                        meter=name,
+                        unit=meter.unit,
+                        limit=meter.limit,
+                        spent=meter.spent,
+                        reserved=meter.reserved,
+                        needed=amount,
+                    )
+        return None
 
     def settle(self, hold: Hold, actual: Mapping[str, Decimal]) -> Sequence[NearLimit]:
         """Replace a promise by what was really used; a meter that `actual` does not name used nothing."""
-        with _lock:
+        with _lock, _together(hold.accounts()):
             if not hold.open:
                 return ()
             hold.open = False
             warnings: list[NearLimit] = []
-            for account, meter, amount in hold.parts:
+            for _, meter, amount in hold.parts:
                 meter.reserved -= amount
                 meter.spent += actual.get(meter.name, NOTHING)
+            for account in hold.accounts():
+                account.holds.discard(hold)
+                account.leave(hold, actual)
+            for account, meter, _ in hold.parts:
                 if (
                     meter.warn_at is not None
                     and not meter.warned
@@ -156,12 +185,52 @@ class Account:
         """Take a promise back: the call was not made."""
         self.settle(hold, {})
 
+    def share(self, book: SharedBook) -> None:
+        """From now on `book` counts; what this process has spent and promised so far is entered."""
+        with _lock, book.open():
+            book.pay("", {name: meter.spent for name, meter in self.meters.items()})
+            self.book = book
+            for hold in self.holds:
+                self.enter(hold)
+            self.read_book()
+
+    def enter(self, hold: Hold) -> None:
+        if self.book is not None:
+            hold.booked[self] = self.book.hold(hold.of(self))
+
+    def leave(self, hold: Hold, actual: Mapping[str, Decimal]) -> None:
+        if self.book is not None:
+            self.book.pay(hold.booked.get(self, ""), {name: actual.get(name, NOTHING) for name in hold.of(self)})
+            self.read_book()
+
+    def bury_dead(self) -> bool:
+        """Settle what killed processes had promised; True where that changed something."""
+        changed = self.book is not None and self.book.bury_dead()
+        self.read_book()
+        return changed
+
+    def read_book(self) -> None:
+        if self.book is not None:
+            for name, meter in self.meters.items():
+                meter.spent, meter.reserved = self.book.spent(name), self.book.reserved(name)
+
     def extend(self, name: str) -> None:
         """Allow one portion more of a meter, and warn anew."""
         with _lock:
             meter = self.meters[name]
             meter.limit += meter.portion
             meter.warned = False
+
+
+@contextmanager
+def _together(accounts: Iterable[Account]) -> Generator[None]:
+    """While other processes that share one of `accounts` wait; their spending is known inside. Children before parents."""
+    with ExitStack() as stack:
+        for account in accounts:
+            if account.book is not None:
+                stack.enter_context(account.book.open())
+                account.read_book()
+        yield
 
 
 _lock = threading.Lock()

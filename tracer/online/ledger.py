@@ -1,35 +1,27 @@
 """What all processes of a store spend and start: one file beside it, appended to under a lock.
 
-    traces.guards/ledger       lines "<crc32> <json>": a hold before a call, a payment after it, a run's start and end
-    traces.guards/lock         flock around check-and-append, so that two processes cannot both take the last dollar
-    traces.guards/<owner>.live flock-ed by each process while it lives
+    traces.guards/ledger       a hold before a call, a payment after it, a run's start and end (see `journal`)
 
 A process that is killed leaves holds and open runs behind. Its runs end when its lock is found free; its holds count as
 paid at the time they were made (the provider may have charged them) and leave the window like every payment.
-A torn line is skipped; the file is rewritten without what has left all windows once it has grown.
-Standard library only; a write has happened when the kernel has it, so `kill -9` loses nothing.
+The file is rewritten without what has left all windows once it has grown.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import threading
-import zlib
 from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ..clock import Clock, SystemClock
+from ..clock import Clock
+from .journal import Journal
 
 HOUR_NS = 3_600 * 10**9
 DAY_NS = 24 * HOUR_NS
-COMPACT_BYTES = 1_000_000
 
 
 def ledger_path(store_path: str | os.PathLike[str]) -> Path:
@@ -115,30 +107,20 @@ class _Books:
             self.runs.pop(name, None)
 
 
-class Ledger:
+class Ledger(Journal):
     """One process's view of the shared file; thread-safe. Nothing is created before the first use.
 
     Methods raise OSError where the folder cannot be used.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
-        self.folder = Path(folder)
-        self._clock = clock or SystemClock()
-        self._lock = threading.Lock()
-        self._forget()
+        super().__init__(folder, "ledger", clock=clock)
 
-    def _forget(self) -> None:
-        self._pid = os.getpid()
-        self._owner = os.urandom(8).hex()
-        self._live_fd = -1
-        self._lock_fd = -1
-        self._file_fd = -1
-        self._inode = -1
-        self._offset = 0
-        self._torn = False
-        self._compact_at = COMPACT_BYTES
+    def _start_books(self) -> None:
         self._books = _Books()
-        self._count = 0
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        self._books.take(entry)
 
     # what guards ask
 
@@ -178,17 +160,6 @@ class Ledger:
         with self._exclusive() as now_ns:
             return self._books.paid[length_ns].at(now_ns)
 
-    def close(self) -> None:
-        """Let the files go; runs of this owner count as ended."""
-        with self._lock:
-            if self._pid == os.getpid():
-                for fd in (self._live_fd, self._lock_fd, self._file_fd):
-                    if fd >= 0:
-                        os.close(fd)
-                if self._live_fd >= 0:
-                    self._live_path(self._owner).unlink(missing_ok=True)
-            self._forget()
-
     # inside; everything below runs under both locks
 
     def _full(self, window: WindowLimit, needed: Decimal, now_ns: int) -> WindowFull | None:
@@ -220,111 +191,17 @@ class Ledger:
             self._live_path(owner).unlink(missing_ok=True)
         return True
 
-    def _lives(self, owner: str) -> bool:
-        try:
-            fd = os.open(self._live_path(owner), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        else:
-            return False
-        finally:
-            os.close(fd)
-
-    def _live_path(self, owner: str) -> Path:
-        return self.folder / f"{owner}.live"
-
-    def _append(self, kind: str, at_ns: int, name: str | None = None, **more: str) -> str:
-        if name is None:
-            self._count += 1
-            name = f"{self._owner}-{self._count}"
-            more["o"] = self._owner
-        entry = {"k": kind, "t": at_ns, "i": name, **more}
-        data = _line(entry)
-        if self._torn:
-            data, self._torn = b"\n" + data, False
-        os.write(self._file_fd, data)
-        self._offset += len(data)
-        self._books.take(entry)
-        return name
-
-    @contextmanager
-    def _exclusive(self) -> Generator[int]:
-        """Both locks, the file read to its end; gives the time."""
-        with self._lock:
-            if self._pid != os.getpid():
-                self._forget()  # forked: the parent's descriptors and locks are the parent's; they are left to it
-            if self._lock_fd < 0:
-                self._open()
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
-            try:
-                self._catch_up()
-                yield self._clock.now_ns()
-            finally:
-                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
-
-    def _open(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._live_fd = os.open(self._live_path(self._owner), flags, 0o600)
-        fcntl.flock(self._live_fd, fcntl.LOCK_EX)
-        self._lock_fd = os.open(self.folder / "lock", flags, 0o600)
-
-    def _catch_up(self) -> None:
-        path = self.folder / "ledger"
-        try:
-            replaced = os.stat(path).st_ino != self._inode
-        except FileNotFoundError:
-            replaced = True
-        if replaced:
-            if self._file_fd >= 0:
-                os.close(self._file_fd)
-            self._file_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._inode, self._offset, self._books = os.fstat(self._file_fd).st_ino, 0, _Books()
-        size = os.fstat(self._file_fd).st_size
-        self._torn = False
-        if size > self._offset:
-            data = os.pread(self._file_fd, size - self._offset, self._offset)
-            for line in data.split(b"\n"):
-                entry = _entry(line)
-                if entry is not None:
-                    self._books.take(entry)
-            self._torn = not data.endswith(b"\n")
-            self._offset = size
-        if replaced:
-            self._compact_at = max(COMPACT_BYTES, 2 * size)  # a busy day fills it anyway
-        if size > self._compact_at:
-            self._compact()
-
-    def _compact(self) -> None:
-        now_ns, books = self._clock.now_ns(), self._books
+    def _kept(self, now_ns: int) -> list[dict[str, Any]]:
+        books = self._books
         for rolling in (*books.paid.values(), books.started):
             rolling.at(now_ns)
-        lines = [_line({"k": "pay", "t": at, "i": "", "a": str(amount)}) for at, amount in books.paid[DAY_NS].entries()]
         open_runs = {at for at, _ in books.runs.values()}
-        lines += [_line({"k": "started", "t": at, "i": ""}) for at, _ in books.started.entries() if at not in open_runs]
-        lines += [_line({"k": "run", "t": at, "i": n, "o": owner}) for n, (at, owner) in books.runs.items()]
-        lines += [
-            _line({"k": "hold", "t": at, "i": n, "o": owner, "a": str(amount)})
-            for n, (at, owner, amount) in books.holds.items()
+        return [
+            *({"k": "pay", "t": at, "i": "", "a": str(amount)} for at, amount in books.paid[DAY_NS].entries()),
+            *({"k": "started", "t": at, "i": ""} for at, _ in books.started.entries() if at not in open_runs),
+            *({"k": "run", "t": at, "i": n, "o": owner} for n, (at, owner) in books.runs.items()),
+            *(
+                {"k": "hold", "t": at, "i": n, "o": owner, "a": str(amount)}
+                for n, (at, owner, amount) in books.holds.items()
+            ),
         ]
-        fresh = self.folder / "ledger.new"
-        fresh.write_bytes(b"".join(lines))
-        os.replace(fresh, self.folder / "ledger")
-        self._catch_up()
-
-
-def _line(entry: dict[str, Any]) -> bytes:
-    body = json.dumps(entry, separators=(",", ":")).encode()
-    return b"%08x %b\n" % (zlib.crc32(body), body)
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line; None for an empty, torn or damaged one."""
-    checksum, _, body = line.partition(b" ")
-    if not body or checksum != b"%08x" % zlib.crc32(body):
-        return None
-    return json.loads(body)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import subprocess
+import sys
+from importlib import import_module
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
@@ -16,6 +18,11 @@ from .carrier import TRACEPARENT, context_with, inherited, traceparent, with_par
 from .imports import logger
 
 _CARRIED: Final = "_tracehound_traceparent"
+_WILL: Final = "_tracehound_guards"
+_FAMILIES: Final = tuple(
+    dict.fromkeys((f"{__name__.rpartition('.auto.')[0]}.guard.family", "tracer.capture.guard.family"))
+)
+"""ours, and that of a program under `tracehound run` which makes guards itself"""
 
 
 def wrap_processes() -> None:
@@ -29,11 +36,15 @@ def wrap_processes() -> None:
     @functools.wraps(start)
     def traced_start(self: BaseProcess) -> None:
         vars(self)[_CARRIED] = traceparent() or inherited() or ""
+        will = _bequeath()
+        if will is not None:
+            vars(self)[_WILL] = will
         start(self)
 
     @functools.wraps(bootstrap)
     def traced_bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> Any:
         _attach(vars(self).pop(_CARRIED, ""))
+        _inherit(vars(self).pop(_WILL, None))
         return bootstrap(self, *args, **kwargs)
 
     @functools.wraps(popen)
@@ -65,3 +76,26 @@ def _attach(text: str) -> None:
         context.attach(context_with(text))
     except Exception as error:  # noqa: BLE001 - the child must run; its spans then make a trace of their own
         logger.warning("tracehound: this process could not be joined with its parent: %s", error)
+
+
+def _bequeath() -> tuple[str, bytes] | None:
+    """The guards around this call, and whose they are; where none was ever made, their modules are not loaded."""
+    for name in _FAMILIES:
+        family: Any = sys.modules.get(name)
+        try:
+            will = family.bequeath() if family is not None else None
+        except Exception as error:  # noqa: BLE001 - the child must start; that its calls are not limited is said
+            logger.warning("tracehound: the guards of this process do not hold for its child: %s", error)
+            return None
+        if will is not None:
+            return name, will
+    return None
+
+
+def _inherit(given: tuple[str, bytes] | None) -> None:
+    if given is not None:
+        name, will = given
+        try:
+            import_module(name).inherit(will)
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning("tracehound: the guards of the parent do not hold here: %s", error)

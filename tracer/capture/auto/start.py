@@ -27,7 +27,10 @@ LOG_VARIABLE: Final = "TRACEHOUND_LOG"
 MAIN_VARIABLE: Final = "TRACEHOUND_MAIN"
 """pid of the first process of the run; only that one gives hints"""
 GUARD_VARIABLE: Final = "TRACEHOUND_GUARD"
-"""limits of this process, one `name=value` a line"""
+"""limits of all processes of the run together, one `name=value` a line"""
+SINCE_VARIABLE: Final = "TRACEHOUND_GUARD_SINCE"
+"""monotonic nanoseconds at which the first of them began"""
+RUN_ID_VARIABLE: Final = "TRACEHOUND_RUN_ID"
 SERVICE_VARIABLE: Final = "TRACEHOUND_SERVICE"
 _HELPERS: Final = ("multiprocessing.resource_tracker",)
 
@@ -79,12 +82,18 @@ def _library(library: Library, module: ModuleType) -> None:
 
 
 def _guard() -> None:
-    """Hold this process to the limits that `tracehound run --guard` was given."""
+    """Hold this process, together with the others of the run, to the limits that `tracehound run --guard` was given."""
     options = os.environ.get(GUARD_VARIABLE, "").splitlines()
-    if options and _begin() is not None:
+    if options and (recording := _begin()) is not None:
         from ..guard import guards_from_options, install
+        from ..guard.family import share
 
-        install(guards_from_options(options))
+        guard = guards_from_options(options)
+        install(guard)
+        guard.since_ns = int(os.environ.setdefault(SINCE_VARIABLE, str(guard.now_ns())))
+        run_id = os.environ.get(RUN_ID_VARIABLE)
+        if run_id:
+            share(guard, recording.store, f"run-{run_id}")
 
 
 def _api_imported(module: ModuleType) -> None:

@@ -85,7 +85,11 @@ class Ticket:
                 guard.feed(Event(id="", agent=self._agent, kind="llm", name=self.asked.model or "", text=answered.text))
 
     def _book(self, amounts: dict[str, Decimal], cost: Decimal) -> None:
-        warnings = self.guard.account.settle(self._hold, amounts)
+        try:
+            warnings = self.guard.account.settle(self._hold, amounts)
+        except OSError:
+            complain("writing down what a call cost")  # what was promised for it counts as spent
+            return
         for ledger, hold in self._window_holds:
             try:
                 ledger.pay(hold, cost)
@@ -152,7 +156,14 @@ def charge(asked: Asked, answered: Answered) -> None:
 
 def _reserve(guard: Guard, needs: dict[str, Decimal]) -> Hold:
     while True:
-        hold = guard.account.reserve(needs)
+        try:
+            hold = guard.account.reserve(needs)
+        except OSError as error:
+            # A budget that cannot be read is taken for spent: a guard never silently switches itself off.
+            guard.trip(
+                "ledger", "", 0, 0, f"the budget shared by several processes cannot be read: {error}", latch=False
+            )
+            hold = Hold([])
         if not isinstance(hold, Refusal):
             return hold
         refusing = next(each for each in guard.chain() if each.account is hold.account)

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -86,7 +86,8 @@ class Guard:
         self._lock = threading.RLock()
         self._loops = LoopCore() if limits.loop is not None else None
         self._alarm: Alarm | None = None
-        self._since_ns: int | None = None
+        self.since_ns: int | None = None
+        """monotonic; when its time began to run"""
 
     # what a program asks it
 
@@ -119,11 +120,15 @@ class Guard:
 
     def begin(self, parent: Guard | None) -> None:
         """The first use: time starts to run, and what is around it is charged as well."""
-        if self._since_ns is None:
-            self._since_ns = self.now_ns()
+        if self.since_ns is None:
+            self.since_ns = self.now_ns()
             if parent is not self:
                 self.parent = parent
                 self.account.parent = parent.account if parent is not None else None
+
+    def heritable(self) -> Options:
+        """The options that another process can have: callbacks and clocks stay here."""
+        return replace(self.options, escalate=None, clock=None)
 
     def now_ns(self) -> int:
         clock = self.options.clock
@@ -138,8 +143,8 @@ class Guard:
                 "loop", "rounds", alarm.count - 1, alarm.count,
                 f"{alarm.count} rounds without anything new ({alarm.signal})",
             )  # fmt: skip
-        if self.limits.seconds is not None and self._since_ns is not None:
-            seconds = (self.now_ns() - self._since_ns) / 1e9
+        if self.limits.seconds is not None and self.since_ns is not None:
+            seconds = (self.now_ns() - self.since_ns) / 1e9
             limit = self.limits.seconds * self._portions
             if seconds >= limit and self.trip("time", "s", limit, seconds, f"{seconds:.1f} s of {limit:g} s are over"):
                 self._portions += 1

@@ -27,7 +27,7 @@ from ...online.limits import Limits, LoopLevel, checked, parse
 from ...online.tariff import UNKNOWN, Rate, Tariff
 from ..active import complain
 from ..wrap import name_of, wrap
-from . import intercept, own_calls
+from . import family, intercept, own_calls
 from .core import ASSUMED_OUTPUT, GUARD, Escalate, Guard, Options, current
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,6 +93,7 @@ class _Entered:
                 self.guard.ledger.end_run(self._run)
             except OSError:
                 complain("writing to the guards' ledger")
+        family.leave(self.guard)
         stopped = self.guard.stopped
         if isinstance(error, HardStop):
             raise error.exceeded from error
@@ -211,6 +212,7 @@ def make(limits: Limits, options: Options) -> Guard:
     """A guard with its ledger; from now on the clients are watched."""
     intercept.watch()
     own_calls.watch()
+    family.watch()
     return Guard(limits, options, _ledger(options) if limits.has_windows else None)
 
 
