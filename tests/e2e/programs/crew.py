@@ -5,23 +5,19 @@ import sys
 from crewai import LLM, Agent, Crew, Process, Task
 from crewai.tools import tool
 
-pages = iter(range(1, 100))
-
 
 @tool("search_docs")
 def search_docs(query: str) -> str:
     """Search the handbook."""
     if "toolerror" in sys.argv:
         raise ConnectionError("the handbook is down")
-    if "loop" in sys.argv:
-        return f"{query}: nothing on page {next(pages)}, please look again."  # CrewAI itself stops equal results
     return f"{query}: refunds are possible within 30 days."
 
 
 streaming = "streaming" in sys.argv
 researcher = Agent(
     role="researcher", goal="find facts", backstory="You are researcher.", tools=[search_docs],
-    llm=LLM(model="openai/gpt-5-mini", stream=streaming), max_iter=9,
+    llm=LLM(model="openai/gpt-5-mini", stream=streaming),
 )  # fmt: skip
 coordinator = Agent(
     role="coordinator", goal="answer", backstory="You are coordinator.", allow_delegation=True,
