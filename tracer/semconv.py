@@ -344,6 +344,8 @@ class LangGraph:
     """the namespace of the graph that a node belongs to; equal to `CHECKPOINT_NS` on what runs inside a node"""
     NODE = "langgraph_node"
     STEP = "langgraph_step"
+    PATH = "langgraph_path"
+    """begins with `__pregel_push` for a task that was sent to a node with an input of its own"""
     INTEGRATION = "ls_integration"
     """`langgraph` on everything of a graph, also on the graph itself, which has no node"""
     HANDOFF_DESTINATION = "__handoff_destination"

@@ -65,6 +65,9 @@ FACTS: dict[str, Facts] = {
     "autogen-openinference-roundrobin": Facts("analyst researcher writer", 4, 2, 0, TURNS),
     "autogen-openinference-toolerror": Facts("analyst researcher writer", 4, 2, 1, TURNS),
     "autogen-openinference-selector": Facts("SelectorGroupChatManager analyst researcher writer", 7, 2, 0, TURNS),
+    "autogen-native-roundrobin": Facts("analyst researcher writer", 0, 2, 0, TURNS),
+    "autogen-native-selector": Facts("analyst researcher writer", 0, 2, 0, TURNS),
+    "autogen-native-swarm": Facts("researcher writer", 0, 1, 0, "researcher>writer"),
     "autogen-openinference-swarm": Facts("researcher writer", 3, 1, 0, "researcher>writer"),
     "autogen-openinference+openai-swarm": Facts("researcher writer", 3, 1, 0, "researcher>writer"),
     "autogen-openinference-loop": Facts(

@@ -14,7 +14,14 @@ from tracer.normalise.values import as_text
 from tracer.semconv import AutoGen
 
 _INSTANCE = re.compile(r"_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}.*$")
+_TEAM = re.compile(r"autogen send (\w+)Manager_[0-9a-f]{8}-")
 NOISE = re.compile(r"autogen (?:create|send|publish|process|ack|receive|intercept|subscribe)\b")
+
+
+def team_of(name: str) -> str | None:
+    """The kind of team in the name of the span that sets its manager to work: RoundRobinGroupChat, Swarm, ..."""
+    found = _TEAM.match(name)
+    return found[1] if found else None
 
 
 def recognises(raw: RawSpan, words: frozenset[str]) -> bool:

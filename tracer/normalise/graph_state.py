@@ -4,8 +4,8 @@
                   style   in {document: D1, notes: []}   out {document: D3, notes: [b]}
     superstep 3   publish in {document: D3, notes: [a, b]}                                   D3 won, notes were appended
 
-Rows are made span by span (`rows`): a read per key at the start of a node, a write per key at its end, and what the graph gave
-back as a last read. Each names itself derived by the mark `span_id`. Whole runs then tell the versions (`number_versions`): a value
+Rows are made span by span (`rows`): a write per key at the end of a node, a read at its start for each key that it writes too (it is
+shown the whole state, which says nothing of what it looked at) or that it was sent, and what the graph gave back as a last read. Each names itself derived by the mark `span_id`. Whole runs then tell the versions (`number_versions`): a value
 is recognised by its content id, so a read of D1 after D3 was written is a read of an older version. What came of two writes of
 one superstep is seen in the next one: one of them (the last one won), or neither (a reducer merged them).
 
@@ -88,7 +88,9 @@ def rows(raw: RawSpan, span: Span, contents: Contents) -> list[Span]:
     if "__type" in before:
         return []  # a tool call that was sent to the node, not the state
     wrote = _update(got) if raw.status != "error" else {}
-    return [*made.reads(before, at_ns=raw.start_ns), *made.writes(before, wrote)]
+    sent = "__pregel_push" in str(metadata.get(prefix + LangGraph.PATH))
+    read = before if sent else {key: value for key, value in before.items() if key in wrote}
+    return [*made.reads(read, at_ns=raw.start_ns), *made.writes(before, wrote)]
 
 
 class _Graph:

@@ -249,7 +249,9 @@ def _is_made(span: Span) -> bool:
 
 def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
     tops = [forest.spans[p] for p in forest.roots if not is_setup(forest.spans[p])]
-    true_roots = [span for span in tops if span.parent_span_id is None and span.convention != "autogen"]
+    parentless = [span for span in tops if span.parent_span_id is None]
+    # AutoGen alone opens no span for the run: the messages to and from the team are all there is at the top.
+    true_roots = [span for span in parentless if span.convention != "autogen"] or parentless
     said: dict[str, Any] = {}
     for span in tops:
         if any(name in span.attributes for name in _SAYS):

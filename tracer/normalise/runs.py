@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracer.model import Span, SpanKind, SpanLink
+from tracer.normalise.autogen import team_of
 from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.marks import mark
 from tracer.normalise.tree import Forest
@@ -180,6 +181,8 @@ def name_runs(forest: Forest, members: Sequence[int]) -> None:
         default=None,
     )
     workflow = _workflow(top, working)
+    if workflow is None:  # AutoGen alone opens no span for the run
+        workflow = next((team for span in spans if span.convention == "autogen" and (team := team_of(span.name))), None)
     session = (top.session_id if top else None) or next((span.session_id for span in working if span.session_id), None)
     for span in spans:
         span.workflow = workflow

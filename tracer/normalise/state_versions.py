@@ -149,8 +149,11 @@ def _write(key: _Key, writes: list[_Row], seen: set[int | None]) -> None:
     unknown = not seen and len(writes) > 1
     writes.sort(key=lambda row: row.ref in seen)  # stable: the one that won comes last
     outcome = CasOutcome.OK if merged else CasOutcome.UNVERSIONED if unknown else CasOutcome.UNCHECKED
+    start = key.version
     for row in writes:
         if key.value is not None:
             infer(row.span, "input_refs", [key.value])
+        if start and "state_key" in (row.span.derived or ()):
+            infer(row.span, "version_expected", start)  # which key it was is inferred, so no read of it was made
         infer(row.span, "cas_outcome", outcome.value)
         infer(row.span, "version_written", key.make(None if merged else row.ref))
