@@ -13,6 +13,7 @@ OVERVIEW, TRACES, TRACE = VIEWS / "overview.py", VIEWS / "traces.py", VIEWS / "t
 
 PAGES: tuple[tuple[Path, str], ...] = (
     (OVERVIEW, "Overview"),
+    (VIEWS / "live.py", "Live"),
     (TRACES, "Traces"),
     (TRACE, "Trace"),
     (VIEWS / "workflows.py", "Workflows"),

@@ -19,9 +19,10 @@ import streamlit as st
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.run import analyse
-from dashboard import run_reads
+from dashboard import live_reads, run_reads
 from dashboard.analyst import Analyst, StoreAnalysis, analyse_in_background
 from dashboard.figures import trace_view
+from dashboard.live_reads import Live
 from dashboard.loading import load_frames
 from dashboard.pictures import PICTURES, Picture
 from dashboard.population import Population, load_population
@@ -101,6 +102,23 @@ def population(state: StoreState, since_ns: int | None, workflow: str | None = N
 def workflows(state: StoreState) -> Sequence[str]:
     """The names of all workflows in the store, sorted."""
     return run_reads.workflows(_store(state.path))
+
+
+def live(state: StoreState) -> tuple[Live, int]:
+    """What runs now, and the moment it was asked."""
+    now_s = SystemClock().now_ns() // run_reads.SECOND_NS
+    return _live(state, now_s), now_s * run_reads.SECOND_NS
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _live(state: StoreState, now_s: int) -> Live:
+    """Once a second, whoever asks. What is usual is learned from the last week, and again every twenty seconds."""
+    return live_reads.live(_store(state.path), _usual(state.path, now_s // 20), now_ns=now_s * run_reads.SECOND_NS)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _usual(path: str, tick: int) -> live_reads.Usual:
+    return live_reads.usual(_store(path), since_ns=(tick * 20 - 7 * 86_400) * run_reads.SECOND_NS)
 
 
 def runs(state: StoreState, query: TraceQuery, *, order: Order, limit: int, offset: int, minute: int) -> RunPage:

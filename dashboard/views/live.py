@@ -1,0 +1,57 @@
+"""Live: what runs now, who waits for whom, what takes unusually long, and what ended last."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import address, queries
+from dashboard.components import Pick, document_view
+from dashboard.documents.live import ended_document, running_document
+from dashboard.figures import units
+from tracer.model import SpanKind
+
+EVERY_S = 1.0
+
+
+def render() -> None:
+    """Draw the page; all but the title is drawn again every second."""
+    queries.current()  # says where there is no store, before anything is drawn
+    st.title("Live", anchor=False)
+    _now()
+
+
+@st.fragment(run_every=EVERY_S)
+def _now() -> None:
+    state = queries.current()
+    shown, now_ns = queries.live(state)
+    spans = [span for run in shown.runs for span in run.open]
+    waits = sum(span.row["kind"] == SpanKind.WAIT for span in spans)
+    late = sum(span.late for span in spans)
+    stuck = sum(bool(run.stuck) for run in shown.runs)
+    figures = (
+        ("Running", units.count(len(shown.runs)), "runs that have not ended"),
+        ("At work", units.count(len(spans) - waits), "LLM calls, tools and agents"),
+        ("Waiting", units.count(waits), f"{units.plural(stuck, 'run')} in a deadlock" if stuck else "no deadlock"),
+        ("Late", units.count(late), "three times longer than usual"),
+    )
+    for column, (label, value, note) in zip(st.columns(len(figures), gap="small"), figures, strict=True):
+        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+    if shown.runs:
+        document_view(running_document(shown.runs, now_ns), key="running", label="Running now", subject="running", on_pick=_remember)  # fmt: skip
+    else:
+        st.info(
+            "Nothing runs at the moment. A run appears here within a second of its start.", icon=":material/schedule:"
+        )
+    if shown.recent.height:
+        st.subheader("Ended last", anchor=False)
+        document_view(ended_document(shown.recent), key="ended", label="Ended last", subject="ended", on_pick=_remember)
+    run_id = st.session_state.pop("live_run", None)
+    if run_id:
+        address.open_trace(run_id)
+
+
+def _remember(pick: Pick) -> None:
+    st.session_state["live_run"] = pick.get("run")
+
+
+render()
