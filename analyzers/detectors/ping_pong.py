@@ -82,7 +82,10 @@ def _work(rows: Sequence[Row], frames: Frames) -> set[str]:
     news, known = News(), set[tuple[object, ...]]()
     worked: set[str] = set()
     late = (SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.STATE_WRITE)
-    for row in sorted(rows, key=lambda r: (end_of(r) if r["kind"] in late else r["start_ns"], r["span_id"])):
+    # An answer that ends at the very moment at which it is handed on comes before the handoff: it began earlier.
+    for row in sorted(
+        rows, key=lambda r: (end_of(r) if r["kind"] in late else r["start_ns"], r["start_ns"], r["span_id"])
+    ):
         kind, fresh = row["kind"], bool(row["progress"])
         if kind in (SpanKind.TOOL, SpanKind.RETRIEVER):
             for slot in ("args_hash", "result_hash"):
@@ -97,6 +100,10 @@ def _work(rows: Sequence[Row], frames: Frames) -> set[str]:
             refs = row["output_refs"] if kind == SpanKind.LLM else row["input_refs"]
             texts = [spoken(frames.contents[ref]) for ref in refs or () if ref in frames.contents]
             told = news.told("\n".join(texts) or (row["reason"] or "" if kind == SpanKind.HANDOFF else ""))
+            # A text that is not at hand (hashed, or not loaded) may say something new unless the same was there before.
+            unread = {("text", ref) for ref in refs or () if ref not in frames.contents}
+            told = told or bool(unread - known)
+            known |= unread
             fresh = fresh or (told and kind != SpanKind.HANDOFF)
         if fresh:
             worked.add(row["span_id"])

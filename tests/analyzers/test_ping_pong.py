@@ -6,6 +6,7 @@ import pytest
 
 from analyzers.detectors.ping_pong import find_ping_pong
 from analyzers.finding import Finding
+from analyzers.frames import Frames
 from analyzers.run import analyse
 from tests.drawn import Node, agent, frames, handoff, llm, run, state_write, tool
 
@@ -104,3 +105,37 @@ def test_a_loop_over_the_same_handoffs_tells_it_alone() -> None:
 
     assert kinds.count("loop") == 1
     assert "ping_pong" not in kinds
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_an_answer_handed_on_at_once_is_still_the_answer(names: str) -> None:
+    """Where an answer ends when its handoff begins, ids do not decide which of the two said it first."""
+    facts = [
+        f"Chapter on {word} with figures {n}17 and {n}93"
+        for n, word in enumerate(("alpine", "baltic", "cobalt", "dorian", "fennic", "golden"))
+    ]
+    items = [
+        agent(
+            who,
+            n,
+            n + 0.9,
+            llm(n, n + 0.5, answer=text, id=f"{names[0]}{n}"),
+            handoff(who, to, n + 0.5, text=text, task_id="t", id=f"{names[1]}{n}"),
+        )
+        for n, text in enumerate(facts)
+        for who, to in [("Sales", "Support") if n % 2 == 0 else ("Support", "Sales")]
+    ]
+
+    assert found(*items) == []
+
+
+def test_texts_that_are_not_at_hand_may_be_new() -> None:
+    """Without bodies, texts that differ are not taken for idle; the same text over and over still is."""
+    fresh = tuple(f"Draft with {n}00 figures on {n}" for n in range(6))
+
+    def hashed(texts: tuple[str, ...]) -> list[Finding]:
+        held = frames(run("desk", *bounce(6, texts=texts)))
+        return find_ping_pong(Frames(spans=held.spans, traces=held.traces))
+
+    assert hashed(fresh) == []
+    assert [f.severity for f in hashed(("Not ours.",))] == ["critical"]
