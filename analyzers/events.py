@@ -35,7 +35,7 @@ COLUMNS = (
     "span_id", "parent_span_id", "kind", "name", "agent", "agent_inferred", "start_ns", "end_ns", "status", "error_type",
     "error_message", "purpose", "attempt", "retry_of", "tool_name", "args_hash", "result_hash", "target_agent", "task_id",
     "reason", "scope_key", "choice", "wait_for", "progress", "state_key", "step", "duplicate_of", "input_refs",
-    "output_refs", "cost_usd", "input_tokens", "output_tokens",
+    "output_refs", "cost_usd", "input_tokens", "output_tokens", "value_bytes",
 )  # fmt: skip
 POLL_REASONS = frozenset({"timer", "rate_limit", "human"})
 """waits that are a pause; a wait for a peer is how agents talk"""
@@ -108,6 +108,8 @@ def _recorded(
         name, text = row["scope_key"] or "", f"{row['choice'] or ''}"
     elif kind == "state":
         name, text, result_hash = row["state_key"] or "", answered, _refs_hash(row["output_refs"])
+        if result_hash is None and row["value_bytes"] is not None:
+            result_hash = f"{row['value_bytes']} bytes"  # the value itself was not kept; another size is another value
     error = None
     if row["status"] == SpanStatus.ERROR and kind in ("tool", "llm"):
         error = f"{row['error_type'] or ''} {row['error_message'] or text}".strip()
@@ -142,8 +144,8 @@ def _recorded(
 
 
 def _mark_polls(made: Sequence[Recorded]) -> list[Recorded]:
-    """The same events, tool calls after an idle moment marked as waited; only where model calls are recorded."""
-    thinks = {(r.event.lane, r.event.agent) for r in made if r.event.kind == "llm"}
+    """The same events, tool calls after an idle moment marked as waited; only for agents whose model calls or pauses are recorded."""
+    thinks = {(r.event.lane, r.event.agent) for r in made if r.event.kind in ("llm", "wait")}
     busy: dict[str, int] = {}
     out: list[Recorded] = []
     for one in made:

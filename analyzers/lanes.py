@@ -8,7 +8,8 @@
       write                  |-----------|            lane ""      (after the join, back in the parent's lane)
 
 Siblings that overlap by more than half of the shorter one run side by side and get lanes of their own, named by what
-they are and not by their ids, so that the same branch in the next round continues its lane. A few agents that overlap
+they are and not by their ids, so that the same branch in the next round continues its lane; agents that hand over to
+each other beside other branches share one. A few agents that overlap
 because they live long and talk to each other (actors) share the parent's lane. O(n log n), no recursion.
 """
 
@@ -39,7 +40,7 @@ class LaneSpan:
 
 def assign_lanes(spans: Iterable[LaneSpan], talks: Mapping[str, set[str]]) -> dict[str, str]:
     """span id -> lane. `talks`: agent -> agents it sent something to. Spans without a known parent are siblings."""
-    held = sorted(spans, key=lambda s: (s.start_ns, s.span_id))
+    held = _with_lost_parents(sorted(spans, key=lambda s: (s.start_ns, s.span_id)))
     known = {s.span_id for s in held}
     children: dict[str | None, list[LaneSpan]] = defaultdict(list)
     for span in held:
@@ -56,6 +57,45 @@ def assign_lanes(spans: Iterable[LaneSpan], talks: Mapping[str, set[str]]) -> di
     for span in held:  # members of a cycle of parents hang on no root
         lanes.setdefault(span.span_id, "")
     return lanes
+
+
+def _with_lost_parents(spans: list[LaneSpan]) -> list[LaneSpan]:
+    """`spans` in order, with a stand-in for each parent that never arrived: as long as its children, where it must have been.
+
+    Without it the children of a lost span would be taken for branches of the whole run, each in a lane of its own.
+    """
+    known = {s.span_id for s in spans}
+    orphans: dict[str, list[LaneSpan]] = defaultdict(list)
+    for span in spans:
+        if span.parent is not None and span.parent not in known:
+            orphans[span.parent].append(span)
+    if not orphans:
+        return spans
+    below: dict[str | None, list[LaneSpan]] = defaultdict(list)
+    for span in spans:
+        if span.kind in ("agent", "workflow"):
+            below[span.parent if span.parent in known else None].append(span)
+    made = [_stand_in(lost, children, below) for lost, children in orphans.items()]
+    return sorted([*spans, *made], key=lambda s: (s.start_ns, s.span_id))
+
+
+def _stand_in(lost: str, children: Sequence[LaneSpan], below: Mapping[str | None, Sequence[LaneSpan]]) -> LaneSpan:
+    """Below the innermost span that encloses the children and has no rival that does, too."""
+    start = min(s.start_ns for s in children)
+    end = max(s.start_ns if s.end_ns is None else s.end_ns for s in children)
+    own = {s.span_id for s in children}
+    parent: str | None = None
+    while True:
+        around = [
+            s
+            for s in below.get(parent, ())
+            if s.start_ns <= start and (s.end_ns is None or s.end_ns >= end) and s.span_id not in own
+        ]
+        if len(around) != 1:
+            break
+        parent = around[0].span_id
+    who = min((s.who.partition(":")[0] for s in children), key=lambda name: (name == "", name))
+    return LaneSpan(lost, parent, "agent", who, start, end)
 
 
 def _with_work_below(spans: Sequence[LaneSpan]) -> set[str]:
@@ -79,16 +119,49 @@ def _branches(
             yield from ((span, lane) for span in cluster)
             continue
         ends: dict[str, list[float]] = defaultdict(list)  # per name: when each of its lanes is free again
+        talk: dict[str, _Turn] = {}  # lane -> whose turn it was last
         for span in cluster:
-            free = ends[span.who]
-            slot = next((i for i, end in enumerate(free) if end <= span.start_ns), len(free))
-            end = float("inf") if span.end_ns is None else span.end_ns
-            if slot == len(free):
-                free.append(end)
-            else:
-                free[slot] = end
-            yield span, f"{lane}/{span.who}#{slot}"
+            end = float("inf") if span.end_ns is None else float(span.end_ns)
+            own = _answering(span, talk, talks)
+            if own is None:
+                free = ends[span.who]
+                slot = next((i for i, until in enumerate(free) if until <= span.start_ns), len(free))
+                if slot == len(free):
+                    free.append(end)
+                else:
+                    free[slot] = end
+                own = f"{lane}/{span.who}#{slot}"
+            talk[own] = _Turn(span, end)
+            yield span, own
     yield from ((s, lane) for s in siblings if s.span_id not in busy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The last span of a lane, and when it ended."""
+
+    span: LaneSpan
+    end: float
+
+
+def _answering(span: LaneSpan, talk: Mapping[str, _Turn], talks: Mapping[str, set[str]]) -> str | None:
+    """The lane of the turn that `span` follows: it had ended, and its agent handed over or spoke to this one.
+
+    A  |--| -> B     |--| -> B                 lane "/A#0", turns of A and B
+    B         |--| -> A     |--|
+    X  |-------------------------------|       lane "/X#0", beside them
+    """
+    best: tuple[float, str] | None = None
+    for name, turn in talk.items():
+        length = min(turn.end - turn.span.start_ns, (span.end_ns or span.start_ns) - span.start_ns)
+        if (
+            turn.span.who != span.who
+            and span.who in talks.get(turn.span.who, ())
+            and turn.end - span.start_ns <= 0.1 * length
+            and (best is None or turn.end > best[0])
+        ):
+            best = turn.end, name
+    return None if best is None else best[1]
 
 
 def _clusters(siblings: Sequence[LaneSpan]) -> list[list[LaneSpan]]:

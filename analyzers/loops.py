@@ -182,6 +182,8 @@ def _loop(events: Sequence[Recorded], group: Sequence[_Region], iterations: dict
     main = min(group, key=worth)
     turns = _turns(events)
     occurrences = _one_a_turn(main.occurrences, turns) if several else list(main.occurrences)
+    if 2 * len(occurrences) < len(main.occurrences):  # one agent goes round within a turn, the others only stand by
+        several, occurrences = False, list(main.occurrences)
     starts = [bisect_left(turns, turns[i]) for i in occurrences] if several else occurrences
     first, end = starts[0], _last_round_end(events, starts)
     whole = tuple(events[first:end])

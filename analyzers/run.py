@@ -10,7 +10,7 @@ from analyzers.detectors import DETECTORS, Detector
 from analyzers.finding import DetectorFailure, Finding, Skipped, by_importance
 from analyzers.frames import Frames
 from analyzers.overlaps import without_repetition
-from analyzers.waste import charge_once
+from analyzers.waste import charge_fleet_once, charge_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def analyse(frames: Frames, detectors: Sequence[Detector] = DETECTORS) -> Analys
                 (fleet if detector.scope == "fleet" else findings).append(answer)
     return Analysis(
         findings=tuple(sorted(charge_once(without_repetition(findings), frames), key=by_importance)),
-        fleet=tuple(sorted(fleet, key=by_importance)),
+        fleet=tuple(sorted(charge_fleet_once(fleet), key=by_importance)),
         skipped=tuple(sorted(skipped, key=lambda s: (s.detector, s.trace_id or "", s.reason))),
         failures=tuple(failures),
     )

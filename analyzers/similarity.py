@@ -40,17 +40,17 @@ class Asked:
 
 def asked(text: str) -> Asked:
     """Take a text (or the JSON of a tool's arguments, of which only the values count) apart."""
-    flat = _values(text)
+    plain = flat(text)
     every: set[str] = set()
     items: set[str] = set()
-    for match in WORD.finditer(flat):
+    for match in WORD.finditer(plain):
         raw = match.group()
         word = raw.casefold()
         every.add(word)
-        named = raw[0].isupper() and not SENTENCE_START.search(flat[max(0, match.start() - 3) : match.start()])
+        named = raw[0].isupper() and not SENTENCE_START.search(plain[max(0, match.start() - 3) : match.start()])
         if any(letter.isdigit() for letter in raw) or (named and word not in FUNCTION_WORDS):
             items.add(word)
-    for match in QUOTED.finditer(flat):
+    for match in QUOTED.finditer(plain):
         items.update(part.casefold() for part in WORD.findall(match.group(1) or match.group(2)))
     return Asked(frozenset(every - FUNCTION_WORDS) or frozenset(every), frozenset(items), frozenset(every))
 
@@ -95,7 +95,24 @@ def near_duplicates(texts: Sequence[str], jaccard: float = JACCARD) -> list[int]
     return [find(index) for index in range(len(held))]
 
 
-def _values(text: str) -> str:
+def same_questions(texts: Sequence[str], jaccard: float = 0.5, contained: float = 0.9) -> list[int]:
+    """As `near_duplicates`, for a few texts of which more is known, such as that they were answered alike: half of the words are
+    enough, or that nearly all words of the shorter one occur in the other (as in rapidfuzz's token_set_ratio). O(n^2)."""
+    held = [asked(text) for text in texts]
+    group = list(range(len(held)))
+    for index, one in enumerate(held):
+        for earlier in range(index):
+            other = held[earlier]
+            if group[earlier] != earlier or not (one.items <= other.all_words and other.items <= one.all_words):
+                continue
+            common, shorter = len(one.words & other.words), min(len(one.words), len(other.words))
+            if common >= jaccard * len(one.words | other.words) or (shorter > 1 and common >= contained * shorter):
+                group[index] = earlier
+                break
+    return group
+
+
+def flat(text: str) -> str:
     """The string and number values of a JSON object or list, else the text as it is."""
     if text[:1] not in "{[":
         return text

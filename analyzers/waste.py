@@ -66,6 +66,32 @@ def charge_once(findings: Sequence[Finding], frames: Frames) -> list[Finding]:
     return [settled.get(id(finding), finding) for finding in findings]
 
 
+def charge_fleet_once(fleet: Sequence[Finding]) -> list[Finding]:
+    """The same findings over many runs; what a surge of spending already charges is taken off the repeated questions of its runs."""
+    surges = [f for f in fleet if f.kind == "spend_rate" and f.wasted_usd]
+    return [_less(finding, surges) if finding.kind == "duplicate_calls_across_runs" else finding for finding in fleet]
+
+
+def _less(finding: Finding, surges: Sequence[Finding]) -> Finding:
+    again = sum(
+        (
+            surge.wasted_usd or Decimal(0)
+            for surge in surges
+            if surge.data["workflow"] == finding.data["workflow"]
+            and (surge.start_ns or 0) <= (finding.end_ns or 0)
+            and (finding.start_ns or 0) <= (surge.end_ns or 0)
+        ),
+        Decimal(0),
+    )
+    if not again or finding.wasted_usd is None:
+        return finding
+    return replace(
+        finding,
+        wasted_usd=max(Decimal(0), finding.wasted_usd - again),
+        data={**finding.data, "charged_elsewhere_usd": float(min(again, finding.wasted_usd))},
+    )
+
+
 def _prices(frames: Frames, run_ids: set[str]) -> dict[tuple[str, str], tuple[Decimal, int]]:
     """(trace_id of the run, span_id) -> (USD, tokens) of the LLM calls of these runs; a finding names a run by its first trace."""
     calls = frames.llm_calls.filter(pl.col("run_id").is_in(sorted(run_ids))).select(

@@ -13,6 +13,7 @@ from analyzers.detectors.data_quality import find_data_quality
 from analyzers.detectors.deadlock import find_deadlocks
 from analyzers.detectors.divergent_views import find_divergent_views
 from analyzers.detectors.duplicate_calls import find_duplicate_calls
+from analyzers.detectors.duplicate_calls_across_runs import find_duplicate_calls_across_runs
 from analyzers.detectors.error_cascade import find_error_cascades
 from analyzers.detectors.guard_trip import find_guard_trip
 from analyzers.detectors.hidden_calls import find_hidden_calls
@@ -22,6 +23,7 @@ from analyzers.detectors.no_answer import find_no_answer
 from analyzers.detectors.orphan_task import find_orphan_tasks
 from analyzers.detectors.ping_pong import find_ping_pong
 from analyzers.detectors.retry_storm import find_retry_storms
+from analyzers.detectors.run_rate import find_run_rate
 from analyzers.detectors.runaway_fanout import find_runaway_fanout
 from analyzers.detectors.serial_bottleneck import find_serial_bottleneck
 from analyzers.detectors.spend_rate import find_spend_rate
@@ -68,4 +70,6 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("guard_trip", find_guard_trip),
     Detector("data_quality", find_data_quality),
     Detector("spend_rate", find_spend_rate, scope="fleet"),
+    Detector("run_rate", find_run_rate, scope="fleet"),
+    Detector("duplicate_calls_across_runs", find_duplicate_calls_across_runs, scope="fleet"),
 )

@@ -8,7 +8,7 @@
 Per agent and run: at least eight calls, a rising Theil-Sen slope of input tokens, all inputs together at least four
 times the last one, and at least 70 % of what was sent had been sent before (messages are stored once per content, so
 that a message sent again is seen by its id). Tokens read from a prompt cache are cheap and are taken off. It is a
-warning where the tokens paid again are many; a short chat with a history is how agents work and is not mentioned.
+warning where the tokens paid again are many, or the calls; a short chat with a history is how agents work and is not mentioned.
 Source: note on cost, section 4. Known misses: histories rewritten at every call; runs without token counts.
 """
 
@@ -35,10 +35,12 @@ class ContextGrowthThresholds:
     calls: int = 8
     resent: float = 0.7
     sum_to_last: float = 4.0
-    remark_tokens: int = 50_000
+    remark_tokens: int = 20_000
     """tokens sent again at full price; fewer are not worth a word"""
     warn_tokens: int = 250_000
     """about a dollar with a large model of 2026"""
+    warn_calls: int = 16
+    """or so many calls, of which at least `remark_tokens` were paid again: no short chat any more, and not cached"""
     sampled: int = 60
     """calls of which the slope is taken, evenly spread; all pairs of them are compared"""
 
@@ -93,7 +95,7 @@ def _finding(
     grown = sum(sent) / max(1, sent[-1])
     if slope <= 0 or ratio < t.resent or grown < t.sum_to_last or paid < t.remark_tokens:
         return None
-    severity: Severity = "warning" if paid >= t.warn_tokens else "info"
+    severity: Severity = "warning" if paid >= t.warn_tokens or len(rows) >= t.warn_calls else "info"
     who = agent or "The run"
     cached = sum(row["cached_tokens"] or 0 for row in rows)
     return Finding(
@@ -120,6 +122,9 @@ def _finding(
         wasted_tokens=None,
         checked=(
             Check(rule="calls", value=len(rows), threshold=t.calls, passed=True),
+            Check(
+                rule="calls, for a warning", value=len(rows), threshold=t.warn_calls, passed=len(rows) >= t.warn_calls
+            ),
             Check(rule="more input tokens with each call (Theil-Sen)", value=round(slope, 1), threshold=0, passed=True),
             Check(rule="share of the input sent before", value=round(ratio, 3), threshold=t.resent, passed=True),
             Check(

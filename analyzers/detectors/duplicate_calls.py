@@ -4,10 +4,12 @@
                                            |---- the answer was known ----|
 
 A duplicate is a successful call with the arguments (for a model: the messages) of an earlier one that gave the very
-same result, so that a cache would have given it. Not duplicates: retries of a failure, polls (a wait in between, or a
+same result, so that a cache would have given it. A tool call in other words counts where every number, id and name
+agrees and the result is the very same. Not duplicates: retries of a failure, polls (a wait in between, or a
 second of idleness), sampling (results differ), and calls after something that changes the world (a write, or a tool
-that sounds like one). Source: note on cost, section 4, its "certain" saving. Known misses: near-duplicates in other
-words, and duplicates over several runs (`spend_rate` counts those). Cost: one set-based count per call and result.
+that sounds like one). Source: note on cost, section 4, its "certain" saving. Known misses: other
+words with another result. Duplicates over several runs are told by `duplicate_calls_across_runs`. Cost: one set-based
+count per call and result; texts are compared only where one tool gave one result several times.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import polars as pl
 
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.similarity import same_questions
 from analyzers.tally import COUNTED, end_of, spent
 from analyzers.wording import amount, duration, listing, share, since, usd
 from tracer.model import SpanKind, SpanStatus
@@ -29,11 +32,13 @@ from tracer.model import SpanKind, SpanStatus
 KIND = "duplicate_calls"
 Row = Mapping[str, Any]
 _CHANGES = re.compile(
-    r"(?:^|[_\W])(?:write|update|create|delete|remove|send|set|edit|apply|run|exec|execute|insert|post|put|book|save|commit|patch|click|type|go|goto|navigate|open|move|submit|add)(?:$|[_\W])"
+    r"(?:^|[_\W])(?:write|update|create|delete|remove|send|set|edit|apply|run|exec|execute|insert|post|put|book|save|commit|patch|submit|add)(?:$|[_\W])"
 )
-"""names of tools after which the same call may rightly be made again"""
+_MOVES = re.compile(r"(?:^|[_\W])(?:click|type|go|goto|navigate|open|move)(?:$|[_\W])")
+"""names of tools after which the same call may rightly be made again: by anybody where they change the world, by the agent itself
+where they only move its own view of it"""
 _COLUMNS = list(dict.fromkeys((
-    *COUNTED, "name", "agent", "start_ns", "end_ns", "status", "model", "tool_name", "call", "result",
+    *COUNTED, "name", "agent", "start_ns", "end_ns", "status", "model", "tool_name", "args_hash", "call", "result",
 )))  # fmt: skip
 
 
@@ -45,6 +50,8 @@ class DuplicateThresholds:
     """calls too many in one run; fewer are a remark"""
     warn_share: float = 0.2
     """or this share of the run's money"""
+    wordings: int = 200
+    """one tool that gave one result for more different questions than this is a map ("valid", "valid" ...)"""
     idle_ns: int = 1_000_000_000
     """an agent that did nothing for so long was polling"""
 
@@ -58,6 +65,8 @@ def find_duplicate_calls(frames: Frames, thresholds: DuplicateThresholds = Dupli
     ).select(
         "run_id",
         "span_id",
+        tool=pl.when(~model).then(pl.coalesce("tool_name", "name")),
+        asked="input_refs",
         call=pl.when(model)
         .then(pl.format("{} {}", pl.col("model").fill_null(""), pl.col("input_refs").hash()))
         .otherwise(pl.format("{} {}", pl.coalesce("tool_name", "name"), "args_hash")),
@@ -67,6 +76,7 @@ def find_duplicate_calls(frames: Frames, thresholds: DuplicateThresholds = Dupli
         known=pl.when(model).then(pl.col("input_refs").is_not_null()).otherwise(pl.col("args_hash").is_not_null()),
     )
     calls = calls.filter(pl.col("known") & pl.col("result").is_not_null())
+    calls = _in_other_words(calls, frames, thresholds)
     groups = calls.group_by("run_id", "call").agg(pl.len(), pl.col("result").n_unique().alias("results"))
     groups = groups.filter((pl.col("len") >= thresholds.same) & (pl.col("results") == 1)).select("run_id", "call")
     if groups.is_empty():
@@ -81,6 +91,37 @@ def find_duplicate_calls(frames: Frames, thresholds: DuplicateThresholds = Dupli
         if again:
             found.append(_finding(str(run_id), rows, again, thresholds))
     return found
+
+
+def _in_other_words(calls: pl.DataFrame, frames: Frames, t: DuplicateThresholds) -> pl.DataFrame:
+    """`calls`, of which those that ask one tool the same in other words, and were answered alike, have the same `call`."""
+    family = ["run_id", "tool", "result"]
+    several = (
+        calls.filter(pl.col("tool").is_not_null() & (pl.col("asked").list.len() > 0))
+        .group_by(family)
+        .agg(pl.len(), pl.col("call").n_unique().alias("wordings"))
+        .filter((pl.col("len") >= t.same) & pl.col("wordings").is_between(2, t.wordings))
+    )
+    if several.is_empty():
+        return calls
+    renamed: dict[tuple[str, str], str] = {}
+    worded = calls.join(several, on=family, how="semi").sort("run_id", "tool", "result", "call")
+    for (run_id, _, _), part in worded.group_by(family, maintain_order=True):
+        text_of = {call: frames.text(refs) for call, refs in part.select("call", "asked").iter_rows()}
+        names = [call for call, text in text_of.items() if text]
+        for call, first in zip(names, same_questions([text_of[name] for name in names]), strict=True):
+            if names[first] != call:
+                renamed[str(run_id), call] = names[first]
+    if not renamed:
+        return calls
+    table = pl.DataFrame(
+        [(run_id, call, first) for (run_id, call), first in renamed.items()],
+        schema={"run_id": pl.String, "call": pl.String, "first": pl.String},
+        orient="row",
+    )
+    # Which wording stands for the others depends on the texts alone, so that the order of rows does not matter.
+    joined = calls.join(table, on=["run_id", "call"], how="left", maintain_order="left")
+    return joined.with_columns(call=pl.coalesce("first", "call")).drop("first")
 
 
 def _again(rows: Sequence[Row], t: DuplicateThresholds) -> list[list[Row]]:
@@ -110,12 +151,10 @@ def _asked_anew(before: Row, row: Row, inside: Sequence[Row], t: DuplicateThresh
     for one in inside:
         if one["kind"] == SpanKind.STATE_WRITE or (one["kind"] == SpanKind.WAIT and one["agent"] == row["agent"]):
             return True
-        if (
-            one["kind"] == SpanKind.TOOL
-            and one["call"] != row["call"]
-            and _CHANGES.search((one["tool_name"] or one["name"]).lower())
-        ):
-            return True
+        if one["kind"] == SpanKind.TOOL and one["call"] != row["call"]:
+            name = (one["tool_name"] or one["name"]).lower()
+            if _CHANGES.search(name) or (one["agent"] == row["agent"] and _MOVES.search(name)):
+                return True
         if one["kind"] not in (SpanKind.AGENT, SpanKind.WORKFLOW, SpanKind.OTHER) and one["span_id"] != row["span_id"]:
             last = max(last, end_of(one))
     return row["start_ns"] - last >= t.idle_ns
@@ -132,16 +171,22 @@ def _finding(run_id: str, rows: Sequence[Row], groups: Sequence[Sequence[Row]], 
     names = [f"{_name(group[0])} ({len(group)} times)" for group in groups]
     seconds = sum(end_of(row) - row["start_ns"] for row in extra)
     agents = tuple(dict.fromkeys(row["agent"] for row in members if row["agent"]))
+    reworded = any(len({row["args_hash"] for row in group}) > 1 for group in groups)
     return Finding(
         kind=KIND,
         severity=severity,
-        confidence=0.95,
+        confidence=0.8 if reworded else 0.95,
         title=f"{amount(len(extra), 'call')} asked again for what was known: {listing(names, 3)}",
         explanation=(
-            f"From {since(members[0]['start_ns'], rows[0]['start_ns'])} on, {listing(names)} gave the same result for the same input every time. "
+            f"From {since(members[0]['start_ns'], rows[0]['start_ns'])} on, {listing(names)} gave the same result for the same {'question, in several wordings,' if reworded else 'input'} every time. "
             f"{amount(len(extra), 'call')} after the first took {duration(seconds)}"
             + (f" and {usd(money)}, {share(part)} of the run" if money is not None else "")
-            + ". Sure because inputs and results are equal, and nothing in between is known to change the answer; "
+            + (
+                ". Likely because every number, id and name in the questions agrees and the results are equal"
+                if reworded
+                else ". Sure because inputs and results are equal"
+            )
+            + ", and nothing in between is known to change the answer; "
             "repeats after a wait, a write or a pause were not counted."
         ),
         suggestion=(
@@ -168,6 +213,7 @@ def _finding(run_id: str, rows: Sequence[Row], groups: Sequence[Sequence[Row]], 
         ),
         data={
             "calls": len(extra),
+            "reworded": reworded,
             "groups": [{"name": _name(g[0]), "times": len(g), "first": g[0]["span_id"]} for g in groups],
             "lost_s": round(seconds / 1e9, 3),
             "wasted_spans": calls,

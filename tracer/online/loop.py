@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from .loop_events import SPEECH, Alarm, Event, EventKind, Iteration, Level, LoopThresholds, Signal
 from .memory import Lane, Request, Symbol, SymbolMemory, Totals
 from .novelty import EMPTY, Reading, argument_items, mask_error, quoted_items, read
-from .words import COMMON
+from .words import COMMON, FUNCTION_WORDS
 
 LONG_TEXT = 40
 """distinct tokens; above it a text is compared as a draft, below it as a template with slots"""
@@ -102,7 +102,8 @@ class LoopCore:
         if event.kind == "state":
             # A state that holds only what was said already (a growing message list) is no news.
             marks += self._new_state(lane, memory, event, said)
-            return Totals(progress=marks, judged=1, marks=int(event.progress)), asked
+            judged = int(bool(event.text or event.result_hash or event.progress))
+            return Totals(progress=marks, judged=judged, marks=int(event.progress)), asked
         items = set(argument_items(event.args))
         if event.task_id:
             items.add(f"task={event.task_id}")
@@ -186,7 +187,10 @@ class LoopCore:
             if not same_template and len(said.sequence) == len(previous) < SHORT_TEMPLATE:
                 same = sum(a == b for a, b in zip(said.sequence, previous, strict=True))
                 same_template = same >= len(previous) - 2 and 2 * same >= len(previous)  # "review Anna", "review Ben"
-            return int(same_template and len(fresh) <= t.slot_words)
+            if not same_template or len(fresh) > t.slot_words:
+                return 0
+            # "was it paid already" after "is it paid yet" swaps small words: that is a paraphrase, no filled slot.
+            return int(FUNCTION_WORDS.isdisjoint(now ^ before))
         # A draft: most of it stands word for word as before, and something fresh was worked in.
         news = len(lane.seen.fresh(said.hard | (said.words - self.common)))
         return int(

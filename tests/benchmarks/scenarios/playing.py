@@ -82,8 +82,10 @@ def cases(scenarios: Iterable[Scenario], runs: int, seed: int, *, short: bool) -
     return planned
 
 
-def played(planned: Sequence[Case], timing: Timing | None = None) -> Iterator[tuple[list[Case], Analysis, Frames]]:
-    """Store by store: the cases in it, the analysis of the whole store, and its frames."""
+def played(
+    planned: Sequence[Case], timing: Timing | None = None, *, twice: bool = False
+) -> Iterator[tuple[list[Case], Analysis, Frames]]:
+    """Store by store: the cases in it, the analysis of the whole store, and its frames. `twice` delivers every span twice."""
     waiting = list(planned)
     while waiting:
         group: list[Case] = []
@@ -92,17 +94,17 @@ def played(planned: Sequence[Case], timing: Timing | None = None) -> Iterator[tu
             group.append(waiting.pop())
             size += group[-1].knobs.size + 60 * group[-1].scenario.runs
         with tempfile.TemporaryDirectory(prefix="tracehound-bench-") as folder:
-            store = _recorded(group, Path(folder) / "traces.duckdb")
+            store = _recorded(group, Path(folder) / "traces.duckdb", twice=twice)
             frames = Frames.loaded(store.frames())
         yield group, _judged(group, frames, timing or Timing()), frames
 
 
-def _recorded(group: Sequence[Case], path: Path) -> Store:
+def _recorded(group: Sequence[Case], path: Path, *, twice: bool) -> Store:
     writer = SegmentWriter(path)
     late: list[RawSpan] = []
     numbers = count(1)
     for case in group:
-        late += _play(case, numbers, writer)
+        late += _play(case, numbers, writer, twice=twice)
     store = Store(path)
     if late:
         store.fold()
@@ -112,7 +114,7 @@ def _recorded(group: Sequence[Case], path: Path) -> Store:
     return store
 
 
-def _play(case: Case, numbers: Iterator[int], writer: SegmentWriter) -> list[RawSpan]:
+def _play(case: Case, numbers: Iterator[int], writer: SegmentWriter, *, twice: bool) -> list[RawSpan]:
     rng = random.Random(case.seed)
     late: list[RawSpan] = []
     scenario = case.scenario
@@ -125,6 +127,8 @@ def _play(case: Case, numbers: Iterator[int], writer: SegmentWriter) -> list[Raw
             stages.play(scenario.act, stage, case.workflow)
         kept = spoiled(recorded, case.knobs, rng)
         late += deliver(kept, case.knobs, rng, writer)
+        if twice:
+            write(kept.spans, writer)
         there = {span.span_id for span in (*kept.spans, *kept.starts)}
         case.trace_ids.update(span.trace_id for span in recorded.spans)
         case.keys.update(there.intersection(span_id_in(span, number) for span in stage.keys))

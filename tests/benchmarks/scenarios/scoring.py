@@ -13,6 +13,13 @@ from tests.benchmarks.scenarios.playing import Case
 
 TOLD = ("critical", "warning")
 """severities that call for somebody; a remark (info) is neither a hit nor a false alarm"""
+REMARKS = {"duplicate_calls", "context_growth"}
+"""kinds whose severity follows the waste: of a small run a remark is right, so it is a hit, and a remark that is not true is false"""
+
+
+def told(finding: Finding) -> bool:
+    """Whether the finding counts."""
+    return finding.severity in TOLD or finding.kind in REMARKS
 
 
 def wilson(part: int, whole: int) -> tuple[float, float]:
@@ -41,7 +48,7 @@ def hits(case: Case) -> list[Finding]:
     """The findings that tell the fault: its kind, or the kind it gives way to, with at least one of the spans that show it."""
     scenario = case.scenario
     accepted = {scenario.kind, *(kind for kind in YIELDS.get(scenario.kind or "", ()) if kind in scenario.also)}
-    return [f for f in case.findings if f.kind in accepted and f.severity in TOLD and _shows(case, f)]
+    return [f for f in case.findings if f.kind in accepted and told(f) and _shows(case, f)]
 
 
 def _shows(case: Case, finding: Finding) -> bool:
@@ -59,10 +66,10 @@ def false_kinds(case: Case) -> list[str]:
     allowed = {scenario.kind, *scenario.also}
     if case.knobs.missing or case.knobs.skew_ns:
         allowed.add("data_quality")  # it says what was done to the run
-    told = {
+    wrong = {
         (f.kind, f.trace_id if f.trace_id is not None else "")
         for f in case.findings
-        if f.severity in TOLD
+        if told(f)
         and (
             f.kind not in allowed
             # A fault that many runs share by turns: the others are innocent of it.
@@ -74,7 +81,7 @@ def false_kinds(case: Case) -> list[str]:
             )
         )
     }
-    return [kind for kind, _ in sorted(told)]
+    return [kind for kind, _ in sorted(wrong)]
 
 
 def localisation(case: Case, found: Sequence[Finding]) -> float | None:

@@ -167,7 +167,7 @@ def thanks(s: Stage) -> None:
                 s.tell(you, s.phrase(words))
 
 
-@LOOPS.fault("loop", "a planner lists the same plan over and over")
+@LOOPS.fault("loop", "a planner lists the same plan over and over", also=("hidden_calls",))
 def plan_again(s: Stage) -> None:
     with s.agent("Planner"):
         for _ in range(s.times(10)):
