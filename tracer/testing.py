@@ -135,10 +135,15 @@ def recording(
 
 @contextmanager
 def recording_to(
-    writer: SpanWriter, *, clock: Clock | None = None, privacy: Privacy | None = None, start_delay_s: float = 3600.0
+    writer: SpanWriter,
+    *,
+    clock: Clock | None = None,
+    privacy: Privacy | None = None,
+    start_delay_s: float = 3600.0,
+    write_delay_s: float = 0.0,
 ) -> Generator[tuple[RecordingProcessor, TracerProvider]]:
     """The same into any writer, for instance `SegmentWriter(tmp_store(tmp_path))`; it is closed at the end."""
-    processor = RecordingProcessor(writer, privacy=privacy, start_delay_s=start_delay_s)
+    processor = RecordingProcessor(writer, privacy=privacy, start_delay_s=start_delay_s, write_delay_s=write_delay_s)
     provider = RecordingProvider(
         OtelResource({Resource.SERVICE_NAME: "test"}), sampler=ALWAYS_ON, id_generator=IncrementalIds()
     )

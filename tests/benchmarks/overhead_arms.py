@@ -26,12 +26,14 @@ TOKENS = {"input": 5000, "output": 250, "cached": 100, "reasoning": 5}
 class Ours:
     """tracehound's own blocks after `tracer.init`."""
 
+    write_delay_s = 0.0
+
     def __init__(self, sink: str, store: str) -> None:
         del sink
         import tracer
 
         self._tracer = tracer
-        tracer.init(store, fold_at_exit=False)
+        tracer.init(store, fold_at_exit=False, write_delay_s=self.write_delay_s)
 
     def run(self) -> AbstractContextManager[Any]:
         return self._tracer.workflow("bench", session_id="s")
@@ -50,6 +52,12 @@ class Ours:
 
     def flush(self) -> None:
         self._tracer.flush()
+
+
+class OursLater(Ours):
+    """The same, written in the background within 50 ms."""
+
+    write_delay_s = 0.05
 
 
 class Otel:
@@ -244,6 +252,7 @@ class Bare:
 
 ARMS: dict[str, Any] = {
     "tracehound": Ours,
+    "delayed": OursLater,
     "otel": Otel,
     "otel alone": OtelAlone,
     "langfuse": Langfuse,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracer.capture import content as content_module
-from tracer.capture.content import Contents, encode
+from tracer.capture.content import Contents, Name, encode
 from tracer.capture.paths import MAX_PATHS, changed_between
 from tracer.capture.privacy import MASK, Privacy, is_content, redactor
 from tracer.ids import content_id
@@ -25,13 +25,17 @@ MESSAGES = st.lists(st.dictionaries(st.sampled_from(["role", "content", "tool_ca
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(MESSAGES, max_size=4), st.data())
+@given(st.lists(MESSAGES, max_size=4), st.data(), st.booleans())
 def test_names_are_those_of_the_messages_as_they_are_now(
-    histories: list[list[dict[str, Any]]], data: st.DataObject
+    histories: list[list[dict[str, Any]]], data: st.DataObject, later: bool
 ) -> None:
-    """Whatever was seen, re-sent or changed in place between two calls, at any depth: the cache never shows."""
-    contents, bodies = Contents(), dict[int, str]()
+    """Whatever was seen, re-sent or changed in place between two calls, at any depth: the cache never shows.
+
+    Named later, they are still those of the messages at the time of the call.
+    """
+    contents, bodies = Contents(later=later), dict[int, str]()
     pool = [message for history in histories for message in history]
+    waiting: list[tuple[list[Name], list[int], str]] = []
     for history in [*histories, pool]:
         for message in history:
             if data.draw(st.booleans()):
@@ -40,10 +44,16 @@ def test_names_are_those_of_the_messages_as_they_are_now(
                     message[key].append("more")
                 else:
                     message[key] = data.draw(JSON)
-        ids = contents.messages(history)
-        bodies |= contents.take_unwritten()
-        assert ids == [content_id(encode(message)) for message in history]
-        assert [json.loads(bodies[named]) for named in ids] == history
+        expected = [content_id(encode(message)) for message in history]
+        waiting.append((contents.messages(history), expected, json.dumps(history)))
+        if later and data.draw(st.booleans()):
+            continue
+        for names, named_now, then in waiting:
+            ids = contents.resolve({"input": names})["input"]
+            bodies |= contents.take_unwritten()
+            assert ids == named_now
+            assert [json.loads(bodies[named]) for named in ids] == json.loads(then)
+        waiting.clear()
 
 
 def test_a_message_that_was_sent_before_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:

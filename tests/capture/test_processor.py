@@ -94,20 +94,26 @@ class Failing(MemoryWriter):
         super().write_spans(spans, starts=starts, contents=contents)
 
 
-def test_a_full_disk_is_counted_logged_once_and_not_felt(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("write_delay_s", [0.0, 3600.0], ids=["at once", "delayed"])
+def test_a_full_disk_is_counted_logged_once_and_not_felt(
+    write_delay_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
     """The program goes on; when there is room again recording goes on too, with all the texts its spans refer to."""
     writer = Failing()
-    with recording_to(writer) as (processor, _), tracer.workflow("w"):
+    with recording_to(writer, write_delay_s=write_delay_s) as (processor, _), tracer.workflow("w"):
+        message = {"role": "user", "content": "same"}
         for _ in range(3):
-            with tracer.tool("t", arguments={"q": "same"}):
+            with tracer.llm_call("t", messages=[message]):
                 pass
+        processor.force_flush()
         assert processor.dropped == 4
         writer.full = False
-        with tracer.tool("t", arguments={"q": "same"}):
+        with tracer.llm_call("t", messages=[message]):
             pass
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert [span.name for span in writer.spans] == ["t", "w"]
-    assert [writer.contents[named] for named in writer.spans[0].content["input"]] == ['{"q":"same"}']
+    assert [span.name for span in writer.spans] == ["chat t", "w"]
+    [named] = writer.spans[0].content["input"]
+    assert writer.contents[named] == '{"content":"same","role":"user"}'
 
 
 def test_a_span_ended_by_a_finaliser_inside_a_write_is_kept() -> None:
@@ -208,3 +214,47 @@ def test_a_writer_that_is_used_after_shutdown_is_not_written_to(tmp_path: Path) 
         with tracer.agent("after"):
             pass
     assert [span.name for span in read_spool(tmp_store(tmp_path)).spans] == ["before"]
+
+
+def test_delayed_spans_are_written_in_the_background_as_they_were() -> None:
+    """Nothing is written by the program's thread; what it changes meanwhile does not show; a flush brings everything at once."""
+    writing = set[int]()
+
+    class Watching(MemoryWriter):
+        def write_spans(self, spans: Sequence[RawSpan], **more: Any) -> None:
+            writing.add(threading.get_ident())
+            super().write_spans(spans, **more)
+
+    writer = Watching()
+    with recording_to(writer, write_delay_s=0.01) as (processor, _), tracer.workflow("w"):
+        message = {"role": "user", "content": "before"}
+        with tracer.llm_call("m", messages=[message]) as span:
+            span.completion("sk-" + "a" * 30)
+        message["content"] = "after"
+        for _ in range(500):
+            if writer.spans:
+                break
+            threading.Event().wait(0.01)
+        assert [each.name for each in writer.spans] == ["chat m"]
+        assert threading.get_ident() not in writing
+        with tracer.tool("t", arguments={"q": "x"}):
+            pass
+        assert processor.force_flush()
+        assert [each.name for each in writer.spans] == ["chat m", "t"]
+    [asked] = writer.spans[0].content["input"]
+    assert writer.contents[asked] == '{"content":"before","role":"user"}'
+    assert "sk-" not in repr(writer.contents)
+    assert [each.name for each in writer.spans] == ["chat m", "t", "w"]
+    assert processor.dropped == 0
+
+
+def test_a_full_waiting_room_is_emptied_by_the_program_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory stays bounded where spans end faster than the background thread comes round; order and number hold."""
+    monkeypatch.setattr("tracer.capture.processor.MAX_WAITING", 3)
+    writer = MemoryWriter()
+    with recording_to(writer, write_delay_s=3600.0):
+        for number in range(10):
+            with tracer.tool(f"{number}"):
+                pass
+        assert [span.name for span in writer.spans] == [f"{number}" for number in range(8)]
+    assert [span.name for span in writer.spans] == [f"{number}" for number in range(10)]

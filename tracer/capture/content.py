@@ -133,30 +133,63 @@ def snapshot(value: Any) -> Any:
     raise _NotPlain
 
 
+class Later:
+    """A content that is named when its span is written. `value` is a text, or the copy of a message of texts: nobody changes it."""
+
+    __slots__ = ("named", "value")
+
+    def __init__(self, value: str | dict[str, str]) -> None:
+        self.value = value
+        self.named: int | None = None
+
+
+Name = int | Later
+"""the id of a content, or what will have one"""
+
+
 class Contents:
     """Names contents and hands over, once, the bodies that are not written yet.
+
+    `later=True` leaves naming, and with it encoding, masking and hashing, to `resolve`: a message of texts is copied when it is seen,
+    so what the host does to it afterwards changes nothing; any other message is still named at once.
 
     `keep_bodies=False` names contents (equal texts stay recognisable) without ever storing them.
     `redact` sees every distinct body once, before it is named.
     """
 
-    def __init__(self, *, keep_bodies: bool = True, redact: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, *, keep_bodies: bool = True, redact: Callable[[str], str] | None = None, later: bool = False
+    ) -> None:
+        self._later = later
         self._keep_bodies = keep_bodies
         self._redact = redact
-        self._by_object: dict[int, tuple[Any, Any, int]] = {}
+        self._by_object: dict[int, tuple[Any, Any, Name]] = {}
         self._by_value: dict[tuple[tuple[str, str], ...], int] = {}
         self._held_chars = 0
         self._written: set[int] = set()
         self._unwritten: deque[tuple[int, str]] = deque()
 
-    def text(self, value: Any) -> int:
+    def text(self, value: Any) -> Name:
         """The id of `value` as it stands now; its body is queued unless it was before."""
-        return self._name(encode(value))
+        return Later(value) if self._later and type(value) is str else self._name(encode(value))
 
-    def messages(self, messages: Iterable[Any]) -> list[int]:
+    def resolve(self, names: dict[str, list[Name]]) -> dict[str, list[int]]:
+        """The ids themselves, slot by slot."""
+        return {
+            slot: [n if type(n) is int else self._resolve(cast("Later", n)) for n in each]
+            for slot, each in names.items()
+        }
+
+    def _resolve(self, later: Later) -> int:
+        if later.named is None or (self._keep_bodies and later.named not in self._written):
+            value = later.value
+            later.named = self._name(value) if isinstance(value, str) else self._message_of_texts(tuple(value.items()))
+        return later.named
+
+    def messages(self, messages: Iterable[Any]) -> list[Name]:
         """The ids of chat messages, in order; each message seen before costs a look-up."""
         by_object = self._by_object
-        ids: list[int] = []
+        ids: list[Name] = []
         for message in messages:
             known = by_object.get(id(message))
             if known is not None and known[0] is message and known[1] == message:
@@ -165,20 +198,31 @@ class Contents:
                 ids.append(self._message(message))
         return ids
 
-    def _message(self, message: Any) -> int:
+    def _message(self, message: Any) -> Name:
         if type(message) is not dict:
             return self._message_object(message)
         fields = cast("dict[str, Any]", message)
-        key = tuple(fields.items()) if all(type(value) is str for value in fields.values()) else None
-        named = self._by_value.get(key) if key is not None else None
+        if all(type(value) is str for value in fields.values()):
+            copied = dict(fields)
+            named: Name = Later(copied) if self._later else self._message_of_texts(tuple(copied.items()))
+            if self._later:
+                self._make_room(0)
+            self._by_object[id(fields)] = (fields, copied, named)
+            return named
+        body = encode(fields)
+        named = self._name(body)
+        self._make_room(len(body))
+        with suppress(_NotPlain):  # what cannot be told from a changed one later is encoded each time
+            self._by_object[id(fields)] = (fields, snapshot(fields), named)
+        return named
+
+    def _message_of_texts(self, key: tuple[tuple[str, str], ...]) -> int:
+        named = self._by_value.get(key)
         if named is None:
-            body = _encode_texts(key) if key is not None else encode(fields)
+            body = _encode_texts(key)
             named = self._name(body)
             self._make_room(len(body))
-            if key is not None:
-                self._by_value[key] = named
-        with suppress(_NotPlain):  # what cannot be told from a changed one later is encoded each time
-            self._by_object[id(fields)] = (fields, dict(fields) if key is not None else snapshot(fields), named)
+            self._by_value[key] = named
         return named
 
     def _message_object(self, message: Any) -> int:

@@ -31,6 +31,7 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlag
 from opentelemetry.util.types import Attributes
 
 from ..model import RawEvent, RawLink, RawSpan
+from .content import Name
 from .raw import STATUS, plain, plain_attributes
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class LightTracer:
         attributes: dict[str, Any],
         links: Sequence[Link],
         start_ns: int | None,
-        content: dict[str, list[int]] | None,
+        content: dict[str, list[Name]] | None,
     ) -> LightSpan | None:
         """A started span, the child of the current one of `context`; None where the SDK has to make it. Keeps `attributes`."""
         if self._provider.others_listen:
@@ -141,7 +142,7 @@ class LightSpan(trace.Span):
         self.resource = resource
         self.span_id: int = context[1]
         self.parent_id: int = parent[1] if parent is not None else 0
-        self.content: dict[str, list[int]] = {}
+        self.content: dict[str, list[Name]] = {}
         self.announced = False
         self.start_ns = 0
         self.end_ns: int | None = None
@@ -249,10 +250,10 @@ class LightSpan(trace.Span):
 
     # what the recorder asks for
 
-    def record(self, resource: dict[str, Any], *, ended: bool) -> RawSpan:
-        """The span as it stands now; a start record has no end and no status and shares nothing with the span."""
+    def record(self, resource: dict[str, Any], *, ended: bool) -> tuple[RawSpan, dict[str, list[Name]]]:
+        """The span as it stands now, and the names of its contents; a start record has no end, no status, and shares nothing with it."""
         context = self.context
-        return RawSpan(
+        raw = RawSpan(
             trace_id=f"{context[0]:032x}",
             span_id=f"{self.span_id:016x}",
             parent_span_id=f"{self.parent_id:016x}" if self.parent_id else None,
@@ -267,5 +268,5 @@ class LightSpan(trace.Span):
             resource=resource,
             scope=self._scope,
             dropped_attributes=self._dropped,
-            content=self.content if ended else {slot: list(ids) for slot, ids in self.content.items()},
         )
+        return raw, self.content if ended else {slot: list(ids) for slot, ids in self.content.items()}

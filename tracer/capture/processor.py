@@ -8,6 +8,9 @@ When is what durable (measured: a 1.2 KB `write` is 1.3 us of CPU here, building
                          within START_DELAY_S; never, if the span ends sooner
     `flush()`            everything that is known, now
 
+With `write_delay_s` all of that is left to the background thread, which works at most that long behind: a third of the CPU
+on the caller's thread, and `kill -9` loses what ended within that time. Contents are as they were when they were handed over.
+
 Threads that end spans while another thread writes leave theirs in the queue, and whoever holds the lock takes them
 along (group commit). A finaliser or a signal handler that ends a span in the middle of a write of its own thread
 queues it too, so nothing here can deadlock with itself.
@@ -32,7 +35,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from ..model import RawSpan
 from ..semconv import Resource
 from .active import CONTENT
-from .content import Contents
+from .content import Contents, Name
 from .light import LightSpan
 from .privacy import Privacy
 from .raw import raw_span
@@ -40,6 +43,8 @@ from .writer import SpanWriter
 
 START_DELAY_S: Final = 0.05
 """How long the start of a span that is not a root may stay unwritten."""
+MAX_WAITING: Final = 1_000
+"""Ended spans that may wait for the background thread; one more is written by the thread that ended it, with all the others."""
 
 logger = logging.getLogger("tracehound")
 
@@ -51,12 +56,14 @@ class _Open(Protocol):
     parent_id: int
     """0 for a root"""
     announced: bool
-    content: dict[str, list[int]]
+    content: dict[str, list[Name]]
 
     @property
     def resource(self) -> OtelResource: ...
 
-    def record(self, resource: dict[str, Any], *, ended: bool) -> RawSpan: ...
+    def record(self, resource: dict[str, Any], *, ended: bool) -> tuple[RawSpan, dict[str, list[Name]]]:
+        """The record of it as it stands now, and the names of its contents, which belong into it."""
+        ...
 
 
 class _OpenSdkSpan:
@@ -64,7 +71,7 @@ class _OpenSdkSpan:
 
     __slots__ = ("announced", "content", "parent_id", "span", "span_id")
 
-    def __init__(self, span: ReadableSpan, span_id: int, content: dict[str, list[int]]) -> None:
+    def __init__(self, span: ReadableSpan, span_id: int, content: dict[str, list[Name]]) -> None:
         self.span = span
         self.span_id = span_id
         self.parent_id = span.parent.span_id if span.parent is not None else 0
@@ -75,21 +82,30 @@ class _OpenSdkSpan:
     def resource(self) -> OtelResource:
         return self.span.resource
 
-    def record(self, resource: dict[str, Any], *, ended: bool) -> RawSpan:
+    def record(self, resource: dict[str, Any], *, ended: bool) -> tuple[RawSpan, dict[str, list[Name]]]:
         content = self.content if ended else {slot: list(ids) for slot, ids in self.content.items()}
-        return raw_span(self.span, ended=ended, resource=resource, content=content)
+        return raw_span(self.span, ended=ended, resource=resource), content
 
 
 class RecordingProcessor(SpanProcessor):
     """Writes the start and the end of every sampled span to `writer`."""
 
     def __init__(
-        self, writer: SpanWriter, *, privacy: Privacy | None = None, start_delay_s: float = START_DELAY_S
+        self,
+        writer: SpanWriter,
+        *,
+        privacy: Privacy | None = None,
+        start_delay_s: float = START_DELAY_S,
+        write_delay_s: float = 0.0,
     ) -> None:
         self._writer = writer
         self._privacy = privacy or Privacy()
         self._start_delay_s = start_delay_s
-        self.contents = Contents(keep_bodies=self._privacy.keeps_bodies, redact=self._privacy.redact)
+        self._write_delay_s = write_delay_s
+        self._pause_s = min(start_delay_s, write_delay_s) if write_delay_s > 0 else start_delay_s
+        self.contents = Contents(
+            keep_bodies=self._privacy.keeps_bodies, redact=self._privacy.redact, later=write_delay_s > 0
+        )
         self.dropped = 0
         """records that could not be made or written; a span counts once for its start and once for its end"""
         self.wrote = False
@@ -99,6 +115,8 @@ class RecordingProcessor(SpanProcessor):
         """spans that were open when this process was forked: their ends are the parent's to write"""
         self._unannounced: dict[int, _Open] = {}
         self._ended: deque[RawSpan] = deque()
+        self._waiting: deque[_Open] = deque()
+        """ended spans whose records are made in the background"""
         self._resources: dict[int, tuple[OtelResource, dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._lock_owner = 0
@@ -116,7 +134,7 @@ class RecordingProcessor(SpanProcessor):
         if self._closed:
             return
         content = parent_context.get(CONTENT) if parent_context is not None else None
-        contents = cast("dict[str, list[int]]", content) if isinstance(content, dict) else {}
+        contents = cast("dict[str, list[Name]]", content) if isinstance(content, dict) else {}
         self.started(_OpenSdkSpan(span, span.get_span_context().span_id, contents))
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -154,7 +172,7 @@ class RecordingProcessor(SpanProcessor):
             return
         try:
             self._open[entry.span_id] = self._unannounced[entry.span_id] = entry
-            if not entry.parent_id or self._start_delay_s <= 0:
+            if self._start_delay_s <= 0 or not (entry.parent_id or self._write_delay_s):
                 self._write((entry,))
             elif not self._wake.is_set():
                 self._start_thread()
@@ -179,7 +197,7 @@ class RecordingProcessor(SpanProcessor):
         """True for a span that is open here."""
         return span_id in self._open
 
-    def attach(self, span_id: int, slot: str, ids: Iterable[int]) -> None:
+    def attach(self, span_id: int, slot: str, ids: Iterable[Name]) -> None:
         """Append content ids to a slot ("input" or "output") of an open span; unknown spans are passed over."""
         entry = self._open.get(span_id)
         if entry is not None and self._privacy.names_contents:
@@ -190,13 +208,20 @@ class RecordingProcessor(SpanProcessor):
     def _ended_now(self, entry: _Open) -> None:
         try:
             self._unannounced.pop(entry.span_id, None)
+            if self._write_delay_s and len(self._waiting) < MAX_WAITING:
+                self._waiting.append(entry)
+                if not self._wake.is_set():
+                    self._start_thread()
+                    self._wake.set()
+                return
             self._ended.append(self._record(entry, ended=True))
             self._write(self._ancestors(entry.parent_id) if entry.parent_id and self._unannounced else ())
         except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
             self._lose(1)
 
     def _record(self, entry: _Open, *, ended: bool) -> RawSpan:
-        raw = entry.record(self._resource(entry.resource), ended=ended)
+        raw, content = entry.record(self._resource(entry.resource), ended=ended)
+        raw.content = self.contents.resolve(content)
         if self._privacy.changes_attributes:
             raw.attributes = self._privacy.attributes(raw.attributes)
             raw.name = self._privacy.text(raw.name)
@@ -258,6 +283,11 @@ class RecordingProcessor(SpanProcessor):
 
     def _take_ended(self) -> list[RawSpan]:
         spans: list[RawSpan] = []
+        while self._waiting:
+            try:
+                spans.append(self._record(self._waiting.popleft(), ended=True))
+            except Exception:  # noqa: BLE001 - one record that cannot be made; counted and logged by _lose
+                self._lose(1)
         while self._ended:
             spans.append(self._ended.popleft())
         return spans
@@ -287,7 +317,7 @@ class RecordingProcessor(SpanProcessor):
 
     def _tick(self) -> None:
         """Called once per delay while there may be something to announce."""
-        if self._unannounced or self._ended:
+        if self._unannounced or self._ended or self._waiting:
             self._write(tuple(self._unannounced.values()))
 
     def _after_fork(self) -> None:
@@ -299,6 +329,7 @@ class RecordingProcessor(SpanProcessor):
         self._open.clear()
         self._unannounced.clear()
         self._ended.clear()
+        self._waiting.clear()
         self._resources.clear()
         self.contents.forget()
         self.contents.take_unwritten()
@@ -313,7 +344,7 @@ def _announce_later(reference: weakref.ref[RecordingProcessor]) -> None:
         processor = reference()
         if processor is None or processor._closed:  # pyright: ignore[reportPrivateUsage]
             return
-        wake, delay_s = processor._wake, processor._start_delay_s  # pyright: ignore[reportPrivateUsage]
+        wake, delay_s = processor._wake, processor._pause_s  # pyright: ignore[reportPrivateUsage]
         del processor
         wake.wait()
         pause.wait(delay_s)

@@ -40,7 +40,7 @@ def plain_attributes(attributes: Attributes) -> dict[str, Any]:
     return {key: value if type(value) in _PLAIN else plain(value) for key, value in attributes.items()}
 
 
-def raw_span(span: ReadableSpan, *, ended: bool, resource: dict[str, Any], content: dict[str, list[int]]) -> RawSpan:
+def raw_span(span: ReadableSpan, *, ended: bool, resource: dict[str, Any]) -> RawSpan:
     """`span` as it stands now; a start record (`ended=False`) has no end and no status."""
     context, parent, scope, status = span.context, span.parent, span.instrumentation_scope, span.status
     if context is None:
@@ -61,7 +61,6 @@ def raw_span(span: ReadableSpan, *, ended: bool, resource: dict[str, Any], conte
         resource=resource,
         scope=scope.name if scope is not None else "",
         dropped_attributes=span.dropped_attributes,
-        content=content,
     )
 
 

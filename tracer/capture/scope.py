@@ -26,7 +26,7 @@ from opentelemetry.trace import Link
 from ..model import SpanKind
 from ..semconv import Tracehound
 from .active import CONTENT, Target, complain, now_ns, target
-from .content import encode
+from .content import Name, encode
 from .live import LiveSpan
 from .wrap import name_of, wrap
 
@@ -229,12 +229,12 @@ def _begin(make: Make[S], spec: Spec, where: Target, parent: Context) -> tuple[S
     return span, inside
 
 
-def _content(spec: Spec, where: Target) -> dict[str, list[int]] | None:
+def _content(spec: Spec, where: Target) -> dict[str, list[Name]] | None:
     """Content ids of what is known at the start, so that the start record carries them already."""
     processor = where.processor
     if processor is None or not processor.names_contents:
         return None
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[Name]] = {}
     if spec.messages is not None:
         found["input"] = processor.contents.messages(spec.messages)
     elif spec.inputs:

@@ -76,6 +76,7 @@ def init(
     resource: Mapping[str, Any] | None = None,
     fold_at_exit: bool = True,
     start_delay_s: float = START_DELAY_S,
+    write_delay_s: float = 0.0,
     clock: Clock | None = None,
 ) -> Recording:
     """Record spans of this process into `store` (TRACEHOUND_STORE, else `./traces.duckdb`).
@@ -92,6 +93,9 @@ def init(
         redact: patterns to mask, or a function text -> text, applied to every distinct text before anything is written.
         fold_at_exit: start a short-lived process at a clean exit that moves the spans into the database.
         start_delay_s: how long the start of a span may stay unwritten; see `processor`.
+        write_delay_s: 0 writes a span before its end returns, so that `kill -9` loses nothing that has ended. More leaves that to a
+            background thread, at most so much later: the program waits less, and a kill, or an end by `os._exit` as in
+            multiprocessing's forked workers, loses what ended within that time and was not flushed.
         clock: replaces the wall clock for spans made by our own decorators.
     """
     global _recording
@@ -105,7 +109,10 @@ def init(
         else:
             atexit.register(_at_exit)
         processor = RecordingProcessor(
-            SegmentWriter(path), privacy=Privacy(capture_content, redact), start_delay_s=start_delay_s
+            SegmentWriter(path),
+            privacy=Privacy(capture_content, redact),
+            start_delay_s=start_delay_s,
+            write_delay_s=write_delay_s,
         )
         there = trace.get_tracer_provider()
         joined = isinstance(there, TracerProvider)
