@@ -11,7 +11,8 @@ alarm is then checked against what came later (`analyzers/waiting.py`): a wait t
 on working, was no deadlock. A cycle that a timeout broke is reported with what it cost. Without any wait spans, a chain
 of unanswered messages among agents that never ended is reported with medium confidence.
 Not a deadlock: a long wait for somebody who works, a hierarchical chain, "any" with one running, waits that only touch.
-Known misses: waits nobody instrumented; several instances under one agent name. Cost: O(waits) per run with waits.
+Known misses: waits nobody instrumented; several instances under one agent name. Cost: a set-based search for waits
+at the same time; their replay, O(waits); other spans only of runs in which waits alone make a cycle.
 Source: Holt 1972, Knapp 1987; phantom deadlocks as in Chandy, Misra, Haas 1983.
 """
 
@@ -55,13 +56,10 @@ class DeadlockThresholds:
 def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThresholds()) -> list[Finding | Skipped]:
     """One finding per set of agents that stood still, for every run in `frames`."""
     outcomes = dict(frames.traces.select("run_id", "outcome").iter_rows())
-    with_waits = frames.spans.filter((pl.col("kind") == SpanKind.WAIT) & (pl.col("wait_for").list.len() > 0))
-    runs = with_waits["run_id"].unique()
-    silent = [run for run, outcome in outcomes.items() if outcome in _OPEN_ENDS]
-    chosen = pl.concat([runs, pl.Series("run_id", silent, dtype=pl.String)]).unique().sort()
-    if chosen.is_empty():
+    chosen = sorted(_stuck_at_all(frames.spans, thresholds) | _silent(frames, outcomes))
+    if not chosen:
         return []
-    spans = frames.spans.filter(pl.col("run_id").is_in(chosen.implode())).select(_COLUMNS)
+    spans = frames.spans.filter(pl.col("run_id").is_in(chosen)).select(_COLUMNS)
     findings: list[Finding | Skipped] = []
     for (run,), part in spans.group_by("run_id", maintain_order=True):
         rows = sorted(part.iter_rows(named=True), key=lambda r: (r["start_ns"], r["span_id"]))
@@ -72,6 +70,52 @@ def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThre
         elif outcome in _OPEN_ENDS:
             findings += _from_silence(run_id, rows)
     return findings
+
+
+def _stuck_at_all(spans: pl.DataFrame, thresholds: DeadlockThresholds) -> set[str]:
+    """Runs whose waits alone, whatever else the agents did, make a cycle or knot at some moment.
+
+    Set-based first: two agents wait at the same time (or one for itself). Only the waits of what is left are replayed.
+    """
+    waits = spans.filter(
+        (pl.col("kind") == SpanKind.WAIT) & (pl.col("wait_for").list.len() > 0) & pl.col("agent").is_not_null()
+    )
+    own = pl.col("wait_for").list.contains(pl.col("agent"))
+    several = waits.group_by("run_id").agg(agents=pl.col("agent").n_unique(), own=own.any())
+    waits = waits.join(several.filter((pl.col("agents") > 1) | pl.col("own")), on="run_id", how="semi")
+    if waits.is_empty():
+        return set()
+    edges = pl.concat(
+        [
+            waits.select("run_id", at=pl.col("start_ns"), step=pl.lit(1)),
+            waits.select("run_id", at=pl.col("end_ns").fill_null(2**62), step=pl.lit(-1)),
+        ]
+    ).sort("run_id", "at", "step")
+    at_once = edges.group_by("run_id").agg(pl.col("step").cum_sum().max() > 1)
+    alone = waits.filter(own).select("run_id").unique()
+    kept = pl.concat([at_once.filter(pl.col("step")).select("run_id"), alone]).unique()
+    waits = waits.join(kept, on="run_id", how="semi").select(_COLUMNS)
+    names = spans.join(kept, on="run_id", how="semi").group_by("run_id").agg(pl.col("agent").drop_nulls().unique())
+    agents = {run: frozenset(held) for run, held in names.iter_rows()}
+    found: set[str] = set()
+    for (run,), part in waits.group_by("run_id"):
+        recorded = [_recorded(row) for row in part.iter_rows(named=True)]
+        if find_episodes(with_holders(recorded, agents[str(run)]), {}, thresholds.skew_ns)[0]:
+            found.add(str(run))
+    return found
+
+
+def _silent(frames: Frames, outcomes: Mapping[str, str]) -> set[str]:
+    """Runs that did not end, with two agents still open and messages between agents: what `_from_silence` needs."""
+    open_runs = [run for run, outcome in outcomes.items() if outcome in _OPEN_ENDS]
+    if not open_runs:
+        return set()
+    spans = frames.spans.filter(pl.col("run_id").is_in(open_runs) & pl.col("agent").is_not_null())
+    still = (pl.col("kind") == SpanKind.AGENT) & pl.col("end_ns").is_null()
+    told = spans.group_by("run_id").agg(
+        open=pl.col("agent").filter(still).n_unique(), messages=(pl.col("kind") == SpanKind.MESSAGE).sum()
+    )
+    return set(told.filter((pl.col("open") > 1) & (pl.col("messages") > 1))["run_id"])
 
 
 def _recorded(row: Mapping[str, Any]) -> RecordedWait:
