@@ -16,6 +16,7 @@ PAGES: tuple[tuple[Path, str], ...] = (
     (VIEWS / "live.py", "Live"),
     (TRACES, "Traces"),
     (TRACE, "Trace"),
+    (VIEWS / "sessions.py", "Sessions"),
     (VIEWS / "workflows.py", "Workflows"),
     (VIEWS / "agents.py", "Agents"),
     (VIEWS / "coordination.py", "Coordination"),
@@ -26,7 +27,7 @@ table with the folder."""
 
 _LIST_STATE = frozenset({"q", "order", "page", "window"})
 
-Name = Literal["trace", "span", "finding", "weight", "workflow", "agent"]
+Name = Literal["trace", "span", "finding", "weight", "workflow", "agent", "session"]
 
 
 def get(name: Name) -> str | None:

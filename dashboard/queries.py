@@ -19,7 +19,7 @@ import streamlit as st
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.run import analyse
-from dashboard import live_reads, run_reads
+from dashboard import live_reads, run_reads, session_reads
 from dashboard.analyst import Analyst, StoreAnalysis, analyse_in_background
 from dashboard.figures import trace_view
 from dashboard.live_reads import Live
@@ -27,6 +27,7 @@ from dashboard.loading import load_frames
 from dashboard.pictures import PICTURES, Picture
 from dashboard.population import Population, load_population
 from dashboard.run_reads import Order, Overview, RunPage
+from dashboard.session_reads import SessionPage
 from dashboard.trace_query import TraceQuery
 from tracer.clock import SystemClock
 from tracer.errors import BadInput
@@ -102,6 +103,18 @@ def population(state: StoreState, since_ns: int | None, workflow: str | None = N
 def workflows(state: StoreState) -> Sequence[str]:
     """The names of all workflows in the store, sorted."""
     return run_reads.workflows(_store(state.path))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def sessions(state: StoreState, since_ns: int | None, text: str, *, limit: int, offset: int) -> SessionPage:
+    """One page of the sessions that were active in the window."""
+    return session_reads.sessions(_store(state.path), since_ns=since_ns, text=text, limit=limit, offset=offset)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def session(state: StoreState, session_id: str) -> pl.DataFrame:
+    """The runs of one session, oldest first."""
+    return session_reads.runs_of(_store(state.path), session_id)
 
 
 def live(state: StoreState) -> tuple[Live, int]:

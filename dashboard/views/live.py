@@ -38,6 +38,10 @@ def _now() -> None:
         column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
     if shown.runs:
         document_view(running_document(shown.runs, now_ns), key="running", label="Running now", subject="running", on_pick=_remember)  # fmt: skip
+    elif shown.recent.is_empty():
+        st.info(
+            "The store is there, but no run has been recorded in it yet. A run appears here within a second of its start."
+        )
     else:
         st.info(
             "Nothing runs at the moment. A run appears here within a second of its start.", icon=":material/schedule:"
