@@ -85,10 +85,13 @@ def _sizes(frames: Frames) -> pl.DataFrame:
         "run_id", "start_ns", "input_refs"
     )
     first = roots.sort("start_ns").unique("run_id", keep="first", maintain_order=True)
-    lengths = [
-        sum(len(frames.contents[ref]) for ref in refs if ref in frames.contents) or None for refs in first["input_refs"]
-    ]
-    return first.select("run_id", pl.Series("size", lengths, dtype=pl.Float64))
+    told = first.explode("input_refs")
+    known = [ref for ref in told["input_refs"].unique().to_list() if ref in frames.contents]
+    lengths = pl.DataFrame(
+        {"input_refs": known, "size": [len(frames.contents[ref]) for ref in known]},
+        schema={"input_refs": pl.Int64, "size": pl.Float64},
+    )
+    return told.join(lengths, on="input_refs").filter(pl.col("size") > 0).group_by("run_id").agg(pl.col("size").sum())
 
 
 def edge_counts(frames: Frames, run_ids: Sequence[str]) -> list[dict[str, int]]:

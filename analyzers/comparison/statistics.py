@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import comb, erfc, exp, lgamma, log, sqrt
 
 Z95 = 1.959963984540054
-THIN = 250
+THIN = 120
 """quantiles that stand for a longer sample in pairwise differences"""
 EXACT_PAIRS = 400
 """up to so many pairs the Mann-Whitney distribution is counted out, where there are no ties"""

@@ -12,6 +12,7 @@ from analyzers.detectors.cost_anomaly import find_cost_anomaly
 from analyzers.detectors.data_quality import find_data_quality
 from analyzers.detectors.deadlock import find_deadlocks
 from analyzers.detectors.divergent_views import find_divergent_views
+from analyzers.detectors.drift import find_drift
 from analyzers.detectors.duplicate_calls import find_duplicate_calls
 from analyzers.detectors.duplicate_calls_across_runs import find_duplicate_calls_across_runs
 from analyzers.detectors.error_cascade import find_error_cascades
@@ -70,6 +71,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("guard_trip", find_guard_trip),
     Detector("data_quality", find_data_quality),
     Detector("spend_rate", find_spend_rate, scope="fleet"),
+    Detector("drift", find_drift, scope="fleet"),
     Detector("run_rate", find_run_rate, scope="fleet"),
     Detector("duplicate_calls_across_runs", find_duplicate_calls_across_runs, scope="fleet"),
 )
