@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tracer.model import RawSpan, SpanKind
+from tracer.normalise import llamaindex
 from tracer.normalise.langgraph import GENERIC_NODES, place
 from tracer.normalise.messages import message_list, unflatten
 from tracer.normalise.reading import Adapter, Reading
@@ -44,7 +45,7 @@ def kind(raw: RawSpan) -> str | None:
     found = KINDS.get(named.upper(), SpanKind.OTHER)
     if found == SpanKind.TOOL and OpenInference.TOOL_NAME not in raw.attributes and _HANDOFF_NAME.fullmatch(raw.name):
         return SpanKind.HANDOFF
-    return found
+    return llamaindex.kind(raw.name, found) if raw.scope == llamaindex.SCOPE else found
 
 
 def read(reading: Reading) -> None:
@@ -52,6 +53,8 @@ def read(reading: Reading) -> None:
     metadata = as_object(attributes.get(OpenInference.METADATA))
     if metadata:
         _graph(reading, metadata)
+    if raw.scope == llamaindex.SCOPE:
+        span.agent = span.agent or llamaindex.speaker(raw.name, attributes.get(OpenInference.INPUT_VALUE))
     match reading.kind:
         case SpanKind.LLM:
             _llm(reading)

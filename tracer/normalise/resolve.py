@@ -15,6 +15,7 @@ from tracer.normalise.duplicates import find_duplicates
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
 from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers, unwrap_nodes
 from tracer.normalise.limits import note_limits, note_pauses
+from tracer.normalise.llamaindex import note_tools
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
 from tracer.normalise.runs import join_traces, name_runs
@@ -46,6 +47,7 @@ def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequ
     unwrap_nodes(forest)
     find_graph_agents(forest)
     join_traces(forest, links)
+    note_tools(forest)
     inherit_agents(forest, by_span)
     classify_tools(forest, _agents(forest))
     find_duplicates(forest)
