@@ -22,23 +22,72 @@ from typing import Any
 
 import polars as pl
 
+from analyzers.frames import Frames
 from tracer.model import SpanKind
 
 SKEW_NS = 50_000_000
-"""clock error allowed between two processes"""
+"""clock error allowed between two processes, unless the run itself shows a larger one"""
 FAR_NS = 2**62
 
 Row = dict[str, Any]
 
 
-class HappensBefore:
-    """The relation of one run. `spans`: rows of that run (any order); `links`: rows of table `links`, more may be given."""
+def clock_error_ns(spans: pl.DataFrame, links: pl.DataFrame | None = None) -> int:
+    """By how much the clocks of the processes in `spans` (one run or several) may differ: `SKEW_NS`, or what the recording proves.
 
-    def __init__(self, spans: pl.DataFrame, links: pl.DataFrame | None = None, *, skew_ns: int = SKEW_NS) -> None:
+    An effect that stands before its cause in another process is a clock that is wrong by at least that much: a child that
+    started before its parent, a span before what it is linked to, a read before the write of the version it saw. A set-based
+    look at such pairs; one process alone has one clock, and the answer is `SKEW_NS` at once.
+    """
+    if spans["pid"].n_unique() < 2:
+        return SKEW_NS
+    cause = spans.select("trace_id", cause_id="span_id", cause_ns="start_ns", cause_pid="pid")
+    pairs = [
+        spans.select("trace_id", "pid", "start_ns", cause_id="parent_span_id").join(cause, on=["trace_id", "cause_id"])
+    ]
+    if links is not None and not links.is_empty():
+        linked = links.select("trace_id", "span_id", cause_trace="linked_trace_id", cause_id="linked_span_id")
+        effect = linked.join(spans.select("trace_id", "span_id", "pid", "start_ns"), on=["trace_id", "span_id"])
+        pairs.append(effect.join(cause.rename({"trace_id": "cause_trace"}), on=["cause_trace", "cause_id"]))
+    wrote = spans.filter(pl.col("kind") == SpanKind.STATE_WRITE).select(
+        "run_id", "state_key", version_read="version_written", cause_ns="start_ns", cause_pid="pid"
+    )
+    reads = spans.filter(pl.col("kind") == SpanKind.STATE_READ).select(
+        "run_id", "state_key", "version_read", "pid", start_ns=pl.coalesce("end_ns", "start_ns")
+    )
+    pairs.append(reads.join(wrote, on=["run_id", "state_key", "version_read"]))
+    worst = SKEW_NS
+    for pair in pairs:
+        early = (
+            pair.filter(pl.col("pid") != pl.col("cause_pid"))
+            .select((pl.col("cause_ns") - pl.col("start_ns")).max())
+            .item()
+        )
+        worst = max(worst, early or 0)
+    return worst
+
+
+def clock_errors(frames: Frames, run_ids: pl.Series) -> dict[str, int]:
+    """`clock_error_ns` of each of these runs."""
+    held = frames.spans.filter(pl.col("run_id").is_in(run_ids.unique().implode()))
+    many = held.group_by("run_id").agg(pl.col("pid").n_unique()).filter(pl.col("pid") > 1)["run_id"]
+    errors = dict.fromkeys(held["run_id"].unique(), SKEW_NS)
+    for run_id in many:
+        errors[run_id] = clock_error_ns(held.filter(pl.col("run_id") == run_id), frames.links)
+    return errors
+
+
+class HappensBefore:
+    """The relation of one run. `spans`: rows of that run (any order); `links`: rows of table `links`, more may be given.
+
+    `skew_ns`: by how much clocks of two processes may differ; by default what `clock_error_ns` says.
+    """
+
+    def __init__(self, spans: pl.DataFrame, links: pl.DataFrame | None = None, *, skew_ns: int | None = None) -> None:
         columns = ["trace_id", "span_id", "parent_span_id", "kind", "agent", "agent_id", "target_agent", "start_ns", "end_ns", "pid",
                    "state_key", "version_read", "version_written"]  # fmt: skip
         rows = spans.select(columns).sort("start_ns", "span_id").to_dicts()
-        self._skew_ns = skew_ns
+        self._skew_ns = clock_error_ns(spans, links) if skew_ns is None else skew_ns
         self._node: dict[str, int] = {row["span_id"]: number for number, row in enumerate(rows)}
         self._edges: dict[int, list[int]] = defaultdict(list)
         self._next = 2 * len(rows)

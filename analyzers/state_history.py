@@ -52,6 +52,8 @@ class StateOp:
     changed_paths: tuple[str, ...] | None = None
     cas: str | None = None
     merge: str | None = None
+    pid: int | None = None
+    """process that recorded it, and so whose clock `at_ns` is"""
 
     @property
     def applied(self) -> bool:
@@ -129,7 +131,7 @@ def histories(frames: Frames, keys: pl.DataFrame | None = None) -> list[KeyHisto
     steps = agent_steps(frames, spans)
     grouped: dict[tuple[str, str], list[StateOp]] = defaultdict(list)
     columns = ["run_id", "trace_id", "span_id", "kind", "agent", "start_ns", "end_ns", "state_key", "version_read", "version_written",
-               "version_expected", "changed_paths", "cas_outcome", "input_refs", "output_refs", "attributes"]  # fmt: skip
+               "version_expected", "changed_paths", "cas_outcome", "input_refs", "output_refs", "pid", "attributes"]  # fmt: skip
     for row in spans.select(columns).iter_rows(named=True):
         write = row["kind"] == SpanKind.STATE_WRITE
         grouped[row["run_id"], row["state_key"]].append(
@@ -146,6 +148,7 @@ def histories(frames: Frames, keys: pl.DataFrame | None = None) -> list[KeyHisto
                 changed_paths=None if row["changed_paths"] is None else tuple(row["changed_paths"]),
                 cas=row["cas_outcome"],
                 merge=attributes_of(row["attributes"]).get(Tracehound.MERGE),
+                pid=row["pid"],
             )
         )
     return [KeyHistory(run_id=run, key=key, ops=ops) for (run, key), ops in sorted(grouped.items())]

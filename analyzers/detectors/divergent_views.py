@@ -24,7 +24,7 @@ from typing import Any, cast
 import polars as pl
 
 from analyzers.attributes import attributes_of
-from analyzers.causality import SKEW_NS
+from analyzers.causality import SKEW_NS, clock_errors
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
 from analyzers.state_history import MISSING, KeyHistory, StateOp, agent_steps, differing, histories
@@ -94,9 +94,11 @@ def find_divergent_views(
         .agg(pl.col("start_ns").min())
         .iter_rows()
     )
+    errors = clock_errors(frames, keys["run_id"])
     found: list[Finding] = []
     for history in histories(frames, keys):
-        split = _split(history, by_run[history.run_id], thresholds)
+        skew = max(thresholds.grace_ns, errors[history.run_id])
+        split = _split(history, by_run[history.run_id], thresholds, skew)
         if split is not None:
             found.append(_finding(split, starts[history.run_id], thresholds))
     return found
@@ -116,7 +118,7 @@ def _suspects(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         & (pl.col("cas_outcome") != CasOutcome.CONFLICT).fill_null(value=True)
     ).join(runs, on="run_id")
     keys = writes.filter(pl.col("end_ns") < pl.col("last")).select("run_id", "state_key").unique()
-    columns = ["run_id", "trace_id", "span_id", "agent", "name", "scope_key", "choice", "start_ns", "end_ns", "input_refs", "attributes",
+    columns = ["run_id", "trace_id", "span_id", "agent", "name", "scope_key", "choice", "start_ns", "end_ns", "input_refs", "pid", "attributes",
                "user_visible"]  # fmt: skip
     decisions = decisions.join(keys.select("run_id").unique(), on="run_id", how="semi")
     return decisions.select(columns).sort("run_id", "start_ns", "span_id"), keys
@@ -137,7 +139,7 @@ def _inputs(row: Row, frames: Frames) -> dict[str, int]:
     }
 
 
-def _split(history: KeyHistory, decisions: Sequence[Row], t: DivergentViewsThresholds) -> _Split | None:
+def _split(history: KeyHistory, decisions: Sequence[Row], t: DivergentViewsThresholds, skew_ns: int) -> _Split | None:
     """The widest split on this key: the view that had missed most versions, against the newest view of another agent."""
     views = [view for row in decisions if (view := _view(history, row)) is not None]
     best: tuple[tuple[int, int, str], _Split] | None = None
@@ -148,7 +150,7 @@ def _split(history: KeyHistory, decisions: Sequence[Row], t: DivergentViewsThres
             for op in history.chain[old.index + 1 :]
             if op.step != old.decision["step"]
             and op.merge not in ("append", "crdt")
-            and op.at_ns + t.grace_ns <= old.decision["start_ns"]
+            and op.at_ns + (t.grace_ns if op.pid == old.decision["pid"] else skew_ns) <= old.decision["start_ns"]
             and _minds(history, old, op)
         ]
         if not later:

@@ -33,6 +33,8 @@ Row = Mapping[str, Any]
 class OrphanThresholds:
     beyond_ns: int = 1_000_000_000
     """how long an agent must outlive its creator; less is the order in which two spans are closed"""
+    skew_ns: int = 2_000_000_000
+    """how much longer where the two were recorded by different processes: clocks of one site differ by less"""
 
 
 def find_orphan_tasks(frames: Frames, thresholds: OrphanThresholds = OrphanThresholds()) -> list[Finding]:
@@ -46,13 +48,20 @@ def find_orphan_tasks(frames: Frames, thresholds: OrphanThresholds = OrphanThres
 
 def _abandoned(spans: pl.DataFrame, t: OrphanThresholds) -> list[Finding]:
     parents = spans.select(
-        "trace_id", parent_span_id="span_id", parent_end="end_ns", parent_agent="agent", parent_kind="kind"
+        "trace_id",
+        parent_span_id="span_id",
+        parent_end="end_ns",
+        parent_agent="agent",
+        parent_kind="kind",
+        parent_pid="pid",
     )
     # Below a workflow a span without an end is more often a gap in the recording.
     cut_off = pl.col("status").is_in([SpanStatus.RUNNING, SpanStatus.INTERRUPTED]) & (
         pl.col("parent_kind") == SpanKind.AGENT
     )
-    late = pl.col("end_ns") >= pl.col("parent_end") + t.beyond_ns
+    one_clock = (pl.col("pid") == pl.col("parent_pid")).fill_null(value=True)
+    margin = pl.when(one_clock).then(t.beyond_ns).otherwise(t.beyond_ns + t.skew_ns)
+    late = pl.col("end_ns") >= pl.col("parent_end") + margin
     left = (
         spans.filter(pl.col("kind") == SpanKind.AGENT)
         .join(parents, on=["trace_id", "parent_span_id"])
@@ -118,7 +127,7 @@ def _left_behind(run_id: str, rows: Sequence[Row], calls: Sequence[Row], start_n
             ),
             Check(rule="model calls made meanwhile", value=len(ids), threshold=1, passed=bool(ids)),
         ),
-        data={"reason": "left behind", "key": "left behind", "never_ended": len(cut), "wasted_spans": ids},
+        data={"reason": "left behind", "key": "left behind", "never_ended": len(cut), "wasted_spans": sorted(ids)},
     )
 
 

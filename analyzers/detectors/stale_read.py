@@ -20,10 +20,11 @@ from typing import Any
 import polars as pl
 
 from analyzers.attributes import attributes_of
-from analyzers.causality import SKEW_NS
+from analyzers.causality import SKEW_NS, HappensBefore, clock_errors
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
 from analyzers.state_history import MISSING, KeyHistory, StateOp, agent_steps, histories, same
+from analyzers.state_losses import gaps
 from analyzers.wording import amount, duration, listing, since
 from tracer.model import SpanKind
 from tracer.semconv import Tracehound
@@ -36,7 +37,11 @@ _USES = (SpanKind.DECISION, SpanKind.TOOL, SpanKind.STATE_WRITE, SpanKind.MESSAG
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaleReadThresholds:
     grace_ns: int = SKEW_NS
-    """a newer version must have been there for this long: the clock error allowed between two processes"""
+    """a newer version must have been there for this long: the clock error allowed between two processes, more where the run shows more"""
+
+    hosts_ns: int = 2_000_000_000
+    """clocks of two hosts may differ by this much; what only they say is suspected, unless a message or another cause lies between"""
+    suspected: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,17 @@ def find_stale_reads(frames: Frames, thresholds: StaleReadThresholds = StaleRead
         keys, on=["run_id", "state_key"], how="semi"
     )
     began = dict(reads.select("span_id", "start_ns").iter_rows())
+    errors = clock_errors(frames, keys["run_id"])
     found: list[Finding] = []
     for history in histories(frames, keys):
-        stale = [x for x in (_stale(history, op, began, uses, thresholds) for op in history.ops if not op.write) if x]
+        skew = max(thresholds.grace_ns, errors[history.run_id])
+        stale = [
+            x for x in (_stale(history, op, began, uses, thresholds, skew) for op in history.ops if not op.write) if x
+        ]
         if stale:
-            found.append(_finding(history, stale, starts[history.run_id], thresholds))
+            worst = max(stale, key=lambda s: (_rank(s.uses), s.missed, -s.read.at_ns, s.read.span_id))
+            certain = _certain(worst, frames, history.run_id, thresholds)
+            found.append(_finding(history, worst, stale, starts[history.run_id], certain, thresholds))
     return found
 
 
@@ -117,6 +128,7 @@ def _stale(
     began: Mapping[str, int],
     uses: Mapping[str, Sequence[Row]],
     t: StaleReadThresholds,
+    skew_ns: int,
 ) -> _Stale | None:
     if read.version is None and read.value is MISSING:
         return None
@@ -124,7 +136,9 @@ def _stale(
     if seen is None:
         return None
     start = began.get(read.span_id, read.at_ns)
-    missed = [op for op in history.chain[seen + 1 :] if op.at_ns + t.grace_ns <= start]
+    missed = [
+        op for op in history.chain[seen + 1 :] if op.at_ns + (t.grace_ns if op.pid == read.pid else skew_ns) <= start
+    ]
     missed = [op for op in missed if op.value is MISSING or read.value is MISSING or not same(op.value, read.value)]
     if not missed or (read.version is None and _current(history, read, start)):
         return None
@@ -140,9 +154,23 @@ def _current(history: KeyHistory, read: StateOp, start: int) -> bool:
     return bool(done) and (done[-1].value is MISSING or same(done[-1].value, read.value))
 
 
-def _finding(history: KeyHistory, stale: Sequence[_Stale], start_ns: int, t: StaleReadThresholds) -> Finding:
-    # The worst use first: the finding is told by it.
-    worst = max(stale, key=lambda s: (_rank(s.uses), s.missed, -s.read.at_ns, s.read.span_id))
+def _certain(stale: _Stale, frames: Frames, run_id: str, t: StaleReadThresholds) -> bool:
+    """False where only two processes' clocks say that the newer version was there first, and they may differ by as much."""
+    if stale.read.pid == stale.newer.pid or stale.read.at_ns - stale.newer.at_ns > t.hosts_ns:
+        return True
+    relation = HappensBefore(frames.spans.filter(pl.col("run_id") == run_id), frames.links)
+    return relation.before(stale.newer.span_id, stale.read.span_id)
+
+
+def _finding(
+    history: KeyHistory,
+    worst: _Stale,
+    stale: Sequence[_Stale],
+    start_ns: int,
+    certain: bool,
+    t: StaleReadThresholds,
+) -> Finding:
+    """`worst` is the read with the worst use: the finding is told by it."""
     rank = _rank(worst.uses)
     severity: Severity = ("info", "warning", "critical")[rank]
     reader = worst.read.agent or "An unnamed agent"
@@ -152,7 +180,11 @@ def _finding(history: KeyHistory, stale: Sequence[_Stale], start_ns: int, t: Sta
     named = {s.read.span_id for s in stale} | {s.newer.span_id for s in stale} | {row["span_id"] for row in worst.uses}
     order = {op.span_id: op.at_ns for op in history.ops} | {row["span_id"]: row["start_ns"] for row in worst.uses}
     versions = worst.read.version is not None
-    sure = 0.95 if versions else 0.75
+    missing = gaps(history)
+    doubt = not certain or bool(missing)
+    sure = t.suspected if doubt else 0.95 if versions else 0.75
+    if doubt and severity == "critical":
+        severity = "warning"
     return Finding(
         kind=KIND,
         severity=severity,
@@ -167,7 +199,11 @@ def _finding(history: KeyHistory, stale: Sequence[_Stale], start_ns: int, t: Sta
             + (f"Without reading it again it {use}. " if use else "Nothing was done with it in that step. ")
             + (f"{len(stale)} reads of this key were out of date. " if len(stale) > 1 else "")
             + (
-                "Sure because the versions were recorded."
+                f"Only suspected ({sure:.0%}): reader and writer are two processes, whose clocks may differ by as much."
+                if not certain
+                else f"Only suspected ({sure:.0%}): not every write was recorded ({missing[0]})."
+                if missing
+                else "Sure because the versions were recorded."
                 if versions
                 else "Fairly sure: there are no versions, the values were compared."
             )
@@ -196,6 +232,13 @@ def _finding(history: KeyHistory, stale: Sequence[_Stale], start_ns: int, t: Sta
                 passed=bool(worst.uses),
             ),
             Check(rule="versions were recorded", value=versions, threshold=True, passed=versions),
+            Check(rule="writes missing in the recording", value=len(missing), threshold=0, passed=not missing),
+            Check(
+                rule="ruled out: the clocks of two processes differ by as much",
+                value=not certain,
+                threshold=True,
+                passed=certain,
+            ),
         ),
         data={
             "key": history.key,

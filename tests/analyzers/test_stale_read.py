@@ -93,3 +93,26 @@ def test_checks_follow_the_input() -> None:
     assert values(used)["uses of the value before it was read again"] == 1
     assert values(idle)["uses of the value before it was read again"] == 0
     assert values(used)["age of the newer version when it was read, seconds"] == 3.0
+
+
+@pytest.mark.parametrize(("told", "confidence"), [(True, 0.95), (False, 0.5)])
+def test_two_clocks_alone_prove_nothing(told: bool, confidence: float) -> None:
+    """Reader and writer in two processes, a second apart: suspected, unless a message says that the write came first."""
+    (finding,) = found(
+        agent("Buyer", 0, 4, state_write("offer", 1, version=1, pid=1), state_write("offer", 2, version=2, pid=1),
+              *([message("Buyer", "Seller", 2.5, pid=1)] if told else []), pid=1),
+        agent("Seller", 2.9, 9, state_read("offer", 3, version=1, pid=2), tool("invoice", 6, 7, pid=2), pid=2),
+    )  # fmt: skip
+
+    assert finding.confidence == confidence
+    assert {c.rule: c.passed for c in finding.checked}[
+        "ruled out: the clocks of two processes differ by as much"
+    ] is told
+
+
+def test_a_gap_in_the_versions_makes_it_suspected() -> None:
+    """A version that nobody was seen writing: the recording is not the whole story."""
+    (finding,) = found(*case(tool("t", 6, 7)), agent("Odd", 21, 23, state_read("offer", 22, version=9)))
+
+    assert finding.confidence == 0.5
+    assert {c.rule: c.value for c in finding.checked}["writes missing in the recording"] == 1
