@@ -69,21 +69,32 @@ COORDINATION_COLUMNS: dict[str, tuple[str, Show]] = {
     "state_conflicts": ("state conflicts", count),
     "breaker_trips": ("breaker trips", count),
 }
+VARIANCE_COLUMNS: dict[str, tuple[str, Show]] = {
+    "kind": ("call", _text),
+    "name": ("model or tool", _text),
+    "inputs": ("repeated inputs", count),
+    "calls": ("calls", count),
+    "variance": ("got other outputs", share),
+    "answer_variance": ("two calls differ", share),
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--since", metavar="WHEN", help="only runs that started since then: 30m, 12h, 7d, 2026-11-01")
+    parser.add_argument(
+        "--period", choices=["hour", "day", "week"], default="day", help="of the trends in the JSON document"
+    )
     add_store(parser)
     add_json(parser)
 
 
 def run(args: Namespace) -> int:
-    """Print the three tables, or one JSON document with them."""
+    """Print the tables, or one JSON document with them."""
     since = since_ns(args, SystemClock().now_ns())
     frames = load_frames(open_store(args.store))
     if since is not None:
         frames = _started_since(frames, since)
-    result = metrics(frames, analyse(frames).findings)
+    result = metrics(frames, analyse(frames).findings, period=args.period)
     if args.json:
         print_json(result.to_json())
     else:
@@ -108,10 +119,13 @@ def _print(result: Metrics) -> None:
         ("Agents", result.agents, AGENT_COLUMNS),
         ("Workflows", result.workflows, WORKFLOW_COLUMNS),
         ("Coordination", result.coordination, COORDINATION_COLUMNS),
+        ("Same input, other output", result.variance, VARIANCE_COLUMNS),
     )
     for title, frame, columns in tables:
         shown = {name: column for name, column in columns.items() if name in frame.columns}
         headings = {heading: "left" if show is _text else "right" for heading, show in shown.values()}
+        if title.startswith("Same") and frame.is_empty():
+            continue
         rows = [[show(row[name]) for name, (_, show) in shown.items()] for row in frame.iter_rows(named=True)]
         print_table(headings, list(rows), title=title)
         print()

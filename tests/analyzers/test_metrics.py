@@ -135,7 +135,9 @@ def test_coordination_counts() -> None:
 
 def test_empty_frames_give_empty_tables() -> None:
     """No runs, no rows, no errors."""
-    assert metrics(Frames.of([])).to_json() == {"agents": [], "workflows": [], "coordination": []}
+    assert metrics(Frames.of([])).to_json() == {
+        name: [] for name in ("agents", "workflows", "coordination", "variance", "trends", "slopes")
+    }
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
