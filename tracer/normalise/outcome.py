@@ -4,8 +4,8 @@
 |---|---|---|
 | said | `tracehound.run.outcome` on a root span | as said |
 | running | a root span has not ended | running |
-| interrupted | a root span's process died | interrupted |
 | guard | a guard trip with level stop | stopped_by_guard |
+| interrupted | a root span's process died | interrupted |
 | limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team: OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError or a last answer after the last step, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
 | tripwire | a guardrail stopped the run: "Guardrail tripwire triggered", *GuardrailTripwireTriggered | stopped_by_guard |
 | timeout | the error of a root or of the last agent is a timeout | timed_out |
@@ -183,8 +183,8 @@ def _unknown(run: _Run) -> tuple[str, str | None] | None:
 RULES: tuple[Rule, ...] = (
     _said,
     _running,
-    _interrupted,
     _guard,
+    _interrupted,  # after the guard: some instrumentors never end the spans that a stop went through
     _limit,
     _tripwire,
     _timeout,
