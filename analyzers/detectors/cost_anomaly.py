@@ -233,7 +233,8 @@ def totals() -> list[pl.Expr]:
         .sum()
         .cast(pl.Float64)
         .alias("tokens"),
-        pl.col("cost_usd").cast(pl.Float64).sum().alias("usd"),
+        # Summed as decimals: the order of rows must not show in the last digit.
+        pl.col("cost_usd").sum().cast(pl.Float64).alias("usd"),
     ]
 
 

@@ -24,7 +24,7 @@ from statistics import median
 
 import polars as pl
 
-from analyzers.events import EVENT_KINDS, Recorded, recorded_events
+from analyzers.events import COLUMNS, EVENT_KINDS, Recorded, recorded_events
 from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
@@ -59,8 +59,12 @@ def find_loops(frames: Frames, thresholds: LoopFindingThresholds = LoopFindingTh
     kept = worth_replaying(spans, frames.contents, thresholds.core, thresholds.min_errors)
     spans = spans.filter(pl.col("run_id").is_in(kept.implode()))
     findings: list[Finding | Skipped] = []
-    for (run_id,), rows in spans.group_by("run_id", maintain_order=True):
-        recorded = recorded_events(rows, frames.contents)
+    # Slices of sorted rows cost nothing; taking groups apart copies all columns, group by group.
+    ordered = spans.select("run_id", *COLUMNS).sort("run_id", maintain_order=True)
+    offset = 0
+    for run_id, length in ordered.group_by("run_id", maintain_order=True).len().iter_rows():
+        recorded = recorded_events(ordered.slice(offset, length), frames.contents)
+        offset += length
         total = _money(r for r in recorded if r.is_call)[0]
         findings += [
             _finding(str(run_id), loop, recorded, total, thresholds) for loop in find_in(recorded, thresholds.core)
