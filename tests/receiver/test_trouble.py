@@ -6,19 +6,17 @@ import gzip
 import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tests.receiver.backends import Backend, backend
 from tests.receiver.serving import PROTOBUF, request, serving
+from tracer.capture.forward import Forwarder, Item, Target
 from tracer.receiver.counts import Counts
 from tracer.receiver.folding import Folding
-from tracer.receiver.forward import Forwarder, Item, Target
 from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
@@ -56,46 +54,6 @@ def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(tmp_path: Path) ->
     assert reads.counters(store)["bad_frames"] == 0
 
 
-@dataclass
-class Backend:
-    """An OTLP back-end that answers as `answers` says, one status after the other and then 200."""
-
-    url: str = ""
-    answers: list[int] = field(default_factory=list[int])
-    taken: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list[tuple[str, bytes, dict[str, str]]])
-    asked: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-
-
-@contextmanager
-def backend(*answers: int) -> Iterator[Backend]:
-    state = Backend(answers=list(answers))
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = state.answers.pop(0) if state.answers else 200
-            if status == 200:
-                state.taken.append((self.path, body, dict(self.headers)))
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            state.asked.release()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    state.url = f"http://127.0.0.1:{httpd.server_port}"
-    try:
-        yield state
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
-
-
 @pytest.mark.slow
 def test_everything_accepted_is_forwarded_as_it_came(tmp_path: Path) -> None:
     """The other back-end gets the same bytes with their encoding and its own key; what was refused is not sent on."""
@@ -118,7 +76,7 @@ def test_everything_accepted_is_forwarded_as_it_came(tmp_path: Path) -> None:
 def test_forwarding_to_nobody_ends_in_time_and_tells_what_is_missing() -> None:
     """A back-end that is away: offering never waits, stopping gives up at its deadline and counts what was not sent."""
     counts = Counts()
-    forwarder = Forwarder(Target("http://127.0.0.1:1", {}), 1_000, counts)
+    forwarder = Forwarder(Target("http://127.0.0.1:1", {}), 1_000, counts.add)
     forwarder.start()
     for _ in range(3):
         forwarder.offer(Item("traces", b"body", {}, 2))
@@ -130,7 +88,7 @@ def test_forwarding_to_nobody_ends_in_time_and_tells_what_is_missing() -> None:
 def forwarded(other: Backend, items: list[bytes], *, queue_bytes: int = 1_000) -> dict[str, float]:
     """Offer `items` of one span each, let the back-end answer them, stop; what was counted."""
     counts = Counts()
-    forwarder = Forwarder(Target(other.url, {}), queue_bytes, counts)
+    forwarder = Forwarder(Target(other.url, {}), queue_bytes, counts.add)
     for body in items:
         forwarder.offer(Item("traces", body, {}, 1))
     expected = len(other.answers) or 1
@@ -155,7 +113,7 @@ def test_forwarding_repeats_what_may_be_repeated(
     answers: list[int], sent: int, dropped: int, retries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Busy back-ends are asked again, refusals are dropped; both are counted."""
-    monkeypatch.setattr("tracer.receiver.forward.BACKOFF_S", 0.01)
+    monkeypatch.setattr("tracer.capture.forward.BACKOFF_S", 0.01)
     with backend(*answers) as other:
         found = forwarded(other, [b"body"])
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource as OtelResource
@@ -24,6 +24,9 @@ from .exit import start_folding
 from .light import RecordingProvider, light_tracer
 from .privacy import CaptureContent, Privacy, Redact
 from .processor import START_DELAY_S, RecordingProcessor
+
+if TYPE_CHECKING:
+    from .tee import Tee
 
 STORE_VARIABLE: Final = "TRACEHOUND_STORE"
 DEFAULT_STORE: Final = "traces.duckdb"
@@ -42,12 +45,18 @@ class Recording:
     joined: bool
     """True where the host had a provider of its own, which is left running at the end"""
     fold_at_exit: bool
+    tee: Tee | None = None
     pid: int = field(default_factory=os.getpid)
 
     @property
     def dropped(self) -> int:
         """Records lost so far, because they could not be made or written."""
         return self.processor.dropped
+
+    @property
+    def forward_dropped(self) -> int:
+        """Spans of this process that the back-end of `forward` did not get: its queue was full, or it refused or stayed away."""
+        return self.tee.dropped if self.tee is not None else 0
 
     def flush(self) -> bool:
         """Write everything that is known, starts of running spans included; False when something could not be written."""
@@ -77,6 +86,8 @@ def init(
     fold_at_exit: bool = True,
     start_delay_s: float = START_DELAY_S,
     write_delay_s: float = 0.0,
+    forward: str | None = None,
+    forward_headers: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> Recording:
     """Record spans of this process into `store` (TRACEHOUND_STORE, else `./traces.duckdb`).
@@ -96,6 +107,8 @@ def init(
         write_delay_s: 0 writes a span before its end returns, so that `kill -9` loses nothing that has ended. More leaves that to a
             background thread, at most so much later: the program waits less, and a kill, or an end by `os._exit` as in
             multiprocessing's forked workers, loses what ended within that time and was not flushed.
+        forward, forward_headers: the address of another OTLP/HTTP back-end, and headers such as its key: it gets every ended span as
+            well, from a thread that recording never waits for; see `Recording.forward_dropped`. BadInput where it is no http(s) address.
         clock: replaces the wall clock for spans made by our own decorators.
     """
     global _recording
@@ -103,6 +116,12 @@ def init(
     with _lock:
         if _recording is not None and (store is None or _recording.store == path):
             return _recording
+        segments = SegmentWriter(path)
+        tee: Tee | None = None
+        if forward:
+            from .tee import Tee  # with an HTTP client: not for everybody
+
+            tee = Tee(segments, forward, forward_headers)
         if _recording is not None:
             logger.info("tracehound: recording moves from %s to %s", _recording.store, path)
             _recording.shutdown()
@@ -133,7 +152,7 @@ def init(
         provider.add_span_processor(processor)
         where = Target(provider.get_tracer(SCOPE_NAME), processor, clock, light_tracer(provider, processor, SCOPE_NAME))
         push(where)
-        _recording = Recording(path, provider, processor, where, joined, fold_at_exit)
+        _recording = Recording(path, provider, processor, where, joined, fold_at_exit, tee)
     if instrument == "auto":
         from .auto.start import recorded_by
 

@@ -19,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from tracer.capture.forward import Forwarder, Item
 from tracer.receiver import payload
 from tracer.receiver.counts import Counts
 from tracer.receiver.folding import Folding
-from tracer.receiver.forward import Forwarder, Item
 from tracer.receiver.options import Options, host_name, is_loopback
 from tracer.receiver.payload import Accepted, Form
 from tracer.receiver.refusal import Refusal

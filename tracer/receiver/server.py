@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from tracer.capture.forward import Forwarder, Target
 from tracer.errors import BadInput, StoreError
 from tracer.receiver.app import Receiver
 from tracer.receiver.counts import Counts
 from tracer.receiver.folding import Folding
-from tracer.receiver.forward import Forwarder, Target
 from tracer.receiver.options import Options, is_loopback
 from tracer.store.segment import SegmentWriter, spool_path
 
@@ -63,7 +63,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> None:
     counts = Counts()
     writer = SegmentWriter(options.store)
     folding = Folding(options.store, options.fold_every_s, counts, tell)
-    forwarder = None if target is None else Forwarder(target, options.forward_queue, counts)
+    forwarder = None if target is None else Forwarder(target, options.forward_queue, counts.add)
     receiver = Receiver(options, writer, folding, forwarder, counts)
     config = uvicorn.Config(
         receiver.app(),
