@@ -1,4 +1,4 @@
-"""`tracehound doctor`: the state of the store, of what waits beside it, and of this environment; what is wrong and what to do."""
+"""`tracehound doctor`: the state of the store, of what waits beside it, and of this environment; what is wrong, what to do, and mending it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tracer.store.health import (
     look_at_database,
     look_at_spool,
 )
+from tracer.store.repair import Repair, repair
 
 EXIT_FOUND = 1
 FAIL_ON = {"critical": {"critical"}, "warning": {"critical", "warning"}, "info": {"critical", "warning", "info"}}
@@ -37,6 +38,7 @@ class Problem:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--repair", action="store_true", help="mend what can be worked out anew, and say what was done")
     parser.add_argument(
         "--fail-on", choices=list(FAIL_ON), help="exit with 1 if there is a problem at least this severe"
     )
@@ -54,11 +56,15 @@ def run(args: Namespace) -> int:
     offsets: dict[str, int] = {}
     database: DatabaseHealth | None = None
     trouble: list[Problem] = []
+    repairs: list[Repair] = []
     exists = store.path.exists() or store.spool_path.is_dir()
     if exists:
         try:
             offsets = folded_offsets(store)
             store.fold()
+            if args.repair:
+                repairs = repair(store)
+                store.fold()
             database = look_at_database(store)
         except StoreError as error:
             trouble.append(Problem("critical", error.message, error.hint or ""))
@@ -97,6 +103,7 @@ def run(args: Namespace) -> int:
         "unpriced": [asdict(calls) for calls in database.unpriced] if database else [],
         "missing_tokens": [asdict(calls) for calls in database.without_tokens] if database else [],
         "orphans": [asdict(rows) for rows in database.orphans] if database else [],
+        "repairs": [asdict(done) for done in repairs],
         "instrumentors": [asdict(found) for found in instrumentors],
         "libraries": [asdict(found) for found in libraries],
         "versions": find_versions(),
@@ -122,7 +129,7 @@ def _of_spool(spool: SpoolHealth) -> list[Problem]:
         Problem(
             "critical",
             f"{count(spool.quarantined)} stretches of recorded bytes could not be read ({'; '.join(spool.reasons)}).",
-            f"they are kept in {spool.path}/quarantine; what could be read around them is in the store.",
+            f"they are kept in {spool.path}/quarantine; `tracehound doctor --repair` tries to read them again.",
         )
     ]
 
@@ -138,7 +145,11 @@ def _of_library(library: Recording) -> Problem:
 def _of_database(database: DatabaseHealth) -> list[Problem]:
     counted, found = database.counters, list[Problem]()
     found += [
-        Problem("critical", f"{count(rows.rows)} {rows.what}.", "please report this; keep a copy of the store.")
+        Problem(
+            "critical",
+            f"{count(rows.rows)} {rows.what}.",
+            "make a copy (`tracehound backup`), then `tracehound doctor --repair`; please report it.",
+        )
         for rows in database.orphans
     ]
     if number := counted["dropped_spans"]:
@@ -183,6 +194,10 @@ def _of_database(database: DatabaseHealth) -> list[Problem]:
         )
     if number := counted["duplicate_spans"]:
         found.append(Problem("info", f"{count(number)} spans were delivered more than once and are stored once."))
+    if number := database.unused_texts:
+        found.append(
+            Problem("info", f"{count(number)} texts are used by no run.", "`tracehound doctor --repair` removes them.")
+        )
     if not database.references_checked:
         found.append(Problem("info", "The store is large; references from spans to texts were not checked."))
     return found
@@ -226,6 +241,8 @@ def _print(document: dict[str, Any], problems: Sequence[Problem]) -> None:
     print_table({"": "left", "state": "left"}, rows)
     out = console()
     out.print()
+    for done in document["repairs"]:
+        out.print(f"repaired: {count(done['number'])} {done['what']}.")
     for problem in problems:
         out.print(f"{problem.severity}: {printable(problem.message)}")
         if problem.hint:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dashboard.cli import main
+from tests.store.conftest import _made, empty_store  # noqa: F401  (fixtures)
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 RUNS = sorted(path for path in CAPTURES.glob("*.otlp.json*") if ".logs." not in path.name)

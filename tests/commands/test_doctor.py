@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from dashboard.cli import main
 from dashboard.environment import INSTRUMENTOR_GROUPS, Instrumentor, find_instrumentors
 from tests.receiver.serving import request
-from tests.store.build import span
+from tests.store.build import span, span_id, trace_id
 from tracer.store.database import Store
 from tracer.store.frame import HEADER
 from tracer.store.schema import layout
 from tracer.store.segment import SegmentWriter
+from tracer.store.spool import quarantine
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "no-such-model", "gen_ai.provider.name": "openai"}
 TOKENS = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
@@ -156,6 +158,82 @@ def test_rows_that_contradict_each_other_are_found_and_left(
 
     with store.lease() as con:
         assert before == {name: con.sql(f'SELECT * FROM "{name}" ORDER BY ALL').fetchall() for name in tables}
+
+
+@pytest.mark.parametrize(
+    ("damage", "done"),
+    [
+        ("DELETE FROM traces", "summaries that disagreed with their spans, worked out anew"),
+        ("UPDATE traces SET spans = 7", "summaries that disagreed with their spans, worked out anew"),
+        ("UPDATE traces SET cost_usd = 3", "summaries that disagreed with their spans, worked out anew"),
+        ("INSERT INTO traces SELECT * FROM traces", "summaries that disagreed with their spans, worked out anew"),
+        ("INSERT INTO traces SELECT * REPLACE ('gone' AS run_id) FROM traces", "summaries that disagreed with their spans, worked out anew"),
+        ("DELETE FROM run_traces", "traces that the index of traces did not know, added"),
+        ("INSERT INTO spans SELECT * FROM spans", "spans that were stored more than once, reduced to one"),
+        ("INSERT INTO spans SELECT * REPLACE ('interrupted' AS status) FROM spans", "spans that were stored more than once, reduced to one"),
+        ("INSERT INTO contents VALUES (1, 2, 'ab')", "texts that nothing refers to, removed"),
+        ("INSERT INTO segments VALUES ('gone.seg', 7)", "offsets of segments that are gone, forgotten"),
+    ],
+)  # fmt: skip
+@pytest.mark.slow
+def test_what_can_be_worked_out_anew_is_repaired(damage: str, done: str, empty_store: Store, examine: Examine) -> None:
+    """The tables are as they were before the damage, and a second repair finds nothing to do."""
+    said = {"gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"hello"}]}]'}
+    writer = SegmentWriter(empty_store.path)
+    writer.write_spans([span(1, attributes=CALL | TOKENS | said), span(2, parent=1), span(3, trace=2)])
+    writer.close()
+    examine(empty_store.path)
+    examine(empty_store.path, "--repair")
+    with empty_store.lease() as con:
+        tables = [name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        before = {name: con.execute(f'SELECT * FROM "{name}" ORDER BY ALL').fetchall() for name in tables}
+        con.execute(damage).fetchall()
+
+    repaired = examine(empty_store.path, "--repair", "--fail-on", "critical")
+
+    assert [each["what"] for each in repaired["repairs"]] == [done]
+    assert repaired["repairs"][0]["number"] >= 1
+    with empty_store.lease() as con:
+        assert before == {name: con.execute(f'SELECT * FROM "{name}" ORDER BY ALL').fetchall() for name in tables}
+    assert examine(empty_store.path, "--repair")["repairs"] == []
+
+
+def test_files_left_behind_and_readable_quarantine_are_repaired(empty_store: Store, examine: Examine) -> None:
+    """What this program can read goes back into the store, once; the rest stays where it is."""
+    path, spool = empty_store.path, empty_store.spool_path
+    for name in (".traces.duckdb.1.new", ".traces.duckdb.compact.wal", ".copy.duckdb.99999999.part"):
+        (path.parent / name).write_text("half")
+    kept = path.parent / f".copy.duckdb.{os.getpid()}.part"
+    kept.write_text("being written")
+    sent = request([5, 6])
+    (span_json,) = (
+        {
+            "trace_id": trace_id(9),
+            "span_id": span_id(9),
+            "name": "late",
+            "start_ns": 5,
+            "end_ns": 9,
+            "parent_span_id": None,
+        },
+    )
+    for name, data, reason in (
+        ("a.seg.0", sent.SerializeToString(), "cannot decode frame of kind 2: ImportError: some old trouble"),
+        ("b-c.0", json.dumps(span_json).encode(), "TypeError('old trouble')"),
+        ("d.seg.7", b"\x00\x01 no frame", "no frame starts here"),
+    ):
+        quarantine(spool, name.rpartition(".")[0], int(name.rpartition(".")[2]), data, reason)
+
+    document = examine(path, "--repair")
+
+    assert {each["what"].split(",")[0]: each["number"] for each in document["repairs"]} == {
+        "files that were left behind": 3,
+        "stretches of bytes in quarantine that can be read now": 2,
+    }
+    assert (document["store"]["spans"], document["spool"]["quarantined"]) == (3, 1)
+    assert {file.name for file in path.parent.glob(".*")} == {kept.name}
+    again = examine(path, "--repair")
+    assert [each["what"] for each in again["repairs"]] == ["offsets of segments that are gone, forgotten"]
+    assert (again["store"]["spans"], again["spool"]["quarantined"]) == (3, 1)
 
 
 def test_a_store_that_cannot_be_opened_is_explained(tmp_path: Path, examine: Examine) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from dashboard.cli import main
 from tests.store.build import START_NS, span, trace_id
-from tests.store.conftest import _made, empty_store  # noqa: F401  (fixtures)
 from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
@@ -24,7 +23,7 @@ Tell = Callable[..., Any]
 
 
 @pytest.fixture
-def store(empty_store: Store) -> Store:  # noqa: F811
+def store(empty_store: Store) -> Store:
     """Six runs: three years ago, and three of today with incompressible texts; none is folded yet."""
     noise, today = random.Random(1), (time.time_ns() - START_NS) // 1_000_000
     writer = SegmentWriter(empty_store.path)

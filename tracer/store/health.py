@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from tracer.store import apply
+from tracer.store import apply, references
 from tracer.store.database import Store
 from tracer.store.spool import list_spool
 
@@ -83,6 +83,8 @@ class DatabaseHealth:
     """calls with tokens and without a price, most calls first"""
     without_tokens: tuple[ModelCalls, ...]
     """calls that ended well and say nothing of their tokens, most calls first"""
+    unused_texts: int
+    """texts that nothing refers to; 0 where the references were not checked"""
     orphans: tuple[Orphans, ...] = field(default=())
     references_checked: bool = True
 
@@ -159,6 +161,7 @@ def look_at_database(store: Store) -> DatabaseHealth:
             dropped_attributes=dropped,
             unpriced=_calls(con, "cost_usd IS NULL AND coalesce(input_tokens, output_tokens) IS NOT NULL"),
             without_tokens=_calls(con, "status = 'ok' AND coalesce(input_tokens, output_tokens) IS NULL"),
+            unused_texts=references.count_orphans(con, store.spool_path) if check_references else 0,
             orphans=tuple(found for found in orphans if found.rows),
             references_checked=check_references,
         )

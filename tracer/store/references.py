@@ -80,21 +80,6 @@ def release(lease: Lease, candidates: pl.Series) -> tuple[int, int]:
     return texts, size
 
 
-def orphans(lease: Lease) -> pl.Series:
-    """Ids of texts that nothing refers to and that no recorder may refer to yet; the caller keeps folds away."""
-    with lease.hold() as con:
-        stored = select_with(con, pl.DataFrame(schema=_ID), "SELECT content_id FROM contents")
-    stored = stored.join(_in_segments(lease.spool), on="content_id", how="anti")
-    for condition in _windows(lease):
-        with lease.hold() as con:
-            used = select_with(
-                con, pl.DataFrame(schema=_ID), f"SELECT DISTINCT content_id FROM ({everything_used(*condition)})"
-            )
-        stored = stored.join(used, on="content_id", how="anti")
-        give_way()
-    return stored["content_id"]
-
-
 def count_orphans(con: duckdb.DuckDBPyConnection, spool: Path) -> int:
     """How many texts nothing refers to, in one look: for stores of a size for which that is quick."""
     query = f"SELECT count(*) FROM contents ANTI JOIN ({everything_used()}) USING (content_id) ANTI JOIN incoming USING (content_id)"
