@@ -36,6 +36,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--guard", action="append", default=[], metavar="LIMIT=VALUE",
         help="stop the program's LLM calls at a limit, over all of its processes: budget=5, tokens=200k, iterations=50, loop=critical ...",
     )  # fmt: skip
+    parser.add_argument(
+        "--install", action="store_true",
+        help="put the instrumentors that the program's interpreter lacks into a cached directory beside it, and use them",
+    )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="say what is instrumented, what is not, and why")
     parser.add_argument(
         "words", nargs=REMAINDER, metavar="-- PROGRAM [ARGS]",
@@ -48,6 +52,7 @@ def run(args: Namespace) -> int:
 
     Raises:
         BadInput: there is no such program, or the store's directory does not exist.
+        TracehoundError: `--install` was asked for and is not possible.
     """
     words: list[str] = args.words[1:] if args.words[:1] == ["--"] else args.words
     command = command_line(words, module=args.module)
@@ -57,6 +62,8 @@ def run(args: Namespace) -> int:
     began_ns = time.time_ns()
     parse(args.guard)
     variables = environment(store, command, verbose=args.verbose, guards=args.guard)
+    if args.install:
+        variables["TRACEHOUND_OVERLAY"] = str(_overlay(command) or "")
     code = _wait(command, variables)
     _clear_guard(store, variables["TRACEHOUND_RUN_ID"])
     try:
@@ -195,6 +202,14 @@ def _tell(store: Path, began_ns: int) -> None:
     note(
         f"tracehound: {count(runs)} run{'' if runs == 1 else 's'}, {count(spans)} span{'' if spans == 1 else 's'} -> {store}"
     )
+
+
+def _overlay(command: list[str]) -> Path | None:
+    from dashboard.overlay import overlay
+
+    found = overlay(command)
+    note("tracehound: nothing is missing." if found is None else f"tracehound: instrumentors from {found}")
+    return found
 
 
 def _clear_guard(store: Path, run_id: str) -> None:

@@ -24,6 +24,9 @@ def _load() -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[PRIVATE_NAME] = module
     spec.loader.exec_module(module)
+    overlay = os.environ.get("TRACEHOUND_OVERLAY")
+    if overlay:
+        sys.path.append(overlay)  # what the environment has itself comes first
     lent = os.environ.get("TRACEHOUND_LEND")
     if lent:
         from pathlib import Path
