@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .content import encode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseFacts:
@@ -24,6 +26,8 @@ class ResponseFacts:
 
 def facts_of(response: Any) -> ResponseFacts:
     """Facts of a chat completion (`choices`), a message (`content`, `usage`), a response (`output`), a dict of these, or a text."""
+    if _get(response, "usage_metadata") is not None and _get(response, "candidates") is not None:
+        response = google_answer(response)
     if isinstance(response, str):
         return ResponseFacts(messages=({"role": "assistant", "content": response},))
     usage = _get(response, "usage")
@@ -45,6 +49,42 @@ def facts_of(response: Any) -> ResponseFacts:
         cache_write_tokens=written,
         reasoning_tokens=_number(details_out, "reasoning_tokens"),
     )
+
+
+def google_answer(response: Any) -> dict[str, Any]:
+    """Google's `GenerateContentResponse` in the shape of a chat completion. Thoughts are billed as output and counted in it."""
+    usage = _get(response, "usage_metadata")
+    made, thought = _number(usage, "candidates_token_count"), _number(usage, "thoughts_token_count")
+    choices: list[dict[str, Any]] = []
+    for candidate in _get(response, "candidates") or ():
+        parts: list[Any] = _get(_get(candidate, "content"), "parts") or []
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(_text(part, "text") or "" for part in parts if not _get(part, "thought")),
+        }
+        calls = [call for part in parts if (call := _get(part, "function_call")) is not None]
+        if calls:
+            message["tool_calls"] = [
+                {
+                    "id": _text(call, "id"),
+                    "type": "function",
+                    "function": {"name": _text(call, "name"), "arguments": encode(_get(call, "args") or {})},
+                }
+                for call in calls
+            ]
+        finish = _get(candidate, "finish_reason")
+        choices.append({"message": message, "finish_reason": _text(finish, "value") or (finish and str(finish))})
+    return {
+        "id": _text(response, "response_id"),
+        "model": _text(response, "model_version"),
+        "choices": choices,
+        "usage": {
+            "prompt_tokens": _number(usage, "prompt_token_count"),
+            "completion_tokens": None if made is None and thought is None else (made or 0) + (thought or 0),
+            "prompt_tokens_details": {"cached_tokens": _number(usage, "cached_content_token_count")},
+            "completion_tokens_details": {"reasoning_tokens": thought},
+        },
+    }
 
 
 def _messages(response: Any) -> tuple[tuple[Any, ...], str | None]:

@@ -1,4 +1,4 @@
-"""LLM spans for programs whose framework writes none: the `create()` calls of openai and anthropic are wrapped.
+"""LLM spans for programs whose framework writes none: the calls of openai, anthropic, google-genai and litellm are wrapped.
 
 A call is left to others where somebody tells of it already: the span around it is an LLM call, or it comes straight from
 a framework whose instrumentor was switched on and gives LLM spans.
@@ -37,25 +37,43 @@ told_by_frameworks: set[str] = set()
 
 
 class Wrapped(NamedTuple):
-    """Methods of a client class that make one LLM call each."""
+    """Methods of a client class, or functions of its module, that make one LLM call each."""
 
     module: str
     owner: str
+    """"" for the module itself"""
     methods: tuple[str, ...]
-    provider: str
+    provider: str | None
+    """None where the client talks to many"""
+    is_async: bool = False
+    streams: bool = False
+    """the answer always comes in pieces; else where `stream=True` was asked for"""
 
 
 CLIENTS: Final[Mapping[str, tuple[Wrapped, ...]]] = {
-    "openai": (
-        Wrapped("openai.resources.chat.completions", "Completions", ("create", "parse"), "openai"),
-        Wrapped("openai.resources.chat.completions", "AsyncCompletions", ("create", "parse"), "openai"),
-        Wrapped("openai.resources.responses", "Responses", ("create", "parse"), "openai"),
-        Wrapped("openai.resources.responses", "AsyncResponses", ("create", "parse"), "openai"),
+    "openai": tuple(
+        Wrapped(f"openai.resources.{module}", f"{prefix}{owner}", ("create", "parse"), "openai", bool(prefix))
+        for module, owner in (("chat.completions", "Completions"), ("responses", "Responses"))
+        for prefix in ("", "Async")
     ),
-    "anthropic": (
-        Wrapped("anthropic.resources.messages", "Messages", ("create",), "anthropic"),
-        Wrapped("anthropic.resources.messages", "AsyncMessages", ("create",), "anthropic"),
+    "anthropic": tuple(
+        Wrapped("anthropic.resources.messages", f"{prefix}Messages", ("create",), "anthropic", bool(prefix))
+        for prefix in ("", "Async")
     ),
+    "google-genai": tuple(
+        # The public methods may make several calls, where they call tools by themselves; these make one each.
+        Wrapped(
+            "google.genai.models",
+            f"{prefix}Models",
+            (f"_generate_content{suffix}",),
+            "google",
+            bool(prefix),
+            bool(suffix),
+        )
+        for prefix in ("", "Async")
+        for suffix in ("", "_stream")
+    ),
+    "litellm": (Wrapped("litellm", "", ("completion",), None), Wrapped("litellm", "", ("acompletion",), None, True)),
 }
 
 
@@ -64,62 +82,57 @@ def wrap_client(package: str) -> list[str]:
     done: list[str] = []
     for wrapped in CLIENTS[package]:
         try:
-            owner = getattr(import_module(wrapped.module), wrapped.owner)
+            module = import_module(wrapped.module)
+            owner = getattr(module, wrapped.owner) if wrapped.owner else module
         except (ImportError, AttributeError):
             continue  # an older or newer version without this API
         for name in wrapped.methods:
             original = getattr(owner, name, None)
             if original is not None and not hasattr(original, "__tracehound__"):
-                make = _async if wrapped.owner.startswith("Async") else _sync
-                wrapper: Any = functools.wraps(original)(make(original, wrapped.provider, package))
+                make = _async if wrapped.is_async else _sync
+                wrapper: Any = functools.wraps(original)(make(original, wrapped))
                 wrapper.__tracehound__ = True
                 setattr(owner, name, wrapper)
-                done.append(f"{wrapped.owner}.{name}")
+                done.append(".".join(filter(None, (wrapped.owner, name))))
     return done
 
 
-def _sync(original: Callable[..., Any], provider: str, package: str) -> Callable[..., Any]:
-    def create(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call = _begin(kwargs, provider, package)
+def _sync(original: Callable[..., Any], wrapped: Wrapped) -> Callable[..., Any]:
+    def create(*args: Any, **kwargs: Any) -> Any:
+        call = _begin(kwargs, args, wrapped)
         if not isinstance(call, _Call):
             with _below_framework():
-                result = original(self, *args, **kwargs)
-            if call is not None:
-                call.take(result, kwargs)
-            return result
+                result = original(*args, **kwargs)
+            return result if call is None else call.take(result, kwargs)
         token = otel_context.attach(call.inside)
         try:
-            result = original(self, *args, **kwargs)
+            result = original(*args, **kwargs)
         except BaseException as error:
             call.end(None, error)
             raise
         finally:
             otel_context.detach(token)
-        call.take(result, kwargs)
-        return result
+        return call.take(result, kwargs)
 
     return create
 
 
-def _async(original: Callable[..., Any], provider: str, package: str) -> Callable[..., Any]:
-    async def create(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call = _begin(kwargs, provider, package)
+def _async(original: Callable[..., Any], wrapped: Wrapped) -> Callable[..., Any]:
+    async def create(*args: Any, **kwargs: Any) -> Any:
+        call = _begin(kwargs, args, wrapped)
         if not isinstance(call, _Call):
             with _below_framework():
-                result = await original(self, *args, **kwargs)
-            if call is not None:
-                call.take(result, kwargs)
-            return result
+                result = await original(*args, **kwargs)
+            return result if call is None else call.take(result, kwargs)
         token = otel_context.attach(call.inside)
         try:
-            result = await original(self, *args, **kwargs)
+            result = await original(*args, **kwargs)
         except BaseException as error:
             call.end(None, error)
             raise
         finally:
             otel_context.detach(token)
-        call.take(result, kwargs)
-        return result
+        return call.take(result, kwargs)
 
     return create
 
@@ -127,21 +140,27 @@ def _async(original: Callable[..., Any], provider: str, package: str) -> Callabl
 class _Answers:
     """Looks at what a call returns."""
 
-    def take(self, result: Any, kwargs: Mapping[str, Any]) -> None:
-        """The call has returned: with an answer, with a stream of one, or with either in a raw response."""
+    streams = False
+
+    def take(self, result: Any, kwargs: Mapping[str, Any]) -> Any:
+        """The call has returned, with an answer, a stream of one, or either in a raw response. What the host gets."""
         try:
             headers: Any = kwargs.get("extra_headers") or {}
+            answer = result
             if headers.get(_RAW_HEADER) == "stream":
                 self.end(None, None)  # the host reads the bytes itself
-                return
+                return result
             if headers.get(_RAW_HEADER) is not None:
-                result = result.parse()  # kept by the raw response: the host's own parse() gives the same object
-            if kwargs.get("stream") is True and follow(result, self.end):
-                return
-            self.record(result)
+                answer = result.parse()  # kept by the raw response: the host's own parse() gives the same object
+            if self.streams or kwargs.get("stream") is True:
+                followed = follow(answer, self.end)
+                if followed is not None:
+                    return followed if answer is result else result
+            self.record(answer)
         except Exception:  # noqa: BLE001 - the host must not feel it; logged once
             complain("reading an answer")
         self.end(None, None)
+        return result
 
     def record(self, answer: Any) -> None:
         raise NotImplementedError
@@ -153,9 +172,10 @@ class _Answers:
 class _Call(_Answers):
     """One call in progress, with a span of ours."""
 
-    def __init__(self, span: LlmSpan, inside: Context) -> None:
+    def __init__(self, span: LlmSpan, inside: Context, *, streams: bool) -> None:
         self.span = span
         self.inside = inside
+        self.streams = streams
         self._over = False
 
     def record(self, answer: Any) -> None:
@@ -175,8 +195,9 @@ class _Call(_Answers):
 class _Told(_Answers):
     """A call that a span of somebody else tells of. Some leave out what the price depends on: that is added to it."""
 
-    def __init__(self, span: Any) -> None:
+    def __init__(self, span: Any, *, streams: bool) -> None:
         self.span = span
+        self.streams = streams
 
     def record(self, answer: Any) -> None:
         if not self.span.is_recording():
@@ -200,17 +221,19 @@ class _Told(_Answers):
                 complain("reading a streamed answer")
 
 
-def _begin(kwargs: Mapping[str, Any], provider: str, package: str) -> _Answers | None:
+def _begin(kwargs: Mapping[str, Any], args: Sequence[Any], wrapped: Wrapped) -> _Answers | None:
     try:
         parent = otel_context.get_current()
         around = trace.get_current_span(parent)
         if is_llm(around):
-            return _Told(around)
-        if _caller(package) in told_by_frameworks:
+            return _Told(around, streams=wrapped.streams)
+        if _caller(wrapped.module.partition(".")[0]) in told_by_frameworks:
             return None
         if not around.get_span_context().is_valid:
             parent, around = _below_langchain(parent)
-        model = kwargs.get("model")
+        model = kwargs.get("model") or next(
+            iter(args[bool(wrapped.owner) :]), None
+        )  # litellm.completion("gpt-4.1", ...)
         temperature = kwargs.get("temperature")
         spec = Spec(
             SpanKind.LLM,
@@ -218,7 +241,7 @@ def _begin(kwargs: Mapping[str, Any], provider: str, package: str) -> _Answers |
             {
                 GenAI.OPERATION: "chat",
                 GenAI.REQUEST_MODEL: model if isinstance(model, str) else None,
-                GenAI.PROVIDER[0]: provider,
+                GenAI.PROVIDER[0]: wrapped.provider,
                 GenAI.TEMPERATURE: temperature if isinstance(temperature, (int, float)) else None,
             },
             messages=_messages(kwargs),
@@ -227,7 +250,7 @@ def _begin(kwargs: Mapping[str, Any], provider: str, package: str) -> _Answers |
             # Calls without any span around them are parts of what the program does: of one run.
             spec.attributes[Tracehound.RUN_ID] = os.environ.get(RUN_ID_VARIABLE) or None
             spec.workflow = os.environ.get(SERVICE_VARIABLE) or None
-        return _Call(*begin(LlmSpan, spec, parent))
+        return _Call(*begin(LlmSpan, spec, parent), streams=wrapped.streams)
     except Exception:  # noqa: BLE001 - the host must not feel it; logged once
         complain("starting the span of an LLM call")
         return None
@@ -276,9 +299,15 @@ def _messages(kwargs: Mapping[str, Any]) -> list[Any]:
         value = kwargs.get(key)
         if value and isinstance(value, (str, list)):
             given.append({"role": "system", "content": cast("Any", value)})
-    value = kwargs.get("messages", kwargs.get("input"))
-    if isinstance(value, str):
-        given.append({"role": "user", "content": value})
-    elif isinstance(value, Sequence):
-        given.extend(cast("Sequence[Any]", value))
+    value: Any = next(
+        (kwargs[name] for name in ("messages", "input", "contents") if kwargs.get(name) is not None), None
+    )
+    for item in cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else (value,):
+        if isinstance(item, str):
+            given.append({"role": "user", "content": item})
+        elif isinstance(parts := getattr(item, "parts", None), list):  # Google's contents
+            texts = (getattr(part, "text", None) or "" for part in cast("list[Any]", parts))
+            given.append({"role": getattr(item, "role", None) or "user", "content": "".join(texts)})
+        elif item is not None:
+            given.append(item)
     return given

@@ -1,16 +1,17 @@
 """Reads along with a streamed answer: whoever consumes it gets every item as before, the span gets the sum.
 
-The client libraries' stream objects hold an iterator in `_iterator`; that is replaced, the object stays the host's.
 The span ends with the stream: consumed, failed, closed, or abandoned and collected.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from ..active import complain
+from ..response import google_answer
+from ..watched import watched
 
 _TEXTS: Final = frozenset({"content_block_delta", "response.output_text.delta"})
 End = Callable[["Sum | None", BaseException | None], None]
@@ -29,10 +30,12 @@ class Sum:
         self._usage: dict[str, Any] = {}
 
     def add(self, item: Any) -> None:
-        """One item: a chat completion chunk, an event of the Responses API, or an event of Anthropic's messages."""
+        """One item: a chat completion chunk, an event of the Responses API or of Anthropic's messages, a part from Google."""
         kind = getattr(item, "type", None)
         if getattr(item, "choices", None) is not None:
             self._chunk(item)
+        elif hasattr(item, "candidates"):
+            self._google(item)
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._whole = item.response
         elif kind in _TEXTS:
@@ -85,6 +88,20 @@ class Sum:
                     known["arguments"] += call.function.arguments or ""
             self._note(finish=choice.finish_reason)
 
+    def _google(self, item: Any) -> None:
+        part = google_answer(item)
+        self._note(id=part["id"], model=part["model"])
+        self._usage.update({key: value for key, value in part["usage"].items() if value is not None})
+        for choice in part["choices"]:
+            message = choice["message"]
+            if message["content"]:
+                self._tick()
+                self._text.append(message["content"])
+            for call in message.get("tool_calls", ()):
+                self._tick()
+                self._calls[len(self._calls)] = {"id": call["id"], **call["function"]}
+            self._note(finish=choice["finish_reason"])
+
     def _anthropic_delta(self, item: Any) -> None:
         delta = item.delta
         if getattr(delta, "text", None):
@@ -105,42 +122,14 @@ class Sum:
         self._usage.update((key, value) for key, value in cast("dict[str, Any]", plain).items() if value is not None)
 
 
-def follow(stream: Any, end: End) -> bool:
-    """Read along with `stream`; `end(sum, error)` is called once, when it is over. False: it cannot be followed."""
-    inner: Any = getattr(stream, "_iterator", None)
-    if hasattr(inner, "__anext__"):
-        stream._iterator = _follow_async(inner, Sum(), end)
-    elif hasattr(inner, "__next__"):
-        stream._iterator = _follow(inner, Sum(), end)
-    else:
-        return False
-    return True
+def follow(stream: Any, end: End) -> Any:
+    """Read along with `stream`; `end(sum, error)` is called once, when it is over. What to hand on; None: it cannot be followed."""
+    total = Sum()
 
+    def take(item: Any) -> None:
+        try:
+            total.add(item)
+        except Exception:  # noqa: BLE001 - the host must not feel it; logged once
+            complain("reading along with a stream")
 
-def _add(total: Sum, item: Any) -> None:
-    try:
-        total.add(item)
-    except Exception:  # noqa: BLE001 - the host must not feel it; logged once
-        complain("reading along with a stream")
-
-
-def _follow(inner: Iterator[Any], total: Sum, end: End) -> Iterator[Any]:
-    try:
-        for item in inner:
-            _add(total, item)
-            yield item
-    except BaseException as error:
-        end(total, error)
-        raise
-    end(total, None)
-
-
-async def _follow_async(inner: AsyncIterator[Any], total: Sum, end: End) -> AsyncIterator[Any]:
-    try:
-        async for item in inner:
-            _add(total, item)
-            yield item
-    except BaseException as error:
-        end(total, error)
-        raise
-    end(total, None)
+    return watched(stream, take, lambda error: end(total, error))

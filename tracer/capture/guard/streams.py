@@ -6,10 +6,12 @@ A stream that says nothing about tokens, or that is dropped half-way, is charged
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from ...online.tariff import Used
+from ..active import complain
+from ..watched import watched
 from .reading import Answered, _get, google_usage, read_answer  # pyright: ignore[reportPrivateUsage]
 
 Settle = Callable[[Answered, int | None, BaseException | None], None]
@@ -28,6 +30,12 @@ class Tally:
 
     def take(self, piece: Any) -> None:
         """One chunk or event of any of the client libraries."""
+        try:
+            self._take(piece)
+        except Exception:  # noqa: BLE001 - the piece belongs to the host; logged once
+            complain("reading along with a stream")
+
+    def _take(self, piece: Any) -> None:
         self._model = self._model or _text(_get(piece, "model"))
         counted = _get(piece, "usage_metadata")
         if counted is not None:
@@ -65,103 +73,18 @@ def metered(result: Any, settle: Settle) -> Any:
         settle(read_answer(result), None, None)
         return result
     tally = Tally(settle)
-    inner = getattr(result, "_iterator", None)
-    if inner is not None and hasattr(inner, "__anext__"):
-        result._iterator = _pieces_async(inner, tally)
-    elif inner is not None and hasattr(inner, "__next__"):
-        result._iterator = _pieces(inner, tally)
-    elif hasattr(result, "__aiter__"):
-        return _AsyncStream(result, tally)
-    else:
-        return _Stream(result, tally)
-    # One that is never read at all.
-    weakref.finalize(result, tally.end, None, whole=False)
-    return result
+    followed = watched(result, tally.take, lambda error: tally.end(error, whole=error is None))
+    if followed is None:
+        tally.end(whole=False)
+        return result
+    # One that is never read at all, or not to its end.
+    weakref.finalize(followed, tally.end, None, whole=False)
+    return followed
 
 
 def is_stream(result: Any) -> bool:
     """True for iterators, but not for containers and models that can be iterated."""
     return any(hasattr(cast("type[Any]", type(result)), name) for name in ("__next__", "__anext__", "__aiter__"))
-
-
-def _pieces(inner: Iterator[Any], tally: Tally) -> Generator[Any]:
-    try:
-        for piece in inner:
-            tally.take(piece)
-            yield piece
-    except BaseException as error:
-        tally.end(error, whole=False)
-        raise
-    tally.end()
-
-
-async def _pieces_async(inner: AsyncIterator[Any], tally: Tally) -> AsyncGenerator[Any]:
-    try:
-        async for piece in inner:
-            tally.take(piece)
-            yield piece
-    except BaseException as error:
-        tally.end(error, whole=False)
-        raise
-    tally.end()
-
-
-class _Proxy:
-    """Stands for a stream whose inside cannot be reached; everything but iterating goes to the stream itself."""
-
-    def __init__(self, stream: Any, tally: Tally) -> None:
-        self._stream = stream
-        self._tally = tally
-        weakref.finalize(self, tally.end, None, whole=False)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-class _Stream(_Proxy):
-    def __init__(self, stream: Any, tally: Tally) -> None:
-        super().__init__(stream, tally)
-        self._pieces = _pieces(iter(stream), tally)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._pieces)
-
-    def __enter__(self) -> Any:
-        enter = getattr(self._stream, "__enter__", None)
-        if enter is not None:
-            enter()
-        return self
-
-    def __exit__(self, *error: Any) -> Any:
-        leave = getattr(self._stream, "__exit__", None)
-        self._tally.end(whole=False)
-        return leave(*error) if leave is not None else None
-
-
-class _AsyncStream(_Proxy):
-    def __init__(self, stream: Any, tally: Tally) -> None:
-        super().__init__(stream, tally)
-        self._pieces = _pieces_async(aiter(stream), tally)
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
-
-    async def __anext__(self) -> Any:
-        return await anext(self._pieces)
-
-    async def __aenter__(self) -> Any:
-        enter = getattr(self._stream, "__aenter__", None)
-        if enter is not None:
-            await enter()
-        return self
-
-    async def __aexit__(self, *error: Any) -> Any:
-        leave = getattr(self._stream, "__aexit__", None)
-        self._tally.end(whole=False)
-        return await leave(*error) if leave is not None else None
 
 
 def _words(piece: Any) -> Iterator[str]:
