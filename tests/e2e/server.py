@@ -78,17 +78,11 @@ def serving(script: Script) -> Iterator[Model]:
             if reply.status != 200:
                 self.answer(json.dumps({"error": {"message": reply.text, "type": "scripted"}}), status=reply.status)
                 return
-            whole = (
-                response(body, reply, number) if self.path.endswith("/responses") else completion(body, reply, number)
-            )
-            if not reply.usage:
-                whole["usage"] = None
-            if not body.get("stream"):
-                self.answer(json.dumps(whole))
-            elif self.path.endswith("/responses"):
-                self.answer("".join(response_events(whole)), kind="text/event-stream")
+            whole, pieces = answers(self.path, body, reply, number)
+            if "stream" in self.path or body.get("stream"):
+                self.answer("".join(pieces()), kind="text/event-stream")
             else:
-                self.answer("".join(completion_chunks(body, whole)), kind="text/event-stream")
+                self.answer(json.dumps(whole))
 
         def answer(self, text: str, *, status: int = 200, kind: str = "application/json") -> None:
             data = text.encode()
@@ -111,6 +105,25 @@ def serving(script: Script) -> Iterator[Model]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def answers(
+    path: str, body: dict[str, Any], reply: Reply, number: int
+) -> tuple[dict[str, Any], Callable[[], Iterator[str]]]:
+    """The answer of whichever API is at `path`, whole and in pieces."""
+    from tests.e2e import providers
+
+    if path.endswith("/messages"):
+        whole = providers.message(body, reply, number)
+        return whole, lambda: providers.message_events(whole)
+    if ":" in path:
+        whole = providers.generated(reply, number, path.rpartition("/")[2].partition(":")[0])
+        return whole, lambda: providers.generated_chunks(whole)
+    of_responses = path.endswith("/responses")
+    whole = response(body, reply, number) if of_responses else completion(body, reply, number)
+    if not reply.usage:
+        whole["usage"] = None
+    return whole, lambda: response_events(whole) if of_responses else completion_chunks(body, whole)
 
 
 def read_request(body: dict[str, Any], headers: dict[str, str]) -> Request:

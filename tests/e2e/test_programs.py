@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tests.capture_auto.running import run
-from tests.e2e.environments import Environments
+from tests.e2e.environments import CONTRADICTION, Environments
 from tests.e2e.found import Found
 from tests.e2e.frameworks import FRAMEWORKS, LEAD, PRICE, PROGRAMS, WORKER, Framework
 from tests.e2e.scripts import script
@@ -129,3 +129,29 @@ def test_the_client_without_a_framework(environments: Environments, tmp_path: Pa
     _check_calls(found, Framework("openai", "", "", {(None, LEAD): 8}), model)
     assert found.of_kind("llm")["ttft_ns"].count() == 2
     assert (found.cost_usd, found.outcome) == (8 * PRICE[LEAD], "completed")
+
+
+def test_what_is_missing_is_installed_beside_the_environment(environments: Environments, tmp_path: Path) -> None:
+    """With --install the same bare environment gives everything; it stays as it was; the second run installs nothing."""
+    wanted = FRAMEWORKS["openai-agents"]
+    python = environments.python(WITHOUT.environment)
+    before = sorted(python.parent.parent.glob("lib/*/site-packages/*"))
+    cache = tmp_path / "cache"
+    inodes: list[int] = []
+    for number in (1, 2):
+        directory = tmp_path / f"run{number}"
+        directory.mkdir()
+        with serving(script()) as model:
+            words = ("--install", "--", *wanted.command(python))
+            done = run(directory, *words, XDG_CACHE_HOME=str(cache), **wanted.environ(model))
+        if "cannot be installed" in done.err:
+            assert CONTRADICTION not in done.err, done.err
+            pytest.skip(f"NOT PROVEN: the registry gave no instrumentor: {done.err[-500:]}")
+        assert done.code == 0, done.err
+        found = Found(done.store)
+        assert (found.calls, found.agents, found.handoffs) == (wanted.calls, wanted.agents, list(wanted.handoffs))
+        (overlay,) = (path for path in (cache / "tracehound" / "overlays").iterdir() if path.is_dir())
+        assert str(overlay) in done.err
+        inodes.append(overlay.stat().st_ino)
+    assert inodes[0] == inodes[1]
+    assert sorted(python.parent.parent.glob("lib/*/site-packages/*")) == before

@@ -7,6 +7,7 @@ from pydantic_ai import Agent, RunContext, UsageLimits
 from pydantic_ai.models.openai import OpenAIChatModel
 
 researcher = Agent(OpenAIChatModel("gpt-5-mini"), name="researcher", instructions="You are researcher.")
+limits = UsageLimits(request_limit=12)
 coordinator = Agent(OpenAIChatModel("gpt-4.1-mini"), name="coordinator", instructions="You are coordinator.")
 
 
@@ -22,13 +23,13 @@ def search_docs(query: str) -> str:
 async def ask_researcher(ctx: RunContext, question: str) -> str:
     """Ask the researcher."""
     if "streaming" in sys.argv:
-        async with researcher.run_stream(question, usage=ctx.usage) as result:
+        async with researcher.run_stream(question, usage=ctx.usage, usage_limits=limits) as result:
             return await result.get_output()
-    return (await researcher.run(question, usage=ctx.usage)).output
+    return (await researcher.run(question, usage=ctx.usage, usage_limits=limits)).output
 
 
 async def main() -> None:
-    question, limits = "What is the refund policy?", UsageLimits(request_limit=12)
+    question = "What is the refund policy?"
     if "streaming" in sys.argv:
         async with coordinator.run_stream(question, usage_limits=limits) as result:
             print(await result.get_output())
