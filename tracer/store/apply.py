@@ -14,7 +14,7 @@ from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.outcome import PAUSED_REASON
 from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.store.columns import frame_of, insert, with_frame
-from tracer.store.gather import Gathered
+from tracer.store.gather import Gathered, SpanKey
 from tracer.store.merge import Changes, Stored, TraceExtent, key_of
 
 _SPAN_COLUMNS = ", ".join(f'"{name}"' for name in SPAN_FIELDS)
@@ -44,6 +44,9 @@ _TOUCHED = """
     )
     SELECT trace_id, run_id, first_ns, last_ns FROM run_traces WHERE run_id IN (SELECT run_id FROM touched)
 """
+_KNOWN_TRACES = "SELECT trace_id FROM run_traces SEMI JOIN incoming USING (trace_id)"
+_AS_IT_CAME = ("trace_id", "span_id", "start_ns", "end_ns", "name", "status", "attributes")
+"""columns that say together whether two deliveries of a span are the same; attributes holds everything the producer wrote"""
 _KEYS = {"trace_id": pl.String(), "span_id": pl.String()}
 
 
@@ -94,6 +97,37 @@ def wanted(new: Gathered) -> Wanted:
         "setup": SETUP_WINDOW_NS,
     }
     return Wanted(pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String}), values)
+
+
+def delivered_again(con: duckdb.DuckDBPyConnection, new: Gathered) -> set[SpanKey]:
+    """The new spans that are stored already just as they came, such as those of a request that was sent twice.
+
+    They change nothing, so that their runs need not be read and resolved. Spans with events or links are not among
+    them: whether those are the same is found out where all rows of the run are at hand.
+    """
+    more = {key_of(row) for row in (*new.events, *new.links)}
+    came = [span for span in new.spans if span.end_ns is not None and key_of(span) not in more]
+    trace_ids = pl.DataFrame({"trace_id": list({span.trace_id for span in came})}, schema={"trace_id": pl.String})
+    known = {trace_id for (trace_id,) in with_frame(con, trace_ids, _KNOWN_TRACES)} if came else set[str]()
+    came = [span for span in came if span.trace_id in known]
+    if not came:
+        return set()
+    frame = pl.DataFrame({name: [getattr(span, name) for span in came] for name in _AS_IT_CAME})
+    first, last = frame["start_ns"].min(), frame["start_ns"].max()
+    names = ", ".join(_AS_IT_CAME)
+    found = with_frame(
+        con,
+        frame,
+        f"SELECT trace_id, span_id, input_refs, output_refs FROM spans SEMI JOIN incoming USING ({names})"
+        f" WHERE start_ns BETWEEN {first} AND {last}",
+    )
+    stored = {(trace_id, span_id): refs for trace_id, span_id, *refs in found}
+    return {
+        key_of(span)
+        for span in came
+        if (refs := stored.get(key_of(span))) is not None
+        and all(new is None or new == old for new, old in zip((span.input_refs, span.output_refs), refs, strict=True))
+    }
 
 
 def read_stored(con: duckdb.DuckDBPyConnection, looked_for: Wanted) -> Stored:

@@ -120,6 +120,7 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
 
     present = {segment.name for segment in listing.segments}
     gone = [name for name in offsets if name not in present]
+    taken = len(new.spans)
     looked_for, small = apply.wanted(new), len(new.spans) <= AT_ONCE_SPANS
     # Before the lease, on the guess that nothing stored is touched, as it was the last time; resolving again does no harm.
     guess = None if small or state.stored else apply.prepare(new, Stored(), merge(new, Stored()))
@@ -127,6 +128,10 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
         if not _unchanged(apply.read_offsets(con), new, lease.spool):
             state.offsets = None
             return True
+        again = apply.delivered_again(con, new)
+        if again:
+            new.without(again)
+            looked_for, guess = apply.wanted(new), None
         stored = apply.read_stored(con, looked_for)
         state.stored = len(stored.spans)
         prepared = None if stored.extents else guess
@@ -144,7 +149,7 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
             _write(con, new, prepared, gone)
     state.offsets = {name: end for name, end in offsets.items() if name not in gone}
     state.offsets |= {name: end for name, (_, end) in new.taken.items()}
-    result.spans += len(new.spans)
+    result.spans += taken
     result.duplicates += prepared.counts.get("duplicate_spans", 0)
     result.bad_frames += prepared.counts.get("bad_frames", 0)
     _clean(lease.spool, listing, state.offsets, settled=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,11 @@ class Gathered:
     """who wrote a running span"""
     counts: dict[str, int] = field(default_factory=dict[str, int])
     """what to add to table `counters`"""
+
+    def without(self, keys: Set[SpanKey]) -> None:
+        """Leave out spans that are stored already."""
+        self.spans = [span for span in self.spans if (span.trace_id, span.span_id) not in keys]
+        self.count("duplicate_spans", len(keys))
 
     def count(self, name: str, number: int = 1) -> None:
         if number:
