@@ -31,7 +31,7 @@ from analyzers.frames import Frames
 from analyzers.ledger import ledger_document
 from analyzers.run import Analysis
 from analyzers.what_if import what_if_document
-from tracer.model import RunOutcome
+from tracer.model import Purpose, RunOutcome
 
 DEEP_RUNS, DEEP_SPANS = 200, 30_000
 """beyond these a run must be asked for by name"""
@@ -98,7 +98,7 @@ def _deep(
         made[run_id] = {"suspects": [suspect.to_json() for suspect in answer.suspects]}
         reading, found = Reading(one), by_run.get(run_id, ())
         questions: dict[str, Callable[[], Any]] = {
-            "critical_path": lambda one=one: _path(one),
+            "critical_path": lambda reading=reading: _path(reading),
             "ledger": lambda reading=reading, found=found: _money(reading, found, workspace),
             "architecture": lambda reading=reading, found=found: profile_run(reading, found),
         }
@@ -125,10 +125,13 @@ def _money(reading: Reading, findings: Sequence[Finding], workspace: Workspace) 
     return {**document, "savings": savings_document(find_savings(reading, findings, workspace), spent)}
 
 
-def _path(one: Frames) -> dict[str, Any]:
+def _path(reading: Reading) -> dict[str, Any]:
     """The critical path of a run, and what would have made it shorter."""
-    path = critical_path_document(one)
-    return path if "skipped" in path else {**path, "what_if": what_if_document(one, RunTree.of(one))}
+    path = critical_path_document(reading.frames)
+    if "skipped" in path:
+        return path
+    routing = {turn.span_id for turn in reading.run.turns if turn.delegates or turn.purpose == Purpose.ROUTE}
+    return {**path, "what_if": what_if_document(reading.frames, RunTree.of(reading.frames), routing=routing)}
 
 
 def _failure(question: str, where: str, error: Exception) -> DetectorFailure:

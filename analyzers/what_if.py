@@ -15,7 +15,7 @@ flows between them and rate limits, so that one is an upper bound and says so.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from analyzers.critical_path import OPEN, RunTree
@@ -87,10 +87,13 @@ def _depths(tree: RunTree) -> Mapping[int, int]:
     return depth
 
 
-def what_if_document(frames: Frames, tree: RunTree, *, agents: int = 3) -> list[dict[str, Any]]:
+def what_if_document(
+    frames: Frames, tree: RunTree, *, agents: int = 3, routing: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """What would have made the run shorter, best first: `[{change, seconds, saved_share, upper_bound}]`.
 
-    Tried: each of the agents with most work twice as fast, no failed attempts, no routing calls, siblings side by side.
+    Tried: each of the agents with most work twice as fast, no failed attempts (nor the pauses after them), no routing calls, siblings
+    side by side. `routing`: span ids of the calls that only say who is next; None takes those that are marked so.
     """
     if not tree.nodes:
         return []
@@ -108,10 +111,12 @@ def what_if_document(frames: Frames, tree: RunTree, *, agents: int = 3) -> list[
     facts = frames.spans.select("span_id", "status", "retry_of", "purpose")
     repeated = set(facts["retry_of"].drop_nulls())
     failed = {span for span, status, _, _ in facts.iter_rows() if status == SpanStatus.ERROR and span in repeated}
-    routing = {span for span, _, _, purpose in facts.iter_rows() if purpose == Purpose.ROUTE}
+    if routing is None:
+        routing = {span for span, _, _, purpose in facts.iter_rows() if purpose == Purpose.ROUTE}
     for change, gone in (("no failed attempts", failed), ("no routing calls", routing)):
         numbers = {node.number for node in tree.nodes if node.row["span_id"] in gone}
         if numbers:
+            numbers |= _pauses_after(tree, numbers) if gone is failed else set()
             tried.append((change, replay(tree, _scaled(numbers, 0.0)), False))
     apart = frozenset(
         child
@@ -133,6 +138,22 @@ def what_if_document(frames: Frames, tree: RunTree, *, agents: int = 3) -> list[
         }
         for change, after, bound in tried
     ]
+
+
+def _pauses_after(tree: RunTree, attempts: set[int]) -> set[int]:
+    """The recorded waits between a failed attempt and what its parent did next: the back-off falls away with the attempt."""
+    found: set[int] = set()
+    for below in tree.children.values():
+        ordered = [tree.nodes[one] for one in below]
+        for place, node in enumerate(ordered):
+            if node.number not in attempts:
+                continue
+            later = [other for other in ordered[place + 1 :] if other.start >= node.end]
+            for other in later:
+                if other.row["kind"] != SpanKind.WAIT or other.row["wait_for"]:
+                    break
+                found.add(other.number)
+    return found
 
 
 def _scaled(numbers: set[int], factor: float) -> Scale:
