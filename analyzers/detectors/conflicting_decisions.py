@@ -7,7 +7,8 @@ A yes is two decisions with one scope key and different choices that are concurr
 one could have read the other it is a revision, where the decisions are votes it is meant. Choices are compared as names or numbers;
 free text is compared by the numbers, ids and quoted names in it, and is at best "possible".
 
-Without decision spans, two agents that hand one task to different agents at the same time count as deciding where it goes.
+Without decision spans, two agents that hand one task to different agents at the same time count as deciding where it goes, and a tool
+call that sets something on an object (`set_status(order_id, status)`) as deciding that.
 Known misses: a conflict under two different scope keys; decisions in free text without any item. Known false alarm: a scope key that
 is too coarse ("next step"). Cost: one grouping over all decisions; the relation is built only for runs in which choices differ.
 """
@@ -82,7 +83,9 @@ def _decisions(frames: Frames) -> pl.DataFrame:
     ]
     live = frames.spans.filter(pl.col("duplicate_of").is_null() & (pl.col("status") != SpanStatus.ERROR))
     decisions = live.filter(
-        (pl.col("kind") == SpanKind.DECISION) & pl.col("scope_key").is_not_null() & pl.col("choice").is_not_null()
+        pl.col("kind").is_in([SpanKind.DECISION, SpanKind.TOOL])  # a tool call that sets something settles it
+        & pl.col("scope_key").is_not_null()
+        & pl.col("choice").is_not_null()
     )
     handoffs = live.filter(
         (pl.col("kind") == SpanKind.HANDOFF) & pl.col("task_id").is_not_null() & pl.col("target_agent").is_not_null()
@@ -159,13 +162,15 @@ def _clash(
     order = list(dict.fromkeys(named))
     agents: list[str] = [*dict.fromkeys(row["agent"] or "an unnamed agent" for row in rivals)]
     says = ", ".join(f"{row['agent'] or 'an unnamed agent'} chose {row['choice']!r}" for row in rivals[:4])
+    how = _how_settled(settled_by, resolution, rivals)
+    last = max(carried_out or rivals, key=lambda row: (row["end_ns"] or row["start_ns"], row["span_id"]))
     ended = (
-        f"It was settled by: {resolution}."
+        f"{settled_by['agent'] or 'A later decision'} settled it later with {settled_by['choice']!r} ({how})."
+        if settled_by is not None
+        else f"It was settled by: {how}."
         if resolution
-        else "Nothing in the run settled it: whatever was done last stands."
+        else f"Nothing in the run settled it: what was done last stands, {last['agent'] or 'an unnamed agent'}'s {last['choice']!r} (last wins)."
     )
-    if settled_by is not None:
-        ended = f"{settled_by['agent'] or 'A later decision'} settled it later with {settled_by['choice']!r}."
     did = (
         "Both were acted on."
         if both
@@ -212,7 +217,7 @@ def _clash(
                 for row in rivals
             ],
             "both_acted_on": both,
-            "resolution": resolution or ("later decision" if settled_by else "last wins"),
+            "resolution": how,
             "settled_by": settled_by["span_id"] if settled_by else None,
             "apart_ns": apart,
             "wasted_spans": [],
@@ -245,7 +250,7 @@ def _acted_on(row: Row, spans: pl.DataFrame) -> list[str]:
     said = row["said"].get(Tracehound.ACTED_ON)
     if said is False:
         return []
-    own = [row["span_id"]] if said is True or row["kind"] == SpanKind.HANDOFF else []
+    own = [row["span_id"]] if said is True or row["kind"] in (SpanKind.HANDOFF, SpanKind.TOOL) else []
     end = row["end_ns"] if row["end_ns"] is not None else row["start_ns"]
     done = spans.filter(
         (pl.col("start_ns") >= end)
@@ -254,6 +259,18 @@ def _acted_on(row: Row, spans: pl.DataFrame) -> list[str]:
         & ((pl.col("target_agent") == row["choice"]) | (pl.col("tool_name") == row["choice"]))
     )
     return own + done.sort("start_ns", "span_id")["span_id"].to_list()[:3]
+
+
+def _how_settled(settled_by: Row | None, said: str | None, rivals: list[Row]) -> str:
+    """What was recorded, else: coordinator (somebody else took one of the choices), merged (a choice that nobody had made),
+    later decision (one of the rivals, knowing the other), last wins (nothing)."""
+    if said:
+        return said
+    if settled_by is None:
+        return "last wins"
+    if settled_by["choice"] not in {row["choice"] for row in rivals}:
+        return "merged"
+    return "later decision" if settled_by["agent"] in {row["agent"] for row in rivals} else "coordinator"
 
 
 def _resolution(rivals: list[Row], choices: list[Row], relation: HappensBefore) -> tuple[Row | None, str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from analyzers.detectors.conflicting_decisions import find_conflicting_decisions
@@ -15,7 +17,7 @@ def found(*items: Node) -> list[Finding]:
     return find_conflicting_decisions(frames(run("w", *items)))
 
 
-def rivals(one: str, other: str, **fields: object) -> list[Node]:
+def rivals(one: str, other: str, **fields: Any) -> list[Node]:
     """
     a  |-- d1 --|
     b   |-- d2 --|
@@ -23,7 +25,7 @@ def rivals(one: str, other: str, **fields: object) -> list[Node]:
     return [
         agent("a", 0, 9, decision(KEY, one, 2, id="d1", **fields)),
         agent("b", 1, 9, decision(KEY, other, 3, id="d2", **fields)),
-    ]  # type: ignore[arg-type]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,3 +110,38 @@ def test_free_text_without_items_is_only_possible() -> None:
 
     assert finding.severity == "info"
     assert finding.confidence < 0.5
+
+
+@pytest.mark.parametrize(
+    ("last", "how"),
+    [
+        (None, "last wins"),
+        (agent("boss", 10, 12, decision(KEY, "approve", 11)), "coordinator"),
+        (agent("boss", 10, 12, decision(KEY, "half", 11)), "merged"),
+        (agent("a", 10, 12, decision(KEY, "reject", 11)), "later decision"),
+        (agent("boss", 10, 12, decision(KEY, "half", 11, resolution="vote of the board")), "vote of the board"),
+    ],
+)
+def test_the_way_it_was_settled_is_told(last: Node | None, how: str) -> None:
+    """Coordinator, merge, a rival's own second thought, or nothing at all: then the last one stands, and is named."""
+    (finding,) = found(*rivals("approve", "reject"), *([last] if last else []))
+
+    assert finding.data["resolution"] == how
+    assert how in finding.explanation
+    assert ("b's 'reject' (last wins)" in finding.explanation) is (last is None)
+
+
+def test_checks_follow_the_input() -> None:
+    """Revisions, concurrent pairs and effects show in what was checked."""
+
+    def values(finding: Finding) -> dict[str, object]:
+        return {check.rule: check.value for check in finding.checked}
+
+    (two,) = found(*rivals("approve", "reject"))
+    (three,) = found(*rivals("approve", "reject", acted_on=True), agent("c", 0, 9, decision(KEY, "wait", 4)))
+    (revised,) = found(*rivals("approve", "reject"), agent("d", 10, 12, decision(KEY, "wait", 11)))
+
+    pairs = "concurrent pairs (neither could have read the other)"
+    assert (values(two)[pairs], values(three)[pairs]) == (1, 3)
+    assert (values(two)["both were acted on"], values(three)["both were acted on"]) == (False, True)
+    assert values(revised)["ruled out: revisions (the later one could have read the earlier)"] == 2

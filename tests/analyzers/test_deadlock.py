@@ -6,11 +6,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analyzers.detectors.deadlock import DeadlockThresholds, find_deadlocks
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from tests.drawn import Drawn, Node, agent, frames, llm, message, node, ns, run, wait
+from tracer.online.waits import WaitGraph
 from tracer.semconv import Tracehound
 
 
@@ -246,3 +249,59 @@ def test_removing_one_wait_removes_the_finding() -> None:
 
     assert find_deadlocks(Frames(without, base.traces, base.contents)) == []
     assert find_deadlocks(frames()) == []
+
+
+@st.composite
+def waits_in_time(draw: st.DrawFn) -> list[tuple[str, list[str], str]]:
+    """Up to six agents that come to wait one after the other, each for some of the others, all or any; nobody lets go."""
+    names = draw(st.lists(st.sampled_from("ABCDEF"), unique=True, min_size=2, max_size=6))
+    return [
+        (
+            name,
+            draw(st.lists(st.sampled_from([n for n in "ABCDEF" if n != name]), unique=True, min_size=1, max_size=3)),
+            draw(st.sampled_from(["all", "any"])),
+        )
+        for name in names
+    ]
+
+
+@given(waits_in_time())
+@settings(max_examples=30, deadline=None)
+def test_a_live_graph_says_what_the_recording_says(waits: list[tuple[str, list[str], str]]) -> None:
+    """Fed with the same waits as they start, the guard's graph alarms exactly where the recording has a deadlock, at the same wait."""
+    graph = WaitGraph()
+    alarms = [
+        alarm for who, targets, mode in waits if (alarm := graph.start(who, targets, "any" if mode == "any" else "all"))
+    ]
+    drawn = team(
+        *((who, held(targets, at, None, mode=mode)) for at, (who, targets, mode) in enumerate(waits, 1)),
+        end=None,
+        outcome="running",
+    )
+    findings = sorted(of(drawn), key=lambda f: f.data["closing"]["at_ns"])
+
+    assert bool(findings) is bool(alarms)
+    if alarms:
+        assert findings[0].data["closing"]["agent"] == alarms[0].closing
+        assert set(findings[0].agents) <= alarms[0].stuck | alarms[-1].stuck
+
+
+def test_checks_follow_the_input() -> None:
+    """How many are left, for how long, and look-alikes before it show in what was checked."""
+
+    def values(finding: Finding) -> dict[str, object]:
+        return {check.rule: check.value for check in finding.checked}
+
+    left, overlap = (
+        "agents left after reduction of the wait-for graph",
+        "all waits overlap on one cut, seconds (across processes more than the clock skew)",
+    )
+    (two,) = of(team(("A", held("B", 1, 40, "timed_out")), ("B", held("A", 2, 41))))
+    (three,) = of(team(("A", held("B", 1, 90, "timed_out")), ("B", held("C", 2, 91)), ("C", held("A", 3, 92))))
+    phantom = [("A", held("B", 1, 3, "met")), ("B", held("A", 2, 4, "met"))]
+    (again,) = of(team(*phantom, ("A", held("B", 10, 40, "timed_out")), ("B", held("A", 11, 41))))
+
+    assert (values(two)[left], values(three)[left]) == (2, 3)
+    assert (values(two)[overlap], values(three)[overlap]) == (38.0, 87.0)
+    assert values(two)["earlier look-alikes of these agents ruled out"] == 0
+    assert "got what it waited for" in str(values(again)["earlier look-alikes of these agents ruled out"])

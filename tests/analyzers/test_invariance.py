@@ -9,14 +9,18 @@ from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from tests.analyzers import (
     test_context_growth,
+    test_divergent_views,
     test_duplicate_calls,
     test_error_cascade,
     test_no_answer,
     test_orphan_task,
     test_ping_pong,
     test_retry_storm,
+    test_runaway_fanout,
+    test_serial_bottleneck,
     test_stale_read,
     test_state_growth,
+    test_write_skew,
 )
 from tests.analyzers.test_run import shuffled
 from tests.drawn import Drawn, agent, frames, llm, run, tool, wait
@@ -36,6 +40,10 @@ def troubled() -> dict[str, Drawn]:
         "state_growth": run("log", agent("L", 0, 99, *test_state_growth.writes(test_state_growth.GROWING)), id="state"),
         "orphan_task": run("plan", test_orphan_task.started(30, llm(12, 13, cost="0.5")), id="orphan"),
         "no_answer": run("file", test_no_answer.clerk(wait("Archive", 5, 35, **fields)), id="wait"),
+        "write_skew": run("ward", *test_write_skew.on_call(), id="skew"),
+        "divergent_views": run("pumps", *test_divergent_views.split(), id="views"),
+        "runaway_fanout": run("scan", agent("Lead", 0, 100, *test_runaway_fanout.tree(2, 4)), id="fan"),
+        "serial_bottleneck": run("queue", *test_serial_bottleneck.queue(), id="serial"),
         "error_cascade": run("load", *test_error_cascade.chain("Loader", "Parser", "Reporter"), id="fall", outcome="failed"),
     }  # fmt: skip
 
