@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanContext
 from ..model import SpanKind
 from ..semconv import Tracehound
 from .live import DecisionSpan, EscalationSpan, LiveSpan, WaitSpan, link_to
+from .loose import loose_run
 from .scope import Mark, Scope, Spec, give, given
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -245,6 +246,7 @@ def guard_trip(
     """A guard warned (`level="warn"`) or stopped the work; `limit` and `spent` are in `unit` (usd, tokens, s ...)."""
 
     def build(called: str | None) -> Spec:
+        run = loose_run()
         return Spec(
             SpanKind.GUARD_TRIP,
             f"guard {guard}",
@@ -255,8 +257,10 @@ def guard_trip(
                 Tracehound.GUARD_SPENT: spent,
                 Tracehound.GUARD_UNIT: unit,
                 Tracehound.REASON: reason,
+                Tracehound.RUN_ID: run.run_id,
             },
             agent=agent,
+            workflow=run.workflow,
             start_ns=start_ns,
         )
 

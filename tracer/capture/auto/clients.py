@@ -7,7 +7,6 @@ a framework whose instrumentor was switched on and gives LLM spans.
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,14 +21,13 @@ from ...model import SpanKind
 from ...semconv import GenAI, Tracehound
 from ..active import complain
 from ..live import LlmSpan
+from ..loose import loose_run
 from ..response import facts_of
 from ..scope import Spec, begin, finish
 from .carrier import langchain_span_context
 from .streams import Sum, follow
 from .tries import is_llm
 
-RUN_ID_VARIABLE: Final = "TRACEHOUND_RUN_ID"
-SERVICE_VARIABLE: Final = "TRACEHOUND_SERVICE"
 _RAW_HEADER: Final = "X-Stainless-Raw-Response"
 
 told_by_frameworks: set[str] = set()
@@ -246,10 +244,8 @@ def _begin(kwargs: Mapping[str, Any], args: Sequence[Any], wrapped: Wrapped) -> 
             },
             messages=_messages(kwargs),
         )
-        if not around.get_span_context().is_valid:
-            # Calls without any span around them are parts of what the program does: of one run.
-            spec.attributes[Tracehound.RUN_ID] = os.environ.get(RUN_ID_VARIABLE) or None
-            spec.workflow = os.environ.get(SERVICE_VARIABLE) or None
+        run = loose_run(parent)
+        spec.attributes[Tracehound.RUN_ID], spec.workflow = run
         return _Call(*begin(LlmSpan, spec, parent), streams=wrapped.streams)
     except Exception:  # noqa: BLE001 - the host must not feel it; logged once
         complain("starting the span of an LLM call")
