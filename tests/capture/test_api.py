@@ -189,10 +189,71 @@ def test_methods_static_methods_and_class_methods(recorder: Recorder) -> None:
     assert [recorder.values(span, "input") for span in recorder.spans] == [["go"], [{"kind": "!"}], [{"a": 1, "b": 2}]]
 
 
+def test_a_decorated_class_is_the_same_class_and_each_run_of_it_a_span(recorder: Recorder) -> None:
+    """Entry methods of all kinds, its own and inherited; what an object does to itself is part of its run, other objects are not."""
+
+    class Base:
+        async def arun(self, goal: str) -> str:
+            await asyncio.sleep(0)
+            return goal.upper()
+
+    @tracer.agent("planner", reason="asked")
+    class Planner(Base):
+        """Plans."""
+
+        def __init__(self, helper: Planner | None = None) -> None:
+            self.helper = helper
+
+        def run(self, goal: str) -> str:
+            if self.helper is not None:
+                self.helper.run(goal)
+            return asyncio.run(self.arun(goal))
+
+        def stream(self, goal: str) -> Iterator[str]:
+            yield self.run(goal)
+
+        def untouched(self) -> int:
+            return 1
+
+    assert isinstance(Planner, type)
+    assert (Planner.__doc__, Planner.__name__) == ("Plans.", "Planner")
+    assert "planner" not in vars(Base)
+    planner = Planner(Planner())
+    assert planner.run("go") == "GO"
+    assert [span.name for span in recorder.spans] == ["planner", "planner"]  # the helper within
+    assert recorder.spans[0].parent_span_id == recorder.spans[1].span_id
+    assert recorder.values(recorder.spans[1], "input") == ["go"]
+    assert asyncio.run(Planner().arun("x")) == "X"
+    assert list(Planner().stream("y")) == ["Y"]
+    assert planner.untouched() == 1
+    assert len(recorder.spans) == 4
+
+
+def test_bound_methods_and_callable_objects_can_be_decorated(recorder: Recorder) -> None:
+    """One object's method without touching its class, and an object that is called."""
+
+    class Search:
+        def find(self, query: str) -> str:
+            return query
+
+        def __call__(self, query: str) -> str:
+            return query + "!"
+
+    search = Search()
+    find, call = tracer.tool(search.find), tracer.tool("called")(search)
+    assert (find("x"), call("y"), search.find("z")) == ("x", "y!", "z")
+    assert [(span.name.rpartition(".")[2], recorder.values(span, "input")) for span in recorder.spans] == [
+        ("find", [{"query": "x"}]),
+        ("called", [{"query": "y"}]),
+    ]
+
+
 def test_what_cannot_be_decorated_is_refused_at_once() -> None:
-    """A class is refused where it is decorated, not later where nobody looks."""
+    """A class that nothing runs and a value that nobody calls are refused where they are decorated, not later where nobody looks."""
     with pytest.raises(TypeError, match="decorate the class's method"):
         tracer.agent(type("Agent", (), {}))
+    with pytest.raises(TypeError, match="not 3"):
+        tracer.agent("a")(3)  # type: ignore[type-var]
 
 
 class Boom(Exception):

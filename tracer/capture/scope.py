@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import Token
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -28,7 +28,7 @@ from ..semconv import Tracehound
 from .active import CONTENT, Target, complain, now_ns, target
 from .content import Name, encode
 from .live import LiveSpan
-from .wrap import name_of, wrap
+from .wrap import NOTHING, OneCall, name_of, wrap, wrap_entries
 
 S = TypeVar("S", bound=LiveSpan)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +44,8 @@ class Who(NamedTuple):
 
 _WHO: Final = otel_context.create_key("tracehound-who")
 _NOBODY: Final = Who()
+_OWNER: Final = otel_context.create_key("tracehound-owner")
+"""id of the object of a decorated class within whose call we are"""
 
 
 def who_in(context: Context | None = None) -> Who:
@@ -99,9 +101,18 @@ class Scope(Generic[S]):
         self.__exit__(kind, error, trace_back)
 
     def __call__(self, function: F, /) -> F:
-        """Decorate `function`: every call of it is a span of its own."""
+        """Decorate `function`: every call of it is a span of its own; of a class, every call of a method that runs it."""
         name = self._name or name_of(function)
-        return wrap(function, lambda: Call(self._make, self._build(name)))
+        if isinstance(function, type):
+            wrap_entries(function, lambda args: self._call_of(args[0] if args else None, name))
+            return cast("F", function)
+        return wrap(function, lambda args: Call(self._make, self._build(name)))
+
+    def _call_of(self, owner: Any, name: str) -> OneCall:
+        """A call of an object; what it does to itself meanwhile, such as `run` calling `arun`, is part of that."""
+        if otel_context.get_value(_OWNER) == id(owner):
+            return NOTHING
+        return Call(self._make, self._build(name), owner)
 
     def record(self, *, end_ns: int | None = None, error: BaseException | str | None = None) -> S:
         """Begin and end at once: a fact without a duration, or with one that is already over."""
@@ -161,8 +172,10 @@ class Mark(Scope[S]):
 class Call(Generic[S]):
     """One call of a decorated function. `active()` puts the span into the context for one step of it."""
 
-    def __init__(self, make: Make[S], spec: Spec) -> None:
+    def __init__(self, make: Make[S], spec: Spec, owner: Any = None) -> None:
         self.span, self._context = begin(make, spec)
+        if owner is not None:
+            self._context = otel_context.set_value(_OWNER, id(owner), self._context)
 
     @contextmanager
     def active(self) -> Generator[None]:

@@ -3,6 +3,8 @@
 The wrapper is of the same kind as the function, so that `inspect` and frameworks see no difference. A generator's
 span covers it from its first step to its end, but is the current span only while a step runs: between two steps the
 consumer has its own context, and where a generator is closed does not matter.
+
+Of a class the methods by which it is run are wrapped, in place: the class stays the class it was.
 """
 
 from __future__ import annotations
@@ -10,12 +12,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from .active import complain
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ENTRIES: Final = (
+    "__call__", "run", "arun", "run_async", "invoke", "ainvoke", "stream", "astream", "execute", "aexecute", "forward",
+)  # fmt: skip
+"""Methods by which frameworks and people run an agent or a tool that is an object."""
 
 MAX_ITEMS: Final = 1_000
 """Items of a generator that are kept as its output."""
@@ -40,7 +47,49 @@ class OneCall(Protocol):
     def end(self, error: BaseException | None) -> None: ...
 
 
-def wrap(function: F, begin: Callable[[], OneCall]) -> F:
+Begin = Callable[[tuple[Any, ...]], OneCall]
+"""given the positional arguments of the call that begins"""
+
+
+class _Nothing:
+    """A call that is part of another one."""
+
+    @property
+    def span(self) -> _Nothing:
+        return self
+
+    def active(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def end(self, error: BaseException | None) -> None:
+        del error
+
+    def take_arguments(self, arguments: dict[str, Any]) -> None:
+        del arguments
+
+    def take_result(self, result: Any) -> None:
+        del result
+
+
+NOTHING: Final = _Nothing()
+
+
+def wrap_entries(given: type, begin: Begin) -> None:
+    """Wrap those of `ENTRIES` that the class has or inherits, in place; TypeError where there is none."""
+    wrapped: dict[str, Any] = {}
+    for name in ENTRIES:
+        method: Any = next((vars(base)[name] for base in given.__mro__ if name in vars(base)), None)
+        if inspect.isroutine(method):
+            wrapped[name] = method
+    if not wrapped:
+        raise TypeError(
+            f"the class {given.__qualname__} has none of the methods {', '.join(ENTRIES)}; decorate the class's method instead"
+        )
+    for name, method in wrapped.items():
+        setattr(given, name, wrap(method, begin))
+
+
+def wrap(function: F, begin: Begin) -> F:
     """`function`, with a call of `begin` around each of its calls. Raises TypeError for what cannot be wrapped."""
     given: Any = function
     if isinstance(given, (staticmethod, classmethod)):
@@ -70,7 +119,7 @@ def name_of(function: Any) -> str:
 Start = Callable[[tuple[Any, ...], dict[str, Any]], OneCall]
 
 
-def _starter(function: Callable[..., Any], begin: Callable[[], OneCall]) -> Start:
+def _starter(function: Callable[..., Any], begin: Begin) -> Start:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -79,7 +128,7 @@ def _starter(function: Callable[..., Any], begin: Callable[[], OneCall]) -> Star
     skip = 1 if names and names[0] in ("self", "cls") else 0
 
     def start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> OneCall:
-        call = begin()
+        call = begin(args)
         try:
             arguments = dict(zip(names[skip:], args[skip:], strict=False))
             if len(args) > len(names):

@@ -67,7 +67,7 @@ class GuardScope:
     def __call__(self, function: F, /) -> F:
         """Decorate a function of any kind; each call begins with the whole budget."""
         options = self._options if self._named else replace(self._options, name=name_of(function))
-        return wrap(function, lambda: _Call(make(self._limits, options)))
+        return wrap(function, lambda _args: _Call(make(self._limits, options)))
 
 
 class _Entered:
