@@ -85,7 +85,11 @@ def main(framework: str, store: str, stream: bool) -> dict[str, Any]:
             {"agents": agents, "langgraph": langgraph, "pydantic_ai": pydantic_ai}[framework](stream)
     except Exception as error:  # noqa: BLE001 - what a user's program catches
         stop = stop_in(error)
-        seen = {"error": type(error).__name__, "reason": stop.reason if stop else None}
+        seen = {
+            "error": type(error).__name__,
+            "reason": stop.reason if stop else None,
+            "partial": stop.partial if stop else None,
+        }
     tracer.shutdown()
     spent = guard.spent["budget"] if guard is not None else None
     return {**seen, "spent": str(spent), "estimated": str(guard.estimated_usd) if guard is not None else None}

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.capture.spool import read_spool
+from tests.e2e.environments import Environments
 from tests.e2e.server import Reply, Request, serving
 from tracer.semconv import Tracehound
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
 ROOT = Path(__file__).resolve().parents[2]
 PINS = (
     "openai==3.54.0", "openai-agents==0.24.0", "langgraph==1.2.22", "langchain-openai==1.7.3",
@@ -30,35 +29,12 @@ PRICE = Decimal("0.0006")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An interpreter with the three frameworks; TRACEHOUND_GUARD_PYTHON names one that is there already."""
     given = os.environ.get("TRACEHOUND_GUARD_PYTHON")
-    if given:
-        return given
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("NOT PROVEN: uv is not installed")
-    directory = tmp_path_factory.mktemp("frameworks") / "env"
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")}
-    found = str(directory / "bin" / "python")
-    for command in (
-        [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(directory)],
-        [uv, "pip", "install", "--quiet", "--python", found, *PINS],
-    ):
-        for attempt in (1, 2, 3):
-            # Away from the project, whose own pinned versions would hold here, too.
-            done = subprocess.run(
-                command, cwd=directory.parent, capture_output=True, text=True, check=False, timeout=600, env=environment
-            )
-            if done.returncode == 0:
-                break
-            if "No solution found" in done.stderr:
-                pytest.fail(f"the pinned versions contradict each other: {done.stderr.strip()[-500:]}")
-            if attempt == 3:
-                pytest.skip(f"NOT PROVEN: the registry gave no {', '.join(PINS)}: {done.stderr.strip()[-500:]}")
-    return found
+    return given or str(Environments.of_run(tmp_path_factory).with_packages("guarded frameworks", PINS))
 
 
 def always_more(request: Request) -> Reply:
     """A model that never comes to an end."""
-    return Reply(tools=(("more", {}),)) if "more" in request.tools else Reply("more")
+    return Reply("so far", tools=(("more", {}),)) if "more" in request.tools else Reply("more")
 
 
 @pytest.mark.parametrize("how", ["whole", "stream"])
@@ -88,6 +64,7 @@ def test_exactly_the_paid_requests_reach_the_server(framework: str, how: str, py
     else:
         assert (Decimal(seen["spent"]), Decimal(seen["estimated"])) == (4 * PRICE, 0)
     assert seen["reason"] is not None, seen
+    assert "so far" in seen["partial"]
     assert (seen["reason"]["guard"], seen["reason"]["scope"], seen["reason"]["limit"]) == ("budget", "mine", 0.004)
     trips = [s for s in read_spool(store).spans if s.attributes.get(Tracehound.KIND) == "guard_trip"]
     stops = [s for s in trips if s.attributes[Tracehound.GUARD_LEVEL] == "stop"]

@@ -1,0 +1,54 @@
+"""Two processes that talk to each other, over HTTP or as MCP client and server, are one run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.capture_auto.running import run
+from tests.e2e.environments import Environments
+from tests.e2e.found import Found
+from tests.e2e.frameworks import PROGRAMS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
+HTTP_CLIENTS = ("urllib", "requests", "httpx", "httpx2", "httpx-async", "aiohttp")
+
+
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    return Environments.of_run(tmp_path_factory)
+
+
+@pytest.mark.parametrize("server", ["fastapi", "flask", "aiohttp"])
+def test_two_processes_over_http_are_one_run(server: str, environments: Environments, tmp_path: Path) -> None:
+    """Whatever client asks whatever server: the work done there lies below the span that asked, in another process."""
+    python = environments.python("clients")
+    done = run(tmp_path, "--", str(python), str(PROGRAMS / "caller.py"), server)
+    assert done.code == 0, done.err
+    found = Found(done.store)
+    rows = {row["name"]: row for row in found.spans.iter_rows(named=True)}
+    for client in HTTP_CLIENTS:
+        asking, served = rows[f"asking {client}"], rows[f"served {client}"]
+        assert served["parent_span_id"] == asking["span_id"]
+        assert served["pid"] != asking["pid"]
+    assert len(rows) == found.spans.height == 2 * len(HTTP_CLIENTS) + 1
+
+
+def test_mcp_client_and_server_are_one_run(environments: Environments, tmp_path: Path) -> None:
+    """The tool's work in the server, a child process with an environment of its own, lies below the span that called it."""
+    python = environments.python("clients")
+    done = run(tmp_path, "--", str(python), str(PROGRAMS / "mcp_client.py"))
+    assert (done.code, done.out.strip()) == (0, "A-17: delivered"), done.err
+    found = Found(done.store)
+    rows = {row["span_id"]: row for row in found.spans.iter_rows(named=True)}
+    asking = next(row for row in rows.values() if row["name"] == "asking")
+    looking = next(row for row in rows.values() if row["name"] == "looking up")
+    assert looking["pid"] != asking["pid"]
+    above: list[str] = []
+    at = looking
+    while at["parent_span_id"] in rows:
+        at = rows[at["parent_span_id"]]
+        above.append(at["name"])
+    assert "asking" in above, json.dumps(above)
