@@ -36,6 +36,9 @@ FOREIGN_WAIT_S = 2.0
 JOIN_S = 0.25
 """a lease this old takes no more threads in"""
 
+MEMORY, SCRATCH = "1GB", "4GB"
+"""what a fenced engine may take of memory, and of disk to go on with less"""
+
 CATALOG = "store"
 """what the database is attached as"""
 
@@ -54,6 +57,7 @@ class Lease:
         self._changed = threading.Condition()
         self._local = threading.local()
         self._engine: duckdb.DuckDBPyConnection | None = None
+        self._fenced = False
         self._lock_fd = -1
         self._users = 0
         self._since = 0.0
@@ -66,18 +70,19 @@ class Lease:
             return _REGISTRY.setdefault(real, Lease(real))
 
     @contextmanager
-    def hold(self, *, alone: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
+    def hold(self, *, alone: bool = False, fenced: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
         """A cursor on the open database, for a short time: copy out what you need and compute after letting go.
 
         Uncommitted work is rolled back at the end. A thread may take it again while it holds it; `alone` keeps the
-        other threads of this process out, too.
+        other threads of this process out, too. `fenced` (which implies it) gives an engine of its own for a query that
+        nobody has looked at: with a limit on memory, and gone afterwards.
 
         Raises:
             StoreLocked: another program keeps the file open (named in the message), or a lease is not given back.
             SchemaTooNew: a newer tracehound wrote the file.
             StoreError: the file is no store, or cannot be opened.
         """
-        cursor = self._enter(alone)
+        cursor = self._enter(alone or fenced, fenced)
         try:
             yield cursor
         finally:
@@ -86,7 +91,7 @@ class Lease:
             finally:
                 self._leave()
 
-    def _enter(self, alone: bool) -> duckdb.DuckDBPyConnection:
+    def _enter(self, alone: bool, fenced: bool = False) -> duckdb.DuckDBPyConnection:
         with self._changed:
             if not getattr(self._local, "depth", 0):
                 deadline = time.monotonic() + WAIT_S
@@ -94,7 +99,7 @@ class Lease:
                     if not self._changed.wait(deadline - time.monotonic()):
                         raise StoreLocked(f"Another thread has kept {str(self.path)!r} open for {WAIT_S:.0f} s.")
             if self._users == 0:
-                self._open()
+                self._open(fenced)
             if alone:
                 self._since = -math.inf
             assert self._engine is not None
@@ -112,9 +117,11 @@ class Lease:
                 self._close()
                 self._changed.notify_all()
 
-    def _open(self) -> None:
-        engine = self._engine or _start_engine(self.path)
-        self._engine = engine
+    def _open(self, fenced: bool) -> None:
+        if fenced:
+            self._drop_engine()
+        engine = self._engine or _start_engine(self.path, fenced)
+        self._engine, self._fenced = engine, fenced
         self._lock_fd = lock_file(self.spool, ".lease", WAIT_S)
         try:
             schema.prepare(self.path)
@@ -142,9 +149,15 @@ class Lease:
                 hint="is the disk full? What was committed is in the .wal file beside it and not lost.",
             ) from error
         finally:
-            if engine is not None and self._engine is None:
+            if engine is not None and (self._fenced or self._engine is None):
+                self._engine = None
                 engine.close()
             self._unlock()
+
+    def _drop_engine(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
 
     def _unlock(self) -> None:
         fd, self._lock_fd = self._lock_fd, -1
@@ -199,13 +212,16 @@ def lock_file(spool: Path, name: str, wait_s: float, *, unless: str = "") -> int
             return fd
 
 
-def _start_engine(path: Path) -> duckdb.DuckDBPyConnection:
+def _start_engine(path: Path, fenced: bool) -> duckdb.DuckDBPyConnection:
     """An engine that can reach the database file and what DuckDB keeps beside it, and no other file."""
     engine = duckdb.connect(":memory:")
     beside = [str(path) + suffix for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")]
     engine.execute(f"SET allowed_paths = [{', '.join(map(_quoted, beside))}]").fetchall()
     engine.execute(f"SET allowed_directories = [{_quoted(f'{path}.tmp/')}]").fetchall()
     engine.execute(f"SET temp_directory = {_quoted(f'{path}.tmp')}").fetchall()
+    if fenced:
+        engine.execute(f"SET memory_limit = '{MEMORY}'").fetchall()
+        engine.execute(f"SET max_temp_directory_size = '{SCRATCH}'").fetchall()
     for name, value in schema.CONFIG.items():
         engine.execute(f"SET {name} = {value}").fetchall()
     return engine

@@ -5,13 +5,10 @@ Each takes one short lease and lets go before it returns. None of them folds; ca
 
 from __future__ import annotations
 
-import json
-import re
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import polars as pl
@@ -20,14 +17,11 @@ from tracer.errors import BadInput, UnknownName
 from tracer.model import SPAN_FIELDS
 from tracer.store.arrow import fetched
 from tracer.store.columns import select_with
+from tracer.store.query import sql as sql
 
 if TYPE_CHECKING:
     from tracer.store.database import Store
 
-_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+", re.IGNORECASE)
-_SOURCES = re.compile(r"unnest|range|generate_series|json_each|json_tree|summary|duckdb_\w+|pragma_\w+")
-"""table functions that show nothing but values and the catalog"""
 _SPAN_COLUMNS = ", ".join(f's."{name}"' for name in SPAN_FIELDS)
 
 
@@ -183,66 +177,9 @@ def counters(store: Store) -> dict[str, int]:
         return names | dict(con.execute("SELECT name, value FROM counters").fetchall())
 
 
-def sql(store: Store, query: str, *, timeout_s: float = 60.0) -> pl.DataFrame:
-    """The answer to one query of the user's, who can read the store's tables and nothing else.
-
-    Raises:
-        BadInput: not exactly one SELECT (or DESCRIBE, SHOW, SUMMARIZE, EXPLAIN), a mistake in it, or too slow.
-    """
-    with store.lease() as con:
-        try:
-            statements = con.extract_statements(query)
-        except duckdb.Error as error:
-            raise BadInput(f"Cannot read the query: {error}") from error
-        if len(statements) != 1 or statements[0].type not in _READING:
-            raise BadInput("Only one reading query at a time: SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.")
-        _refuse_sources(con, _EXPLAIN.sub("", query, count=1))
-        con.execute("BEGIN TRANSACTION READ ONLY").fetchall()
-        alarm = threading.Timer(timeout_s, con.interrupt)
-        alarm.start()
-        try:
-            answer = con.execute(query)
-            names = [column[0] for column in answer.description or ()]
-            rows = answer.fetchall()
-        except duckdb.InterruptException as error:
-            raise BadInput(f"The query took longer than {timeout_s:g} s.", hint="add a WHERE or a LIMIT.") from error
-        except duckdb.Error as error:
-            raise BadInput(f"The query failed: {error}") from error
-        finally:
-            alarm.cancel()
-    # By rows: a person's query may name a column twice, or give types that polars has not.
-    names = [name if name not in names[:at] else f"{name}_{at}" for at, name in enumerate(names)]
-    return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None, strict=False)
-
-
 def frame(con: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """The answer to `query` as a frame that does not keep the database open."""
     return fetched(con.sql(query, params=dict(values) if values else None))
-
-
-def _refuse_sources(con: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Refuse table functions that reach outside the tables, even to the files DuckDB itself must reach.
-
-    Reading the database file from within would drop the lock DuckDB holds on it.
-    """
-    [(text,)] = con.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchall()
-    tree: Any = json.loads(text)
-    if tree.get("error"):
-        raise BadInput(f"Cannot read the query: {tree.get('error_message')}")
-    nodes: list[Any] = [tree]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, dict):
-            node = cast("dict[str, Any]", node)
-            if node.get("type") == "TABLE_FUNCTION":
-                name = str(node["function"].get("function_name", "")).lower()
-                if not _SOURCES.fullmatch(name):
-                    raise BadInput(
-                        f"The table function {name!r} is not available here: queries read the store and nothing else."
-                    )
-            nodes.extend(node.values())
-        elif isinstance(node, list):
-            nodes.extend(cast("list[Any]", node))
 
 
 def _bounds(since_ns: int | None, until_ns: int | None) -> tuple[list[str], dict[str, Any]]:
