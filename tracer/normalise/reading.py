@@ -11,6 +11,7 @@ from tracer.ids import content_id, short_hash
 from tracer.model import RawSpan, Span, SpanKind
 from tracer.normalise.contents import Contents
 from tracer.normalise.messages import finish_reasons, message_list
+from tracer.normalise.settings import MARK, settled
 from tracer.normalise.values import parse_json, plain
 
 COUNTED = frozenset({SpanKind.LLM, SpanKind.EMBEDDING})
@@ -93,6 +94,10 @@ class Reading:
             return
         arguments = unwrapped(value)
         self.span.args_hash = short_hash(plain(arguments))
+        settles = settled(self.span.tool_name, arguments) if self.kind == SpanKind.TOOL else None
+        if settles is not None and self.span.scope_key is None and self.span.choice is None:
+            self.span.scope_key, self.span.choice = settles
+            self.span.derived = [*(self.span.derived or ()), MARK]
         self.set_input([self.contents.put_value(value)])
 
     def set_result(self, value: Any) -> None:
