@@ -1,107 +1,118 @@
-"""How fast the store takes in spans: `python -m tests.benchmarks.fold [SPANS] [REPEATS]` (default 60,000 and 5).
+"""How fast the store takes in what our own recorder wrote: `python -m tests.benchmarks.fold` (`--help` for the rest).
 
-Synthetic runs of 30 spans (a workflow, agents, LLM calls with tokens, tool calls), written as native frames of 60 spans
-by one recorder into a store of its own, then folded. Prints medians: microseconds a span on the recorder, spans a
-second folded, by the wall and by the CPU time of the folding process, the rate of the last tenth against the first,
-and bytes a span in the database.
+Runs from `tests.benchmarks.generate`, recorded as native segments in frames of 60 and folded in tenths, once without
+texts and once with messages of 600 bytes, whose history grows from call to call and arrives interleaved. Prints medians:
+microseconds a span on the recorder, spans a second folded by the CPU time of the folding process and by the wall, the rate
+of the last tenth against the first, bytes in the database a span and a call of a model, and the memory at the peak.
+The goals are for a machine that does nothing else; CPU time says most where it does. `--spans 1000000` for the long way.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import resource
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks.generate import FRAME, Shape, raw_spans
 from tracer.model import RawSpan
-from tracer.semconv import GenAI, Tracehound
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
-SPANS_A_RUN = 30
-FRAME = 60
-RESOURCE = {"service.name": "benchmark", "process.pid": 1}
+TEXT = 600
+PARTS = 10
+GOALS = {
+    False: {"folded spans/s (CPU)": "60,000", "last tenth / first tenth": "0.9", "bytes/span": "120 after compaction"},
+    True: {"bytes/LLM span": "700"},
+}
 
 
-def make_span(number: int, start_ns: int) -> RawSpan:
-    """Span `number` of an endless sequence of runs: the first of each run is its workflow, every fifth an agent."""
-    run, place = divmod(number, SPANS_A_RUN)
-    first = run * SPANS_A_RUN
-    parent = None if place == 0 else first if place % 5 == 0 or place < 5 else first + place // 5 * 5
-    if place == 0:
-        attributes = {Tracehound.KIND: "workflow", Tracehound.WORKFLOW: "benchmark"}
-    elif place % 5 == 0:
-        attributes = {Tracehound.KIND: "agent", Tracehound.AGENT: f"agent {place // 5}"}
-    elif place % 5 < 4:
-        attributes = {
-            GenAI.OPERATION: "chat",
-            GenAI.PROVIDER[0]: "openai",
-            GenAI.REQUEST_MODEL: "gpt-4o-mini",
-            GenAI.INPUT_TOKENS[0]: 900 + place,
-            GenAI.OUTPUT_TOKENS[0]: 120,
-        }
-    else:
-        attributes = {GenAI.OPERATION: "execute_tool", GenAI.TOOL_NAME: "search"}
-    return RawSpan(
-        trace_id=f"{run + 1:032x}",
-        span_id=f"{number + 1:016x}",
-        parent_span_id=None if parent is None else f"{parent + 1:016x}",
-        name=f"step {place}",
-        start_ns=start_ns + number * 100_000,
-        end_ns=start_ns + (number + (SPANS_A_RUN if place == 0 else 1)) * 100_000,
-        status="ok",
-        attributes=attributes,
-        resource=RESOURCE,
-        scope="benchmark",
-    )
-
-
-def measure(spans: int) -> dict[str, float]:
+def measure(shape: Shape, directory: Path) -> dict[str, float]:
     """One recording and one fold."""
-    start_ns = 1_700_000_000_000_000_000
-    with tempfile.TemporaryDirectory() as directory:
-        store = Store(Path(directory) / "traces.duckdb")
-        writer = SegmentWriter(store.path)
-        batches = [[make_span(n, start_ns) for n in range(at, min(at + FRAME, spans))] for at in range(0, spans, FRAME)]
-        before = time.process_time()
-        for batch in batches:
-            writer.write_spans(batch)
-        recorded = time.process_time() - before
-        writer.close()
-        del batches
-        with store.lease():
-            pass  # the database is made before the clock starts
-        wall, cpu = time.perf_counter(), time.process_time()
-        steps: list[float] = []
-        while True:
-            step = time.process_time()
-            if not store.fold(budget_spans=max(spans // 10, 1)).spans:
-                break
-            steps.append(time.process_time() - step)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        with store.lease() as con:
-            [(stored, distinct)] = con.execute("SELECT count(*), count(DISTINCT span_id) FROM spans").fetchall()
-        if (stored, distinct) != (spans, spans):
-            raise SystemExit(f"wrote {spans} spans and found {stored}, {distinct} of them different")
-        return {
-            "record us/span": recorded / spans * 1e6,
-            "fold spans/s (wall)": spans / wall,
-            "fold spans/s (CPU)": spans / cpu,
-            "last tenth / first tenth": steps[0] / steps[-1],
-            "bytes/span": store.path.stat().st_size / spans,
-        }
+    store = Store(directory / "traces.duckdb")
+    recorded, llm_calls = _record(shape, store)
+    with store.lease():
+        pass  # the database is made before the clock starts
+    wall, cpu = time.perf_counter(), time.process_time()
+    steps: list[float] = []
+    while True:
+        step = time.process_time()
+        found = store.fold(budget_spans=max(shape.spans // PARTS, 1)).spans
+        if not found:
+            break
+        steps.append((time.process_time() - step) / found)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    with store.lease() as con:
+        [(stored, distinct)] = con.execute("SELECT count(*), count(DISTINCT span_id) FROM spans").fetchall()
+    if (stored, distinct) != (shape.spans, shape.spans):
+        raise SystemExit(f"wrote {shape.spans} spans and found {stored}, {distinct} of them different")
+    size = store.path.stat().st_size
+    return {
+        "record us/span": recorded / shape.spans * 1e6,
+        "folded spans/s (CPU)": shape.spans / cpu,
+        "folded spans/s (wall)": shape.spans / wall,
+        "CPU us/span": cpu / shape.spans * 1e6,
+        "last tenth / first tenth": steps[0] / steps[-1],
+        "bytes/span": size / shape.spans,
+        "bytes/LLM span": size / max(llm_calls, 1),
+        "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _record(shape: Shape, store: Store) -> tuple[float, int]:
+    """(CPU seconds in the recorder, calls of a model): everything goes to segments in frames of 60."""
+    writer = SegmentWriter(store.path)
+    spent, llm_calls = 0.0, 0
+    batch: list[RawSpan] = []
+    texts: dict[int, str] = {}
+    for number, (span, bodies) in enumerate(raw_spans(shape), 1):
+        batch.append(span)
+        texts |= bodies
+        llm_calls += span.name.startswith("chat ")
+        if len(batch) == FRAME or number == shape.spans:
+            before = time.process_time()
+            writer.write_spans(batch, contents=texts)
+            spent += time.process_time() - before
+            batch, texts = [], {}
+    writer.close()
+    return spent, llm_calls
+
+
+def report(spans: int, text: int, repeats: int) -> None:
+    results: list[dict[str, float]] = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as directory:
+            results.append(measure(Shape(spans=spans, text=text, days=spans / 300_000), Path(directory)))
+    print(f"{spans:,} spans {f'with messages of {text} bytes' if text else 'without texts'}, median of {repeats}")
+    for name in results[0]:
+        values = [result[name] for result in results]
+        goal = GOALS[bool(text)].get(name)
+        print(
+            f"{name:26} {statistics.median(values):10,.1f}   ({min(values):,.1f} to {max(values):,.1f})"
+            + (f"   goal {goal}" if goal else "")
+        )
 
 
 def main(arguments: list[str]) -> None:
-    spans = int(arguments[0]) if arguments else 60_000
-    repeats = int(arguments[1]) if len(arguments) > 1 else 5
-    measure(3_000)  # imports, price table
-    results = [measure(spans) for _ in range(repeats)]
-    print(f"{spans} spans, median of {repeats}")
-    for name in results[0]:
-        values = [result[name] for result in results]
-        print(f"{name:26} {statistics.median(values):10.1f}   ({min(values):.1f} to {max(values):.1f})")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fold", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--spans", type=int, default=60_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--text", type=int, default=TEXT, help="mean bytes of a message in the second part; 0 leaves it out"
+    )
+    parser.add_argument("--short", action="store_true", help="3,000 spans, once")
+    given = parser.parse_args(arguments)
+    spans, repeats = (3_000, 1) if given.short else (given.spans, given.repeats)
+    print(f"load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as directory:
+        measure(Shape(spans=3_000), Path(directory))  # imports, price table
+    for text in dict.fromkeys((0, given.text)):
+        report(spans, text, repeats)
+    print(f"load of the machine {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
