@@ -78,15 +78,21 @@ def find_state_growth(frames: Frames, thresholds: StateGrowthThresholds = StateG
         .agg(pl.col("model").drop_nulls().unique().sort())
         .iter_rows()
     )
-    read = set(spans.filter(pl.col("kind") == SpanKind.STATE_READ).select("run_id", "state_key").iter_rows())
+    last_read = {
+        (run, key): at_ns
+        for run, key, at_ns in spans.filter(pl.col("kind") == SpanKind.STATE_READ)
+        .group_by("run_id", "state_key")
+        .agg(at.max())
+        .iter_rows()
+    }
     found: list[Finding] = []
     for (run_id,), part in writes.sort("run_id", at, "span_id").group_by("run_id", maintain_order=True):
         run = str(run_id)
         rows = part.select("span_id", "state_key", at.alias("at_ns"), "agent", "value_bytes").iter_rows()
         held = [_Write(*row) for row in rows]
-        unread = sorted({w.key for w in held if (run, w.key) not in read})
         windows = {model: size for model in models.get(run, ()) if (size := context_window(model))}
         by_key = {key: [w for w in held if w.key == key] for key in dict.fromkeys(w.key for w in held)}
+        unread = sorted(key for key, series in by_key.items() if _dead(series, last_read.get((run, key))))
         growing = {key: series for key, series in by_key.items() if _grows(series, t)}
         for key, series in growing.items():
             found.append(_finding(run, key, series, windows, unread, starts[run], t))
@@ -94,6 +100,11 @@ def find_state_growth(frames: Frames, thresholds: StateGrowthThresholds = StateG
         if not growing and len(by_key) > 1 and _grows(whole, t):
             found.append(_finding(run, None, whole, windows, unread, starts[run], t))
     return found
+
+
+def _dead(series: Sequence[_Write], last_read_ns: int | None) -> bool:
+    """True where nobody reads a key again: never read, or not since its last write but one (the last may still be read)."""
+    return last_read_ns is None or last_read_ns < series[-2 if len(series) > 1 else -1].at_ns
 
 
 def _together(writes: Sequence[_Write]) -> list[_Write]:
@@ -158,7 +169,7 @@ def _finding(
                 if part is not None and left is not None
                 else "How much of a context window that is cannot be said, because the model's window is not known. "
             )
-            + (f"Nobody ever read {listing([repr(k) for k in never])}. " if never else "")
+            + (f"Nobody reads {listing([repr(k) for k in never])} again. " if never else "")
             + "Sure because the sizes were recorded with the writes."
         ),
         suggestion=(
@@ -185,6 +196,7 @@ def _finding(
                 threshold=round(t.grown * size / len(series), 1),
                 passed=True,
             ),
+            Check(rule="keys never read again", value=len(never), threshold=1, passed=bool(never)),
             Check(
                 rule="share of a model's context window",
                 value=None if part is None else round(part, 4),

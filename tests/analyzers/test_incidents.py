@@ -165,7 +165,7 @@ READS: dict[str, tuple[Told, ...]] = {
     ),
     "conflicting_decisions": (
         Told(kind="conflicting_decisions", severity="critical", agents=("WestDesk", "EastDesk"), title="Halden Rail",
-             explanation=("Neither could have known of the other", "Both were acted on", "whatever was done last stands")),
+             explanation=("Neither could have known of the other", "Both were acted on", "what was done last stands")),
     ),
     "lost_update": (
         Told(kind="lost_update", severity="critical", agents=("Hotels", "Flights"), explanation=("flights", "old values"), suggestion="compare-and-set", wasted=True),

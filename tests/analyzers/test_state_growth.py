@@ -80,3 +80,16 @@ def test_checks_follow_the_input() -> None:
 
     assert {c.rule: c.value for c in short.checked}["bytes at the end"] == 40_000
     assert {c.rule: c.value for c in long.checked}["writes"] == 50
+
+
+def test_keys_that_nobody_reads_again_are_named() -> None:
+    """A read long ago does not count, one of the newest versions does; it shows in what was checked."""
+    (long_ago,) = found(*writes(GROWING), state_read("log", 3.5, id="old"))
+    (recent,) = found(*writes(GROWING), state_read("log", 48.5, id="new"))
+
+    def value(finding: Finding) -> object:
+        return {check.rule: check.value for check in finding.checked}["keys never read again"]
+
+    assert (long_ago.data["never_read"], value(long_ago)) == (["log"], 1)
+    assert (recent.data["never_read"], value(recent)) == ([], 0)
+    assert "Nobody reads 'log' again" in long_ago.explanation
