@@ -75,6 +75,21 @@ def more_than_25(turns: Sequence[Mapping[str, Any]]) -> bool:
     return len(turns) > 25
 
 
+def exact_cycle(turns: Sequence[Mapping[str, Any]]) -> bool:
+    """The same cycle of up to five turns, word for word, five times in a row."""
+    said = [(turn["agent_norm"], turn["content"]) for turn in turns]
+    return any(
+        all(said[i + n] == said[i + n % k] for n in range(5 * k))
+        for k in range(1, 6)
+        for i in range(len(said) - 5 * k + 1)
+    )
+
+
+def every_run(turns: Sequence[Mapping[str, Any]]) -> bool:
+    """Everything is a loop: what precision is without a rule."""
+    return bool(turns)
+
+
 @dataclass(frozen=True)
 class Score:
     hits: int
@@ -165,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{'with' if thoughts else 'without'} the orchestrator's notes: {held.spans.height} messages in {seconds:.2f} s"
         )
     print()
-    for rule in (same_three_times, names_go_round, more_than_25):
+    for rule in (every_run, same_three_times, exact_cycle, names_go_round, more_than_25):
         print(score({n: rule(r["history"]) for n, r in records.items()}, labels).line(rule.__name__.replace("_", " ")))
     for thoughts, findings in found.items():
         name = "this, all messages" if thoughts else "this, without notes"

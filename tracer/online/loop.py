@@ -170,10 +170,16 @@ class LoopCore:
         """1 where the text is the one before with something new in it: a filled slot, a shorter list, a longer draft."""
         t = self.thresholds
         now, before = frozenset(said.sequence), memory.tokens
-        added, gone, kept = len(now - before), len(before - now), len(now & before)
+        kept = len(now & before)
+        added, gone = len(now) - kept, len(before) - kept
         fresh = memory.own.fresh(now)
         memory.own.add_new(fresh)
-        kept_runs, new_runs = memory.revise(said.sequence) if len(now) > LONG_TEXT else (0, 0)
+        kept_runs, new_runs = 0, 1
+        if len(now) > LONG_TEXT:
+            if 2 * kept >= t.template_overlap * len(now):
+                kept_runs, new_runs = memory.revise(said.sequence)
+            else:  # another text altogether: taken in only when it turns out to be a draft that is revised
+                memory.drafts.append(said.sequence)
         memory.tokens = now
         previous, memory.sequence = memory.sequence, said.sequence[:SHORT_TEMPLATE]
         if not before:

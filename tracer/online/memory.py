@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,18 +39,16 @@ class Recent:
     def __len__(self) -> int:
         return len(self._members)
 
-    def fresh(self, tokens: Iterable[str]) -> set[str]:
+    def fresh(self, tokens: Set[str]) -> Set[str]:
         """Those of `tokens` that are not members."""
-        members = self._members
-        return {token for token in tokens if token not in members}
+        return frozenset(tokens).difference(self._members)
 
     def add_new(self, tokens: Iterable[Hashable]) -> int:
         """Add `tokens`; how many were new."""
         members = self._members
         before = len(members)
-        for token in tokens:
-            if token not in members:
-                members[token] = None
+        # One call for all: members that are there already keep their place in the order of forgetting.
+        members.update(dict.fromkeys(tokens if before == 0 else frozenset(tokens).difference(members)))
         added = len(members) - before
         if len(members) > self._limit:
             for token in list(members)[: len(members) // 2]:
@@ -129,6 +127,8 @@ class SymbolMemory:
     own: Recent = field(default_factory=lambda: Recent(MAX_OWN))
     """tokens of its texts or results"""
     results: Recent = field(default_factory=lambda: Recent(MAX_OWN))
+    drafts: deque[tuple[str, ...]] = field(default_factory=lambda: deque[tuple[str, ...]](maxlen=MAX_REQUESTS))
+    """long texts whose runs of tokens are not among the shingles yet"""
     shingles: Recent = field(default_factory=lambda: Recent(MAX_OWN))
     tokens: frozenset[str] = frozenset()
     """of its text before this one"""
@@ -154,6 +154,9 @@ class SymbolMemory:
 
         Three in a row survive an edit elsewhere in the text; a paraphrase rarely keeps them.
         """
+        while self.drafts:
+            before = self.drafts.popleft()
+            self.shingles.add_new(set(zip(before, before[1:], before[2:], strict=False)))
         shingles = set(zip(sequence, sequence[1:], sequence[2:], strict=False))
         new = self.shingles.add_new(shingles)
         return len(shingles) - new, new

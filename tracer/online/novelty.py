@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, cast
 
 from .words import FUNCTION_WORDS, STEM
@@ -51,6 +53,8 @@ _PAIR = re.compile(r"[\"']?(\w+)[\"']?\s*[:=]\s*[\"']?([^,;&\n\"'{}\[\]]+)")
 _QUOTED = re.compile(r"[\"“‘`']([A-Z0-9][^\"”’`'\n]{2,60})[\"”’`']")
 
 _COUNTER_FLAG, _NUMBER_FLAG, _UNIT_FLAG, _OF_FLAG = 1, 2, 4, 8
+_COUNTED_FLAGS = _COUNTER_FLAG | _NUMBER_FLAG
+_HARD, _WORDS, _SEQUENCE = itemgetter(1), itemgetter(2), itemgetter(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +94,19 @@ def read(text: str) -> Reading:
     """Read one text; the empty text gives `EMPTY`. The last few hundred are remembered: an answer is often also the message sent."""
     if not text:
         return EMPTY
+    entries = _entries(clip(text).split())
+    if not any(entry[0] & _COUNTED_FLAGS for entry in entries):  # the common case: nothing depends on its neighbours
+        return Reading(
+            frozenset(chain.from_iterable(map(_HARD, entries))),
+            frozenset(chain.from_iterable(map(_WORDS, entries))),
+            tuple(chain.from_iterable(map(_SEQUENCE, entries))),
+        )
     hard: list[str] = []
     words: list[str] = []
     sequence: list[str] = []
-    known = _cache
     counting = False  # the chunk before was "attempt", "turn": the number that follows it says nothing
     held: _Chunk | None = None  # a number, kept back until the next chunk shows whether it is a duration
-    for chunk in clip(text).split():
-        entry = known.get(chunk)
-        if entry is None:
-            if len(known) >= MAX_CACHE:
-                known.clear()
-            entry = known[chunk] = _take(chunk)
+    for entry in entries:
         flags = entry[0]
         if not flags and held is None:  # the common case
             counting = False
@@ -130,6 +135,21 @@ def read(text: str) -> Reading:
         hard += held[1]
         sequence += held[3]
     return Reading(frozenset(hard), frozenset(words), tuple(sequence))
+
+
+def _entries(chunks: list[str]) -> list[_Chunk]:
+    known = _cache
+    found = list(map(known.get, chunks))
+    if None not in found:
+        return cast("list[_Chunk]", found)
+    if len(known) >= MAX_CACHE:
+        known.clear()
+    entries: list[_Chunk] = []
+    for chunk, entry in zip(chunks, found, strict=True):
+        if entry is None:
+            entry = known[chunk] = _take(chunk)
+        entries.append(entry)
+    return entries
 
 
 def _take(chunk: str) -> _Chunk:

@@ -83,7 +83,11 @@ def cases(scenarios: Iterable[Scenario], runs: int, seed: int, *, short: bool) -
 
 
 def played(
-    planned: Sequence[Case], timing: Timing | None = None, *, twice: bool = False
+    planned: Sequence[Case],
+    timing: Timing | None = None,
+    *,
+    twice: bool = False,
+    detectors: Sequence[Detector] = DETECTORS,
 ) -> Iterator[tuple[list[Case], Analysis, Frames]]:
     """Store by store: the cases in it, the analysis of the whole store, and its frames. `twice` delivers every span twice."""
     waiting = list(planned)
@@ -96,7 +100,7 @@ def played(
         with tempfile.TemporaryDirectory(prefix="tracehound-bench-") as folder:
             store = _recorded(group, Path(folder) / "traces.duckdb", twice=twice)
             frames = Frames.loaded(store.frames())
-        yield group, _judged(group, frames, timing or Timing()), frames
+        yield group, _judged(group, frames, timing or Timing(), detectors), frames
 
 
 def _recorded(group: Sequence[Case], path: Path, *, twice: bool) -> Store:
@@ -140,9 +144,9 @@ def _play(case: Case, numbers: Iterator[int], writer: SegmentWriter, *, twice: b
     return late
 
 
-def _judged(group: Sequence[Case], frames: Frames, timing: Timing) -> Analysis:
+def _judged(group: Sequence[Case], frames: Frames, timing: Timing, detectors: Sequence[Detector]) -> Analysis:
     run_of = dict(frames.spans.select("trace_id", "run_id").unique().iter_rows())
-    analysis = analyse(frames, [_timed(detector, timing) for detector in DETECTORS])
+    analysis = analyse(frames, [_timed(detector, timing) for detector in detectors])
     timing.spans += frames.spans.height
     by_run: dict[str, list[Finding]] = defaultdict(list)
     for finding in analysis.findings:

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from tests.benchmarks.scenarios.stage import Knobs, Recorded
 from tracer.model import RawSpan
-from tracer.semconv import Tracehound
+from tracer.semconv import Resource, Tracehound
 from tracer.store.segment import SegmentWriter
 
 FRAME = 60
@@ -18,7 +18,8 @@ LATE_SHARE = 0.2
 
 
 def spoiled(recorded: Recorded, knobs: Knobs, rng: random.Random) -> Recorded:
-    """The run as it leaves its processes: without the spans that were lost, with every second agent's clock off."""
+    """The run as it leaves its processes: without the spans that were lost, with the clock of every second agent off, which then is
+    another process's."""
     spans = [s for s in recorded.spans if s.parent_span_id is None or rng.random() >= knobs.missing]
     starts = [s for s in recorded.starts if rng.random() >= knobs.missing]
     if knobs.skew_ns:
@@ -29,10 +30,13 @@ def spoiled(recorded: Recorded, knobs: Knobs, rng: random.Random) -> Recorded:
 
 def _shifted(span: RawSpan, skew_ns: int) -> RawSpan:
     agent = str(span.attributes.get(Tracehound.AGENT, ""))
-    if not agent or crc32(agent.encode()) % 2:
-        return span
+    elsewhere = bool(agent) and not crc32(agent.encode()) % 2
+    resource = {**span.resource, Resource.PROCESS_PID: 2_000 if elsewhere else 1_000}
+    if not elsewhere:
+        return replace(span, resource=resource)
     return replace(
         span,
+        resource=resource,
         start_ns=span.start_ns + skew_ns,
         end_ns=None if span.end_ns is None else span.end_ns + skew_ns,
         events=[replace(event, time_ns=event.time_ns + skew_ns) for event in span.events],
