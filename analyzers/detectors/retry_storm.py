@@ -6,7 +6,8 @@
 A storm is one call (same agent, same tool or model, same arguments) made five times of which at least four failed.
 Layers are found by climbing: where the attempts lie under several failed spans of one name, that name retries too, and
 the attempts multiply. Three tries with pauses that end well are how retries should be. Source: note on cost, section 4.
-Known misses: calls recorded without arguments under different parents; retries inside a client that shows one span.
+Tries that a client made inside one span (`tracehound.client.tries`) count like spans of their own.
+Known misses: calls recorded without arguments under different parents; retries inside a client that nobody recorded.
 Cost: one set-based count of failed calls; only runs with four failures of one step are read.
 """
 
@@ -18,23 +19,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
+from analyzers.attributes import attributes_of
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
 from analyzers.overlaps import MARKED
 from analyzers.tally import COUNTED, end_of, spent
 from analyzers.wording import amount, duration, since, usd
 from tracer.model import SpanKind, SpanStatus
+from tracer.semconv import Tracehound
 
 KIND = "retry_storm"
 Row = Mapping[str, Any]
 _CALLS = (SpanKind.TOOL, SpanKind.LLM, SpanKind.RETRIEVER, SpanKind.EMBEDDING)
 _COLUMNS = list(dict.fromkeys((
     *COUNTED, "trace_id", "parent_span_id", "name", "agent", "start_ns", "end_ns", "status", "error_type", "error_message",
-    "model", "tool_name", "args_hash", "input_refs", "attempt", "retry_of",
+    "model", "tool_name", "args_hash", "input_refs", "attempt", "retry_of", "attributes",
 )))  # fmt: skip
 
 
@@ -52,7 +55,10 @@ def find_retry_storms(frames: Frames, thresholds: RetryStormThresholds = RetrySt
     failed = counted.filter(pl.col("kind").is_in([str(k) for k in _CALLS]) & (pl.col("status") == SpanStatus.ERROR))
     step = pl.coalesce("tool_name", "model", "name")
     steps = failed.group_by("run_id", "agent", "kind", step.alias("step")).len()
-    suspects = steps.filter(pl.col("len") >= thresholds.failures)["run_id"].unique()
+    inside = counted.filter(
+        (pl.col("kind") == SpanKind.LLM) & pl.col("attributes").str.contains(Tracehound.TRIES, literal=True)
+    )
+    suspects = pl.concat([steps.filter(pl.col("len") >= thresholds.failures)["run_id"], inside["run_id"]]).unique()
     spans = counted.filter(pl.col("run_id").is_in(suspects.implode())).sort("run_id", "start_ns", "span_id")
     found: list[Finding] = []
     for (run_id,), part in spans.group_by("run_id", maintain_order=True):
@@ -85,7 +91,8 @@ def _operations(rows: Sequence[Row], held: Mapping[str, Row]) -> list[list[Row]]
                 break
             first = before
         same = first["args_hash"] or tuple(first["input_refs"] or ()) or ("parent", first["parent_span_id"])
-        grouped[first["agent"], first["kind"], first["tool_name"] or first["model"] or first["name"], same].append(row)
+        who = first["agent"], first["kind"], first["tool_name"] or first["model"] or first["name"], same
+        grouped[who] += _tries_inside(row)
     operations: list[list[Row]] = []
     for members in grouped.values():
         tries: list[Row] = []
@@ -96,6 +103,24 @@ def _operations(rows: Sequence[Row], held: Mapping[str, Row]) -> list[list[Row]]
                 tries = []
         operations.append(tries)
     return operations
+
+
+def _tries_inside(row: Row) -> list[Row]:
+    """The requests that a client made for one call by itself, evenly over its time; the last is the call and has its cost."""
+    said = attributes_of(row["attributes"]) if Tracehound.TRIES in (row["attributes"] or "") else {}
+    failed = said.get(Tracehound.TRIES_FAILED)
+    if not isinstance(failed, list) or not failed:
+        return [row]
+    outcomes = cast("list[object]", failed)
+    step = max(0, end_of(row) - row["start_ns"]) // (len(outcomes) + 1)
+    unpaid = dict.fromkeys(("cost_usd", "input_tokens", "output_tokens"))
+    starts = [row["start_ns"] + step * number for number in range(len(outcomes) + 1)]
+    tries = [
+        {**row, **unpaid, "status": SpanStatus.ERROR, "error_type": f"HTTP {how}" if str(how).isdigit() else str(how),
+         "attempt": number, "start_ns": at, "end_ns": at}
+        for number, (how, at) in enumerate(zip(outcomes, starts, strict=False), 1)
+    ]  # fmt: skip
+    return [*tries, {**row, "attempt": len(starts), "start_ns": starts[-1]}]
 
 
 def _layers(attempts: Sequence[Row], held: Mapping[str, Row]) -> list[dict[str, Any]]:
@@ -193,7 +218,7 @@ def _finding(
             + f"stop after 3 tries with growing pauses, open a circuit breaker for {what}, and go to a fallback or fail clearly."
         ),
         trace_id=run_id,
-        spans=tuple(row["span_id"] for row in attempts),
+        spans=tuple(dict.fromkeys(row["span_id"] for row in attempts)),
         agents=(agent,) if agent else (),
         start_ns=first["start_ns"],
         end_ns=end_of(last),

@@ -10,6 +10,7 @@ from analyzers.detectors.retry_storm import find_retry_storms
 from analyzers.finding import Finding
 from analyzers.run import analyse
 from tests.drawn import Node, agent, frames, llm, node, run, tool
+from tracer.semconv import Tracehound
 
 DOWN: dict[str, Any] = {"status": "error", "error_type": "Unavailable", "error_message": "503"}
 
@@ -137,3 +138,16 @@ def test_numbers_that_begin_again_tell_of_a_layer_without_spans() -> None:
     assert [layer["tries"] for layer in finding.data["layers"]] == [3, 9]
     assert finding.severity == "critical"
     assert "3 x 3" in finding.title
+
+
+def test_tries_inside_a_client_count() -> None:
+    """Three calls that failed, each after three requests of the client, are nine tries in two layers; one that worked is none."""
+    busy: dict[str, Any] = {"attributes": {Tracehound.TRIES: 3, Tracehound.TRIES_FAILED: ["429", "429"]}}
+    asked: dict[str, Any] = {"prompt": "Summarise", **busy}
+    (finding,) = found(*(llm(n, n + 0.9, **asked, **DOWN) for n in range(3)))
+
+    assert (finding.data["attempts"], finding.data["failures"], finding.severity) == (9, 9, "critical")
+    assert finding.data["layers"][0]["tries"] == 3
+    assert finding.data["errors"] == ["HTTP 429", "Unavailable"]
+    assert len(finding.spans) == 3
+    assert found(llm(0, 1, **asked)) == []
