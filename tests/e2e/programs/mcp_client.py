@@ -11,10 +11,12 @@ from opentelemetry import trace
 
 async def main() -> None:
     server = StdioServerParameters(command=sys.executable, args=[str(Path(__file__).with_name("mcp_server.py"))])
-    async with stdio_client(server) as (reading, writing), ClientSession(reading, writing) as session:
-        await session.initialize()
-        with trace.get_tracer("client").start_as_current_span("asking"):
-            print((await session.call_tool("lookup", {"order_id": "A-17"})).content[0].text)
+    span = trace.get_tracer("client").start_as_current_span
+    with span("main"):
+        async with stdio_client(server) as (reading, writing), ClientSession(reading, writing) as session:
+            await session.initialize()
+            with span("asking"):
+                print((await session.call_tool("lookup", {"order_id": "A-17"})).content[0].text)
 
 
 asyncio.run(main())
