@@ -1,7 +1,7 @@
 """Two services that talk over HTTP are one run: W3C Trace Context in requests, and taken over where they are served.
 
-Sent by `http.client` (urllib, requests, urllib3), httpx, httpx2 and aiohttp; read by `http.server`, Starlette (FastAPI)
-and Flask. Anything else: `with tracer.join(headers): ...`. TRACEHOUND_PROPAGATE=0 sends nothing.
+Sent by `http.client` (urllib, requests, urllib3), httpx, httpx2 and aiohttp; read by `http.server`, Starlette (FastAPI),
+Flask and aiohttp's server. MCP sends and reads it by itself. Anything else: `with tracer.join(headers): ...`. TRACEHOUND_PROPAGATE=0 sends nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def wrap_http() -> None:
     when_imported("http.server", _http_server)
     when_imported("starlette.applications", _starlette)
     when_imported("flask", _flask)
+    when_imported("aiohttp.web_app", _aiohttp_server)
+    when_imported("mcp.client.stdio", _mcp_stdio)
 
 
 def _replace(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> None:
@@ -206,3 +208,27 @@ def _flask(module: ModuleType) -> None:
         return wsgi_app
 
     _replace(getattr(module, "Flask"), "wsgi_app", make)  # noqa: B009
+
+
+def _aiohttp_server(module: ModuleType) -> None:
+    def make(original: Any) -> Any:
+        async def handle(self: Any, request: Any) -> Any:
+            with join(request.headers):
+                return await original(self, request)
+
+        return handle
+
+    _replace(getattr(module, "Application"), "_handle", make)  # noqa: B009
+
+
+def _mcp_stdio(module: ModuleType) -> None:
+    """A server that is a child process gets only a few named variables; ours are added, so that it is recorded, too."""
+
+    def make(original: Any) -> Any:
+        def get_default_environment() -> dict[str, str]:
+            ours = {k: v for k, v in os.environ.items() if k.startswith("TRACEHOUND_") or k == "PYTHONPATH"}
+            return {**original(), **ours} if "TRACEHOUND_STORE" in ours else original()
+
+        return get_default_environment
+
+    _replace(module, "get_default_environment", make)
