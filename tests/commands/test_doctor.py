@@ -198,6 +198,7 @@ def test_what_can_be_worked_out_anew_is_repaired(damage: str, done: str, empty_s
     assert examine(empty_store.path, "--repair")["repairs"] == []
 
 
+@pytest.mark.slow
 def test_files_left_behind_and_readable_quarantine_are_repaired(empty_store: Store, examine: Examine) -> None:
     """What this program can read goes back into the store, once; the rest stays where it is."""
     path, spool = empty_store.path, empty_store.spool_path

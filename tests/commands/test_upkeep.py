@@ -54,6 +54,7 @@ def ids(*numbers: int) -> set[str]:
     return {trace_id(number) for number in numbers}
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_what_goes_and_changes_nothing(store: Store, tell: Tell) -> None:
     """The same list is then removed, a pinned and a marked run excepted."""
     tell("prune", "--pin", trace_id(1))
@@ -98,6 +99,7 @@ def test_a_run_is_removed_by_name(store: Store, tell: Tell) -> None:
     tell("prune", "--trace", "nothing", code=2)
 
 
+@pytest.mark.slow
 def test_a_backup_brings_a_lost_store_back(store: Store, tell: Tell, tmp_path: Path) -> None:
     """Pending spans are in it; put in the place of the store it is the store."""
     copy = tmp_path / "copy.duckdb"

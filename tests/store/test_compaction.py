@@ -56,6 +56,7 @@ def names_in(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_same_rows_sorted_by_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In pieces of whatever size; nothing is left lying about, and the store goes on as before."""
     before = everything(store)
@@ -130,6 +131,7 @@ def test_a_copy_that_is_not_equal_is_thrown_away(store: Store, monkeypatch: pyte
     assert not compacted_path(store.path).exists()
 
 
+@pytest.mark.slow
 def test_a_backup_is_a_store(store: Store, tmp_path: Path) -> None:
     """It has every row, can be used in the place of the store, and never overwrites."""
     copy = tmp_path / "kept" / "monday.duckdb"

@@ -68,6 +68,7 @@ def test_a_published_step_is_never_edited() -> None:
     assert sorted(int(path.stem) for path in LAYOUTS.glob("*.json")) == EARLIER
 
 
+@pytest.mark.slow
 def test_an_upgraded_store_has_the_tables_of_a_new_one(tmp_path: Path, empty_store: Store) -> None:
     """Tables, columns, types and comments are the same, however a store came to the newest layout."""
     (tmp_path / "old").mkdir()

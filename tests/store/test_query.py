@@ -132,6 +132,7 @@ def test_every_attack_is_refused(store: Store, tmp_path: Path) -> None:
     assert reads.runs(store).equals(frame)
 
 
+@pytest.mark.slow
 def test_answers_of_any_type_come_back(store: Store) -> None:
     """Nested values and such as have no common type, too."""
     assert reads.sql(store, "SELECT * FROM duckdb_settings()").height > 50
@@ -149,6 +150,7 @@ def test_an_answer_without_end_is_refused(store: Store, monkeypatch: pytest.Monk
         reads.sql(store, "FROM range(11)")
 
 
+@pytest.mark.slow
 def test_a_query_has_an_engine_of_its_own(store: Store) -> None:
     """Its limits are not those of the threads that read beside it, before and after."""
     limits: list[str] = []

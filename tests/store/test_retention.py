@@ -51,6 +51,7 @@ def run_ids(store: Store) -> list[str]:
     return sorted(reads.runs(store)["run_id"])
 
 
+@pytest.mark.slow
 def test_old_runs_go_and_pinned_marked_and_running_ones_stay(store: Store, writer: SegmentWriter) -> None:
     """The age of a run is that of its last span; the plan counts what was spared."""
     day = DAY_NS // 1_000_000  # spans are numbered in ms
@@ -80,6 +81,7 @@ def test_old_runs_go_and_pinned_marked_and_running_ones_stay(store: Store, write
     ].run_id == trace_id(1)
 
 
+@pytest.mark.slow
 def test_a_size_takes_the_oldest_runs_first(store: Store, writer: SegmentWriter) -> None:
     """Nothing goes under a roomy limit, everything under none at all, and in between the oldest."""
     writer.write_spans([span(n, trace=n, attributes=saying(f"{n} " * 2000)) for n in range(1, 41)])
@@ -97,6 +99,7 @@ def test_a_size_takes_the_oldest_runs_first(store: Store, writer: SegmentWriter)
     assert len(chosen[2]) == 40
 
 
+@pytest.mark.slow
 def test_runs_are_removed_by_name(store: Store, writer: SegmentWriter) -> None:
     """Even a marked one, with its mark; not one that runs, and not one that is not there."""
     writer.write_spans([span(1, trace=1)], starts=[span(2, trace=2, ended=False)])
@@ -167,6 +170,7 @@ def test_exactly_the_texts_nobody_uses_are_released(
     assert stored_texts(store) == set()
 
 
+@pytest.mark.slow
 def test_a_text_that_a_living_recorder_may_refer_to_again_stays(store: Store, writer: SegmentWriter) -> None:
     """A segment holds a text once; a frame that refers to it may come after the run that brought it was removed."""
     body = canonical_json(message("hello"))
@@ -185,6 +189,7 @@ def test_a_text_that_a_living_recorder_may_refer_to_again_stays(store: Store, wr
     assert stored_texts(store) == set()
 
 
+@pytest.mark.slow
 def test_folds_wait_for_the_end_of_upkeep_and_lose_nothing(store: Store, writer: SegmentWriter) -> None:
     """Meanwhile recording and reading go on, and a fold says what is pending instead of waiting."""
     with without_folds(retention.Lease.of(store.path)):

@@ -154,6 +154,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     assert found_ids == f"{[span_id(2)]} 1"
 
 
+@pytest.mark.slow
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
     """It is named, and once it is gone recording and folding go on."""
     (tmp_path / "file").write_text("")
