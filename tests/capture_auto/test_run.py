@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,33 @@ with span("work"):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 7
     assert "1 span ->" in err
+
+
+@pytest.mark.slow
+def test_a_module_of_a_package_is_run_as_by_python_m(tmp_path: Path) -> None:
+    """With our option, or with the interpreter named: its package, arguments and exit code, and the service named after it."""
+    package = tmp_path / "agents_of_mine"
+    package.mkdir()
+    write(
+        package, __init__="", __main__=SPAN + "import sys\nwith span(__package__): print(sys.argv[1:])\nsys.exit(4)\n"
+    )
+    for words in (("-m", "--", "agents_of_mine", "-x"), ("--", sys.executable, "-m", "agents_of_mine", "-x")):
+        done = run(tmp_path, *words)
+        assert (done.code, done.out) == (4, "['-x']\n"), done.err
+    spans = reads.load(Store(tmp_path / "traces.duckdb")).spans
+    assert spans.select("name", "service").rows() == [("agents_of_mine", "agents_of_mine")] * 2
+
+
+@pytest.mark.slow
+def test_the_interpreter_of_another_environment_is_used_and_left_alone(tmp_path: Path) -> None:
+    """An environment without any package is recorded; nothing is installed there."""
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / "bin" / "python"
+    write(tmp_path, program=SPAN + "import sys\nwith span('work'): print(sys.prefix)\n")
+    done = run(tmp_path, "--", str(python), "program.py")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'env'}\n"), done.err
+    assert "1 span ->" in done.last_line
+    assert not list((tmp_path / "env").glob("lib/*/site-packages/*"))
 
 
 COMMANDS = {
