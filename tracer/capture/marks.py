@@ -6,24 +6,23 @@ All but `wait` are marks (see `scope`): a statement records one, a block or a de
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from opentelemetry.trace import SpanContext
 
 from ..model import SpanKind
 from ..semconv import Tracehound
+from .kinds import kind_of, named
 from .live import DecisionSpan, EscalationSpan, LiveSpan, WaitSpan, link_to
 from .loose import loose_run
-from .scope import Mark, Scope, Spec, give, given
+from .scope import Mark, Scope, Spec, given
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@overload
-def decision(scope: F, /) -> F: ...
-@overload
+@kind_of(Mark, DecisionSpan)
 def decision(
-    scope: str | None = None,
+    called: str | None,
     /,
     *,
     choice: str | None = None,
@@ -35,50 +34,31 @@ def decision(
     resolution: str | None = None,
     agent: str | None = None,
     start_ns: int | None = None,
-) -> Mark[DecisionSpan]: ...
-def decision(
-    scope: F | str | None = None,
-    /,
-    *,
-    choice: str | None = None,
-    options: Sequence[str] = (),
-    reason: str | None = None,
-    inputs: Any = None,
-    mode: str | None = None,
-    acted_on: bool | None = None,
-    resolution: str | None = None,
-    agent: str | None = None,
-    start_ns: int | None = None,
-) -> F | Mark[DecisionSpan]:
+) -> Spec:
     """A choice about `scope`; two choices with one scope in a run are rivals. `inputs` is what was looked at, such as
     `{state key: version}`. A decorated function's result is the choice. `mode="vote"` where several choices are meant."""
-
-    def build(called: str | None) -> Spec:
-        return Spec(
-            SpanKind.DECISION,
-            f"decide {called or ''}".strip(),
-            {
-                Tracehound.SCOPE_KEY: called,
-                Tracehound.CHOICE: choice,
-                Tracehound.REASON: reason,
-                Tracehound.DECISION_MODE: mode,
-                Tracehound.ACTED_ON: acted_on,
-                Tracehound.RESOLUTION: resolution,
-            },
-            agent=agent,
-            start_ns=start_ns,
-            inputs=given(inputs),
-            outputs=tuple(options),
-        )
-
-    return give(scope, lambda called: Mark(DecisionSpan, build, called))
+    return Spec(
+        SpanKind.DECISION,
+        f"decide {called or ''}".strip(),
+        {
+            Tracehound.SCOPE_KEY: called,
+            Tracehound.CHOICE: choice,
+            Tracehound.REASON: reason,
+            Tracehound.DECISION_MODE: mode,
+            Tracehound.ACTED_ON: acted_on,
+            Tracehound.RESOLUTION: resolution,
+        },
+        agent=agent,
+        start_ns=start_ns,
+        inputs=given(inputs),
+        outputs=tuple(options),
+    )
 
 
-@overload
-def handoff(to: F, /) -> F: ...
-@overload
+@named
+@kind_of(Mark, LiveSpan)
 def handoff(
-    to: str,
+    called: str | None,
     /,
     *,
     reason: str | None = None,
@@ -86,30 +66,16 @@ def handoff(
     task_id: str | None = None,
     sender: str | None = None,
     start_ns: int | None = None,
-) -> Mark[LiveSpan]: ...
-def handoff(
-    to: F | str,
-    /,
-    *,
-    reason: str | None = None,
-    payload: Any = None,
-    task_id: str | None = None,
-    sender: str | None = None,
-    start_ns: int | None = None,
-) -> F | Mark[LiveSpan]:
+) -> Spec:
     """The work goes to agent `to`; `sender` is the agent around, unless given."""
-
-    def build(called: str | None) -> Spec:
-        return Spec(
-            SpanKind.HANDOFF,
-            f"handoff to {called}",
-            {Tracehound.TARGET_AGENT: called, Tracehound.REASON: reason, Tracehound.TASK_ID: task_id},
-            agent=sender,
-            start_ns=start_ns,
-            inputs=given(payload),
-        )
-
-    return give(to, lambda called: Mark(LiveSpan, build, called))
+    return Spec(
+        SpanKind.HANDOFF,
+        f"handoff to {called}",
+        {Tracehound.TARGET_AGENT: called, Tracehound.REASON: reason, Tracehound.TASK_ID: task_id},
+        agent=sender,
+        start_ns=start_ns,
+        inputs=given(payload),
+    )
 
 
 def message(
@@ -173,40 +139,26 @@ def wait(
     return Scope(WaitSpan, build)
 
 
-@overload
-def escalate(to: F, /) -> F: ...
-@overload
+@named
+@kind_of(Mark, EscalationSpan)
 def escalate(
-    to: str,
+    called: str | None,
     /,
     *,
     reason: str | None = None,
     question: Any = None,
     agent: str | None = None,
     start_ns: int | None = None,
-) -> Mark[EscalationSpan]: ...
-def escalate(
-    to: F | str,
-    /,
-    *,
-    reason: str | None = None,
-    question: Any = None,
-    agent: str | None = None,
-    start_ns: int | None = None,
-) -> F | Mark[EscalationSpan]:
+) -> Spec:
     """A person (or a higher instance) is asked or takes over. As a block it lasts until the answer: `span.answer(...)`."""
-
-    def build(called: str | None) -> Spec:
-        return Spec(
-            SpanKind.ESCALATION,
-            f"escalate to {called}",
-            {Tracehound.ESCALATION_TO: called, Tracehound.TARGET_AGENT: called, Tracehound.REASON: reason},
-            agent=agent,
-            start_ns=start_ns,
-            inputs=given(question),
-        )
-
-    return give(to, lambda called: Mark(EscalationSpan, build, called))
+    return Spec(
+        SpanKind.ESCALATION,
+        f"escalate to {called}",
+        {Tracehound.ESCALATION_TO: called, Tracehound.TARGET_AGENT: called, Tracehound.REASON: reason},
+        agent=agent,
+        start_ns=start_ns,
+        inputs=given(question),
+    )
 
 
 def progress(

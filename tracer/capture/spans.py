@@ -18,6 +18,7 @@ from opentelemetry.trace import Link
 from ..model import Purpose, SpanKind
 from ..semconv import Common, GenAI, Tracehound
 from .active import target
+from .kinds import kind_of
 from .live import AgentSpan, LiveSpan, LlmSpan, RunSpan, ToolSpan
 from .scope import Scope, Spec, give, given
 
@@ -40,11 +41,9 @@ def _attempts(attempt: int | None, retry_of: SpanRef | None, fallback_of: SpanRe
     }
 
 
-@overload
-def workflow(name: F, /) -> F: ...
-@overload
+@kind_of(Scope, RunSpan)
 def workflow(
-    name: str | None = None,
+    called: str | None,
     /,
     *,
     session_id: str | None = None,
@@ -53,44 +52,27 @@ def workflow(
     tags: Sequence[str] = (),
     input: Any = None,
     start_ns: int | None = None,
-) -> Scope[RunSpan]: ...
-def workflow(
-    name: F | str | None = None,
-    /,
-    *,
-    session_id: str | None = None,
-    user_id: str | None = None,
-    run_id: str | None = None,
-    tags: Sequence[str] = (),
-    input: Any = None,
-    start_ns: int | None = None,
-) -> F | Scope[RunSpan]:
+) -> Spec:
     """One run: the root of its trace, or a nested one. `name` is the kind of run; `span.outcome(...)` says how it ended."""
-
-    def build(called: str | None) -> Spec:
-        return Spec(
-            SpanKind.WORKFLOW,
-            called or "workflow",
-            {
-                GenAI.OPERATION: "invoke_workflow",
-                Common.SESSION_ID: session_id,
-                Common.USER_ID[0]: user_id,
-                Tracehound.RUN_ID: run_id,
-                Common.TAGS: list(tags) or None,
-            },
-            workflow=called or "workflow",
-            start_ns=start_ns,
-            inputs=given(input),
-        )
-
-    return give(name, lambda called: Scope(RunSpan, build, called))
+    return Spec(
+        SpanKind.WORKFLOW,
+        called or "workflow",
+        {
+            GenAI.OPERATION: "invoke_workflow",
+            Common.SESSION_ID: session_id,
+            Common.USER_ID[0]: user_id,
+            Tracehound.RUN_ID: run_id,
+            Common.TAGS: list(tags) or None,
+        },
+        workflow=called or "workflow",
+        start_ns=start_ns,
+        inputs=given(input),
+    )
 
 
-@overload
-def agent(name: F, /) -> F: ...
-@overload
+@kind_of(Scope, AgentSpan)
 def agent(
-    name: str | None = None,
+    called: str | None,
     /,
     *,
     reason: str | None = None,
@@ -102,48 +84,28 @@ def agent(
     fallback_of: SpanRef | None = None,
     links: Sequence[Link] = (),
     start_ns: int | None = None,
-) -> Scope[AgentSpan]: ...
-def agent(
-    name: F | str | None = None,
-    /,
-    *,
-    reason: str | None = None,
-    agent_id: str | None = None,
-    task_id: str | None = None,
-    input: Any = None,
-    attempt: int | None = None,
-    retry_of: SpanRef | None = None,
-    fallback_of: SpanRef | None = None,
-    links: Sequence[Link] = (),
-    start_ns: int | None = None,
-) -> F | Scope[AgentSpan]:
+) -> Spec:
     """One invocation of an agent; `reason` says why it was invoked. What happens inside is recorded as this agent's."""
-
-    def build(called: str | None) -> Spec:
-        return Spec(
-            SpanKind.AGENT,
-            called or "agent",
-            {
-                GenAI.OPERATION: "invoke_agent",
-                Tracehound.AGENT_ID: agent_id,
-                Tracehound.REASON: reason,
-                Tracehound.TASK_ID: task_id,
-                **_attempts(attempt, retry_of, fallback_of),
-            },
-            agent=called or "agent",
-            start_ns=start_ns,
-            links=links,
-            inputs=given(input),
-        )
-
-    return give(name, lambda called: Scope(AgentSpan, build, called))
+    return Spec(
+        SpanKind.AGENT,
+        called or "agent",
+        {
+            GenAI.OPERATION: "invoke_agent",
+            Tracehound.AGENT_ID: agent_id,
+            Tracehound.REASON: reason,
+            Tracehound.TASK_ID: task_id,
+            **_attempts(attempt, retry_of, fallback_of),
+        },
+        agent=called or "agent",
+        start_ns=start_ns,
+        links=links,
+        inputs=given(input),
+    )
 
 
-@overload
-def tool(name: F, /) -> F: ...
-@overload
+@kind_of(Scope, ToolSpan)
 def tool(
-    name: str | None = None,
+    called: str | None,
     /,
     *,
     arguments: Mapping[str, Any] | None = None,
@@ -153,37 +115,21 @@ def tool(
     retry_of: SpanRef | None = None,
     fallback_of: SpanRef | None = None,
     start_ns: int | None = None,
-) -> Scope[ToolSpan]: ...
-def tool(
-    name: F | str | None = None,
-    /,
-    *,
-    arguments: Mapping[str, Any] | None = None,
-    call_id: str | None = None,
-    agent: str | None = None,
-    attempt: int | None = None,
-    retry_of: SpanRef | None = None,
-    fallback_of: SpanRef | None = None,
-    start_ns: int | None = None,
-) -> F | Scope[ToolSpan]:
+) -> Spec:
     """One tool call; `call_id` joins it with the LLM's request for it. `span.output(...)` keeps the result."""
-
-    def build(called: str | None) -> Spec:
-        return Spec(
-            SpanKind.TOOL,
-            called or "tool",
-            {
-                GenAI.OPERATION: "execute_tool",
-                GenAI.TOOL_NAME: called or "tool",
-                GenAI.TOOL_CALL_ID: call_id,
-                **_attempts(attempt, retry_of, fallback_of),
-            },
-            agent=agent,
-            start_ns=start_ns,
-            inputs=given(dict(arguments) if arguments is not None else None),
-        )
-
-    return give(name, lambda called: Scope(ToolSpan, build, called))
+    return Spec(
+        SpanKind.TOOL,
+        called or "tool",
+        {
+            GenAI.OPERATION: "execute_tool",
+            GenAI.TOOL_NAME: called or "tool",
+            GenAI.TOOL_CALL_ID: call_id,
+            **_attempts(attempt, retry_of, fallback_of),
+        },
+        agent=agent,
+        start_ns=start_ns,
+        inputs=given(dict(arguments) if arguments is not None else None),
+    )
 
 
 @overload
