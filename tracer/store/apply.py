@@ -67,7 +67,7 @@ def read_running(con: duckdb.DuckDBPyConnection, writers: Iterable[str], limit: 
         pl.DataFrame({"writer": sorted(writers)}, schema={"writer": pl.String}),
         f"SELECT {_SPAN_COLUMNS} FROM running_spans SEMI JOIN incoming USING (writer) LIMIT {limit}",
     )
-    return [span_of(dict(zip(SPAN_FIELDS, row, strict=True))) for row in rows]
+    return [_span_of(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +146,9 @@ def read_stored(con: duckdb.DuckDBPyConnection, looked_for: Wanted) -> Stored:
         )
 
     for row in select(_SPAN_COLUMNS, "spans", f"start_ns BETWEEN {first} AND {last}"):
-        stored.spans.append(span_of(dict(zip(SPAN_FIELDS, row, strict=True))))  # pyright: ignore[reportArgumentType]
+        stored.spans.append(_span_of(row))  # pyright: ignore[reportArgumentType]
     for *row, writer in select(f"{_SPAN_COLUMNS}, writer", "running_spans"):
-        span = span_of(dict(zip(SPAN_FIELDS, row, strict=True)))
+        span = _span_of(row)
         stored.running.append(span)
         stored.writers[key_of(span)] = str(writer)
     names = [field.name for field in fields(SpanEvent)]
@@ -254,6 +254,11 @@ def add_to_counter(con: duckdb.DuckDBPyConnection, name: str, number: int) -> No
         con.execute("UPDATE counters SET value = value + $number WHERE name = $name", values).fetchall()
     else:
         con.execute("INSERT INTO counters VALUES ($name, $number)", values).fetchall()
+
+
+def _span_of(row: Sequence[Any]) -> Span:
+    """Without what is NULL, which is most of a row, and the default of every column that can be."""
+    return span_of({name: value for name, value in zip(SPAN_FIELDS, row, strict=True) if value is not None})
 
 
 def _keys(spans: Sequence[Span]) -> pl.DataFrame:

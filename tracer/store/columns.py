@@ -42,14 +42,22 @@ def _columns(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[An
     if not hasattr(rows[0], "__dict__"):
         return dict(zip(names, zip(*map(attrgetter(*names), rows), strict=True), strict=True))
     given: list[dict[str, Any]] = [vars(row) for row in rows]
-    present = {name for shape in set(map(tuple, given)) for name in shape}  # rows made alike have the same names
+    alike: dict[tuple[str, ...], list[int]] = {}  # rows made alike have the same names
+    for at, values in enumerate(given):
+        alike.setdefault(tuple(values), []).append(at)
+    shapes = [(frozenset(shape), positions) for shape, positions in alike.items()]
     columns: dict[str, Sequence[Any]] = {}
     for name in names:
         default = getattr(kind, name, None)
-        if name in present:
-            columns[name] = [values.get(name, default) for values in given]
-        elif default is not None:
-            columns[name] = [default] * len(rows)
+        having = [positions for shape, positions in shapes if name in shape]
+        if len(having) == len(shapes):
+            columns[name] = [values[name] for values in given]
+        elif having or default is not None:
+            column = [default] * len(rows)
+            for positions in having:
+                for at in positions:
+                    column[at] = given[at][name]
+            columns[name] = column
     return columns
 
 
