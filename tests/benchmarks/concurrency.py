@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 SPANS_A_RUN = 20
 WRITE_EVERY_S = 0.05
@@ -84,9 +85,9 @@ def read(store: str, log: str, pause_s: float, until: float) -> None:
     waits: list[float] = []
     enter = Lease._enter  # pyright: ignore[reportPrivateUsage]
 
-    def timed(self: Lease, alone: bool) -> object:
+    def timed(*given: Any) -> object:
         before = time.perf_counter()
-        cursor = enter(self, alone)
+        cursor = enter(*given)
         waits.append(time.perf_counter() - before)
         return cursor
 
