@@ -10,7 +10,7 @@ run, at most a week before, asked the same in the same or other words (analyzers
 nearly every run asks (its set-up) is left out. A yes: at least 20 runs, and 30 % of all runs, ask something again; a warning where that cost
 $5 or more: the repeated model calls, and all model calls of runs at least half of whose queries are repeats.
 Source: note on algorithms, section 4 (near-duplicates; a hit counts only if the answer existed earlier). Known misses: questions in the middle
-of a chat, translations. Cost: one comparison of distinct query texts per workflow, at most the newest 5,000.
+of a chat, translations. Cost: one comparison of distinct query texts per workflow, at most the newest 3,000.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class AcrossRunsThresholds:
     """how old an answer may be to count as known"""
     warn_usd: float = 5.0
     """spent on asking again; below it is a remark"""
-    queries: int = 5_000
+    queries: int = 3_000
     """the newest so many are compared"""
 
 
