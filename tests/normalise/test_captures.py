@@ -79,6 +79,7 @@ FACTS: dict[str, Facts] = {
     "pydantic-ai-native-loop": Facts("coordinator researcher", 12, 8, 0, " ".join([ASKED] * 4), "stopped_by_guard"),
     "crewai-openinference+openai-ordinary": Facts("researcher writer", 4, 2, 0, "writer:researcher"),
     "crewai-openllmetry+openai-ordinary": Facts("researcher writer", 4, 0, 0, ""),
+    "dspy-openinference-ordinary": Facts("", 3, 2, 0, ""),
     "llamaindex-openinference-ordinary": Facts("researcher writer", 3, 1, 0, "researcher>writer"),
     "llamaindex-openinference-toolerror": Facts("researcher writer", 3, 1, 1, "researcher>writer"),
     "smolagents-openinference-ordinary": Facts("manager researcher", 4, 3, 0, ""),

@@ -59,7 +59,7 @@ def read(reading: Reading) -> None:
         case SpanKind.LLM:
             _llm(reading)
         case SpanKind.TOOL:
-            span.tool_name = span.tool_name or raw.name
+            span.tool_name = span.tool_name or raw.name.removesuffix(".__call__")  # DSPy
             reading.set_arguments(attributes.get(OpenInference.INPUT_VALUE))
             reading.set_result(attributes.get(OpenInference.OUTPUT_VALUE))
         case SpanKind.HANDOFF:
