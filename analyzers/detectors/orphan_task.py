@@ -27,6 +27,9 @@ from tracer.model import RunOutcome, SpanKind, SpanStatus
 KIND = "orphan_task"
 PEOPLE = ("user", "human", "customer", "operator", "everyone", "all")
 Row = Mapping[str, Any]
+_COLUMNS = list(dict.fromkeys((
+    *COUNTED, "run_id", "trace_id", "parent_span_id", "agent", "start_ns", "end_ns", "status", "pid", "task_id", "target_agent",
+)))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,8 @@ class OrphanThresholds:
 
 def find_orphan_tasks(frames: Frames, thresholds: OrphanThresholds = OrphanThresholds()) -> list[Finding]:
     """One finding per run with abandoned agents, one per run with tasks that were not taken up."""
-    spans = frames.spans.filter(pl.col("duplicate_of").is_null() & ~pl.col("run_id").is_in(frames.timeless.implode()))
+    counted = pl.col("duplicate_of").is_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
+    spans = frames.spans.select(*_COLUMNS, "duplicate_of").filter(counted)
     found = _abandoned(spans, thresholds)
     # A run that was stopped did not get to its last task; that is what stopped it, not an orphan.
     ended = frames.traces.filter(pl.col("outcome").is_in([RunOutcome.COMPLETED, RunOutcome.ESCALATED]))["run_id"]

@@ -94,7 +94,7 @@ def histories(draw: st.DrawFn) -> list[tuple[str, int, int]]:
 
 
 @given(histories())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_core_counts_as_a_recount_does(events: list[tuple[str, int, int]]) -> None:
     """After each start, the first alarm per rule comes exactly where counting everything afresh says so."""
     limits = FanoutLimits(live=5, depth=3, doublings=2, doubling_live=3, growing=2, growing_live=4)
