@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from functools import cache, partial
 from typing import Any
 
 import polars as pl
@@ -28,7 +29,7 @@ from analyzers.economics.dataflow import Reading
 from analyzers.economics.savings import find_savings, savings_document
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
-from analyzers.ledger import ledger_document
+from analyzers.ledger import Ledger, ledger_document, split
 from analyzers.run import Analysis
 from analyzers.what_if import what_if_document
 from tracer.model import Purpose, RunOutcome
@@ -97,10 +98,11 @@ def _deep(
             skipped.append(Skipped(detector="suspects", reason="; ".join(answer.reasons), trace_id=run_id))
         made[run_id] = {"suspects": [suspect.to_json() for suspect in answer.suspects]}
         reading, found = Reading(one), by_run.get(run_id, ())
+        books = cache(partial(split, one, found, reading))
         questions: dict[str, Callable[[], Any]] = {
             "critical_path": lambda reading=reading: _path(reading),
-            "ledger": lambda reading=reading, found=found: _money(reading, found, workspace),
-            "architecture": lambda reading=reading, found=found: profile_run(reading, found),
+            "ledger": lambda reading=reading, found=found, books=books: _money(reading, found, books(), workspace),
+            "architecture": lambda reading=reading, found=found, books=books: profile_run(reading, found, books()),
         }
         for field, ask in questions.items():
             try:
@@ -117,9 +119,9 @@ def _deep(
     return made
 
 
-def _money(reading: Reading, findings: Sequence[Finding], workspace: Workspace) -> dict[str, Any]:
+def _money(reading: Reading, findings: Sequence[Finding], ledger: Ledger, workspace: Workspace) -> dict[str, Any]:
     """The ledger of a run, and what could have been saved."""
-    document = ledger_document(reading.frames, findings, reading=reading)
+    document = ledger_document(reading.frames, findings, ledger=ledger)
     costs = reading.frames.billed["cost_usd"].drop_nulls().to_list()
     spent = sum(costs, Decimal(0)) if costs else None
     return {**document, "savings": savings_document(find_savings(reading, findings, workspace), spent)}

@@ -239,10 +239,13 @@ def _share(row: dict[str, Any], moved: int) -> tuple[Decimal, bool]:
 
 
 def ledger_document(
-    frames: Frames, findings: Sequence[Finding] = (), *, shown: int = 20, reading: Reading | None = None
+    frames: Frames, findings: Sequence[Finding] = (), *, shown: int = 20, ledger: Ledger | None = None
 ) -> dict[str, Any]:
-    """The `ledger` of one run in the JSON document; money as numbers of USD, `usd_exact` as decimal text that sums exactly."""
-    held = split(frames, findings, reading)
+    """The `ledger` of one run in the JSON document; money as numbers of USD, `usd_exact` as decimal text that sums exactly.
+
+    `ledger`: the split, where it is made already.
+    """
+    held = split(frames, findings) if ledger is None else ledger
     overhead = held.usd - held[WORK].usd - held[UNKNOWN].usd
     by_agent: dict[str, Decimal] = defaultdict(Decimal)
     for agent, cost in frames.billed.select("agent", "cost_usd").iter_rows():

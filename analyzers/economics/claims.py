@@ -138,6 +138,7 @@ def _budgets(findings: Sequence[Finding], calls: Mapping[str, Mapping[str, Any]]
 
 def _caching(frames: Frames, calls: Mapping[str, Mapping[str, Any]], workspace: Workspace) -> Iterator[Claim]:
     resent = find_resent(frames.llm_calls, frames.contents)
+    own = rates_of(frames.billed).per_weight_usd
     for span_id, row in calls.items():
         cost, tokens = _cost(row), _tokens(row)
         same = workspace.repeated.get(span_id)
@@ -159,7 +160,7 @@ def _caching(frames: Frames, calls: Mapping[str, Mapping[str, Any]], workspace: 
             and row["cost_usd"] is not None
             and row["status"] == SpanStatus.OK
         ):
-            rates = Rates(row["model"], row["provider"], row["start_ns"], rates_of(frames.billed).per_weight_usd)
+            rates = Rates(row["model"], row["provider"], row["start_ns"], own)
             sent, received, cached = row["input_tokens"] or 0, row["output_tokens"] or 0, row["cached_tokens"] or 0
             before, after = (
                 rates.usd(sent, received, cached),
@@ -217,6 +218,7 @@ def _batching(reading: Reading, calls: Mapping[str, Mapping[str, Any]]) -> Itera
     if flow is None:
         return
     prompts = system_tokens(reading.run)
+    own = rates_of(reading.frames.billed).per_weight_usd
     groups: dict[tuple[str | None, str | None, str, int], list[int]] = defaultdict(list)
     for number, turn in enumerate(flow.turns):
         if not turn.failed and not turn.tools and not turn.delegates and len(turn.input_refs) >= 2:
@@ -230,9 +232,7 @@ def _batching(reading: Reading, calls: Mapping[str, Mapping[str, Any]]) -> Itera
             turn: Turn = flow.turns[number]
             row = calls[turn.span_id]
             shared = min(prompts[turn.agent][1], turn.sent)
-            rates = Rates(
-                row["model"], row["provider"], row["start_ns"], rates_of(reading.frames.billed).per_weight_usd
-            )
+            rates = Rates(row["model"], row["provider"], row["start_ns"], own)
             saved = min(_cost(row), rates.usd(shared, 0) or NONE) if shared and row["cost_usd"] is not None else NONE
             most = max(saved, _cost(row) * BATCH_DISCOUNT)
             if most or shared:

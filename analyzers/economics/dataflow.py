@@ -11,6 +11,7 @@ Limits: a fact that was put into other words, or passed through a store that rec
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from analyzers.frames import Frames
 from analyzers.purposes import message_text
 from tracer.model import SpanKind
 
+WORD = re.compile(r"[^\W_]+")
 WORDS = 5
 SHARED_PHRASES = 3
 """phrases in common that make a dependency, or half of what was said"""
@@ -102,17 +104,27 @@ def read_data_flow(run: Run) -> DataFlow | None:
     needs: list[frozenset[int]] = []
     handed: list[int] = []
     read: dict[str | None, set[int]] = defaultdict(set)
+    written: dict[int, dict[int, int]] = {}
     for number, turn in enumerate(turns):
         counts: dict[int, int] = defaultdict(int)
         taken = 0
         for ref in dict.fromkeys(turn.input_refs):
+            if ref in read[turn.agent]:
+                # Read by this agent before: who wrote it is known, and a long history is not gone through at every call.
+                for one, shared in written[ref].items():
+                    counts[one] += shared
+                continue
+            by: dict[int, int] = defaultdict(int)
             foreign = 0
             for phrase in phrases.of(ref):
                 known = [one for one in authors.get(phrase, ())[-MAX_AUTHORS:] if turns[one].end_ns <= turn.start_ns]
                 foreign += bool(known) and all(turns[one].agent != turn.agent for one in known)
                 for one in known:
-                    counts[one] += 1
-            if foreign and ref not in read[turn.agent]:
+                    by[one] += 1
+            written[ref] = by
+            for one, shared in by.items():
+                counts[one] += shared
+            if foreign:
                 taken += run.tokens([ref]) * foreign // len(phrases.of(ref))
         read[turn.agent].update(turn.input_refs)
         own = {one for one, shared in counts.items() if shared >= SHARED_PHRASES or 2 * shared >= max(1, said[one])}
@@ -177,7 +189,7 @@ def message_words(body: str) -> list[str]:
     text = message_text(body)
     if not text:
         text = " ".join(str(leaf) for _, given in requests(body) for leaf in _leaves(given))
-    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return WORD.findall(text.lower())
 
 
 def _leaves(value: object) -> list[object]:

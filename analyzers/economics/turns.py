@@ -94,10 +94,17 @@ class Run:
     chars_per_token: float
     contents: Mapping[int, str]
     rows: Sequence[Mapping[str, Any]]
+    lengths: dict[int, int] = field(default_factory=dict[int, int])
+    """characters of the messages that were measured so far; a history is measured once, not at every call"""
 
     def tokens(self, refs: Iterable[int]) -> int:
         """Tokens of messages by their length."""
-        return sum(round(len(message_text(self.contents.get(ref, ""))) / self.chars_per_token) for ref in refs)
+        total = 0
+        for ref in refs:
+            if ref not in self.lengths:
+                self.lengths[ref] = len(message_text(self.contents.get(ref, "")))
+            total += round(self.lengths[ref] / self.chars_per_token)
+        return total
 
 
 def read_turns(frames: Frames) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from typing import Any
 
 from rich.padding import Padding
 from rich.text import Text
@@ -44,6 +45,8 @@ def run(args: Namespace) -> int:
         print_json(analysis_document(frames, analysis))
     else:
         _print(frames, analysis)
+        if args.traces:
+            _print_worth(analysis_document(frames, analysis)["traces"])
     for failure in analysis.failures:
         note(f"The detector {failure.detector} crashed: {failure.error}")
     found = {finding.severity for finding in (*analysis.findings, *analysis.fleet)}
@@ -71,6 +74,38 @@ def _print(frames: Frames, analysis: Analysis) -> None:
         f"{count(len(runs))} runs: {count(len(shown))} with findings, {count(len(runs) - len(shown))} without; "
         f"{count(remarks)} remarks of severity info, {count(len(analysis.skipped))} questions without enough data (--json shows them)."
     )
+
+
+def _print_worth(entries: Sequence[dict[str, Any]]) -> None:
+    """What the orchestration of each run was worth, in three lines: verdict, savings, what would have made it shorter."""
+    for entry in entries:
+        ledger: dict[str, Any] = entry["ledger"] or {}
+        architecture, savings = entry["architecture"], ledger.get("savings")
+        console().print(
+            Text(
+                printable(f"{entry['workflow'] or 'run'}  {entry['source_id'] or entry['run_id']}"),
+                style="bold underline",
+            )
+        )
+        if architecture is not None:
+            instead = f" ({architecture['instead']})" if architecture["instead"] else ""
+            print(
+                f"Architecture: {architecture['pattern'] or 'unknown'}; {architecture['verdict']}{instead}: {printable(architecture['because'])}."
+            )
+            ratio = architecture["run"]["single_agent"].get("cost_ratio")
+            if ratio and architecture["pattern"] != "single":
+                print(
+                    f"Cost over one agent for the same work: {ratio[1]:.2f}x, between {ratio[0]:.2f}x and {ratio[2]:.2f}x."
+                )
+        if savings is not None and savings["upper_usd"]:
+            sums = [usd(savings[f"{level}_usd"]) for level in ("certain", "likely", "upper")]
+            print(f"Could have been saved: {sums[0]} certainly, {sums[1]} likely, {sums[2]} at most.")
+        path: dict[str, Any] = entry["critical_path"] or {}
+        faster: list[dict[str, Any]] = path.get("what_if") or []
+        if faster:
+            print(
+                f"Shorter by {faster[0]['saved_share']:.0%} with {printable(faster[0]['change'])}{' at best' if faster[0]['upper_bound'] else ''}."
+            )
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

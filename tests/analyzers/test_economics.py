@@ -364,7 +364,7 @@ def test_each_call_is_counted_once(claims: list[Claim], random: Any) -> None:
 
 def test_document_carries_savings_and_verdict(played: Frames) -> None:
     """Per run: savings within the cost, in rising order; the verdict of its workflow over all its runs."""
-    document = analysis_document(played, analyse(played))
+    document = analysis_document(played, analyse(played, []))
     assert document["failures"] == []
     for entry in document["traces"]:
         savings, architecture = entry["ledger"]["savings"], entry["architecture"]
