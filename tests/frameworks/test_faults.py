@@ -1,0 +1,141 @@
+"""Unmodified programs of real frameworks in which something goes wrong, and their twins in which nothing does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.capture_auto.running import command, run, variables
+from tests.e2e import environments as built
+from tests.e2e.environments import Environments
+from tests.e2e.server import Reply, Request
+from tests.frameworks.server import measuring
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
+PROGRAMS = Path(__file__).parent / "programs"
+
+built.PINS.setdefault("autogen", [built.OPENAI, "autogen-agentchat==0.7.5", "autogen-ext[openai]==0.7.5"])
+
+
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    return Environments(tmp_path_factory.mktemp("frameworks"))
+
+
+REMARKS = (
+    "Fresh bread, every morning.", "Too plain: say who bakes it.", "Baked by Anna since 1982.", "Better, now name the town.",
+    "Anna's bakery, the heart of Ulm.", "Good. Shorter?", "Anna bakes Ulm.", "That is a slogan.", "Thank you.",
+)  # fmt: skip
+
+
+def script(request: Request) -> Reply:
+    """What the model says to each agent of the programs."""
+    system, called = request.system, request.called
+    if "select the next role" in system:
+        if not request.texts:
+            return Reply("Both could go on now.")
+        return Reply("critic" if system.count("writer:") > system.count("critic:") else "writer")
+    if "pages" in system:
+        pages = int(system.split("Read ")[1].split()[0])
+        return Reply(tools=(("read_page", {"number": len(called)}),)) if len(called) < pages else Reply("All read.")
+    if "approver" in system or "auditor" in system:
+        status = "approved" if "approver" in system or "agreed" in system else "rejected"
+        done = "set_order_status" in called
+        return Reply("Done.") if done else Reply(tools=(("set_order_status", {"order_id": "A-17", "status": status}),))
+    if "archive researcher" in system:
+        pages = range(21) if not called else range(21, 22) if len(called) == 21 else ()
+        return Reply("Within 30 days.", tools=tuple(("search", {"page": page}) for page in pages))
+    if "watcher" in system:
+        return Reply("Done.") if len(called) == 14 else Reply(tools=(("look", {"hour": len(called)}),))
+    if "reviewer" in system or "booker" in system or "planner" in system:
+        return Reply("fine")
+    return Reply(REMARKS[len(request.texts) % len(REMARKS)])
+
+
+@dataclass(frozen=True)
+class Case:
+    environment: str
+    program: str
+    faulty: str
+    healthy: str
+    kind: str
+    agents: frozenset[str]
+    """who is named by the finding"""
+
+
+CASES = {
+    "lost update": Case("langgraph", "langgraph_review.py", "lost", "merged", "lost_update", frozenset({"legal", "style"})),
+    "stale read": Case("langgraph", "langgraph_booking.py", "stale", "current", "stale_read", frozenset({"booker", "pricer"})),
+    "hidden calls": Case("autogen", "autogen_team.py", "selector", "roundrobin", "hidden_calls", frozenset({"SelectorGroupChatManager"})),
+    "context growth": Case("openai-agents", "agents_history.py", "12", "3", "context_growth", frozenset({"researcher"})),
+    "conflicting decisions": Case("openai-agents", "agents_orders.py", "apart", "agreed", "conflicting_decisions", frozenset({"approver", "auditor"})),
+}  # fmt: skip
+
+
+def findings(case: Case, variant: str, environments: Environments, directory: Path) -> list[dict[str, Any]]:
+    """What `tracehound analyze --json` says of one run of the program under `tracehound run`."""
+    python = environments.python(case.environment)
+    with measuring(script) as model:
+        done = run(directory, "--", str(python), str(PROGRAMS / case.program), variant, **model.variables)
+    assert done.code == 0, done.err
+    return analyzed(done.store)
+
+
+def analyzed(store: Path) -> list[dict[str, Any]]:
+    words = ["-P", "-m", "dashboard.cli", "analyze", "--json", "--store", str(store)]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=store.parent, env=variables(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [finding for trace in json.loads(done.stdout)["traces"] for finding in trace["findings"]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_fault_is_found(name: str, environments: Environments, tmp_path: Path) -> None:
+    """The finding names the agents and gives spans as evidence."""
+    case = CASES[name]
+    found = [f for f in findings(case, case.faulty, environments, tmp_path) if f["kind"] == case.kind]
+    assert len(found) == 1
+    assert case.agents <= set(found[0]["agents"])
+    assert found[0]["spans"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_silent(name: str, environments: Environments, tmp_path: Path) -> None:
+    """The same program without the fault has no finding of that kind, and none that is critical."""
+    case = CASES[name]
+    found = findings(case, case.healthy, environments, tmp_path)
+    assert [f["title"] for f in found if f["kind"] == case.kind or f["severity"] == "critical"] == []
+
+
+def test_a_call_that_is_not_answered_is_found_while_it_waits(environments: Environments, tmp_path: Path) -> None:
+    """Told from the open span, with the program still running; once it is answered the finding is gone."""
+    python = environments.python("openai-agents")
+    words = ("--", str(python), str(PROGRAMS / "agents_archive.py"), "silent")
+    with measuring(script) as model:
+        program = subprocess.Popen(
+            command(*words), cwd=tmp_path, env=variables(**model.variables), stdout=subprocess.PIPE
+        )
+        try:
+            found: list[dict[str, Any]] = []
+            deadline = time.monotonic() + 120
+            while not found and program.poll() is None and time.monotonic() < deadline:
+                with suppress(subprocess.TimeoutExpired):  # the program works meanwhile
+                    program.wait(timeout=1)
+                if any(tmp_path.glob("traces.spool/*")):
+                    found = [f for f in analyzed(tmp_path / "traces.duckdb") if f["kind"] == "no_answer"]
+        finally:
+            (tmp_path / "stop").touch()
+            program.communicate(timeout=60)
+    assert program.returncode == 0
+    assert [f["agents"] for f in found] == [["researcher"]]
+    assert "search has not answered" in found[0]["title"]
+    assert [f["title"] for f in analyzed(tmp_path / "traces.duckdb") if f["kind"] == "no_answer"] == []
