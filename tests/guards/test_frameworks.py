@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -34,7 +35,12 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def always_more(request: Request) -> Reply:
     """A model that never comes to an end."""
-    return Reply("so far", tools=(("more", {}),)) if "more" in request.tools else Reply("more")
+    return Reply(tools=(("more", {}),)) if "more" in request.tools else Reply("more")
+
+
+def always_more_with_words(request: Request) -> Reply:
+    """The same, saying something meanwhile; a stream that begins with words is taken for the answer by Pydantic AI."""
+    return replace(always_more(request), text="so far")
 
 
 @pytest.mark.parametrize("how", ["whole", "stream"])
@@ -45,7 +51,7 @@ def test_exactly_the_paid_requests_reach_the_server(framework: str, how: str, py
     Where a framework streams without asking for token counts, each call is charged what was reserved for it: two calls.
     """
     store = tmp_path / "traces.duckdb"
-    with serving(always_more) as model:
+    with serving(always_more_with_words if how == "whole" else always_more) as model:
         done = subprocess.run(
             [python, "-W", "ignore", "-m", "tests.guards.programs", framework, str(store), how],
             cwd=ROOT, capture_output=True, text=True, check=False, timeout=180,
@@ -64,7 +70,7 @@ def test_exactly_the_paid_requests_reach_the_server(framework: str, how: str, py
     else:
         assert (Decimal(seen["spent"]), Decimal(seen["estimated"])) == (4 * PRICE, 0)
     assert seen["reason"] is not None, seen
-    assert "so far" in seen["partial"]
+    assert how == "stream" or "so far" in seen["partial"]
     assert (seen["reason"]["guard"], seen["reason"]["scope"], seen["reason"]["limit"]) == ("budget", "mine", 0.004)
     trips = [s for s in read_spool(store).spans if s.attributes.get(Tracehound.KIND) == "guard_trip"]
     stops = [s for s in trips if s.attributes[Tracehound.GUARD_LEVEL] == "stop"]
