@@ -40,18 +40,18 @@ def patterns(ask: Ask) -> dict[tuple[str, str], set[str | None]]:
 def test_pattern_of_a_framework(
     patterns: dict[tuple[str, str], set[str | None]], workflow: str, service: str, pattern: str
 ) -> None:
-    """What the programs behind the captures do, read off their traces."""
-    assert patterns[workflow, service] == {pattern}
+    """What the programs behind the captures do, read off their traces; recordings without LLM calls have no pattern."""
+    assert patterns[workflow, service] - {None} == {pattern}
 
 
 def test_handoffs_of_the_openai_agents_are_a_pipeline(patterns: dict[tuple[str, str], set[str | None]]) -> None:
     """Triage hands to the researcher, who hands to the writer; recordings without LLM calls have no pattern."""
-    assert patterns["support desk", "openai-demo"] == {"pipeline", None}
+    assert patterns["support desk", "openai-demo"] - {None} == {"pipeline"}
 
 
 def test_round_robin_with_a_second_round_is_a_chat(patterns: dict[tuple[str, str], set[str | None]]) -> None:
     """One round is a pipeline in all but name; the one that went round and round is a chat."""
-    assert patterns["RoundRobinGroupChat", "autogen-demo"] == {"pipeline", "chat"}
+    assert patterns["RoundRobinGroupChat", "autogen-demo"] - {None} == {"pipeline", "chat"}
 
 
 def test_every_estimate_is_a_range_or_a_reason(ask: Ask) -> None:
