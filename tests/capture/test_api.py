@@ -87,6 +87,49 @@ DECORATED = {
 }
 
 
+BY_KEYWORD: dict[str, tuple[Callable[[], Any], str, Any]] = {
+    "workflow": (lambda: tracer.workflow(name="x"), Tracehound.WORKFLOW, "x"),
+    "agent": (lambda: tracer.agent(name="x"), Tracehound.AGENT, "x"),
+    "tool": (lambda: tracer.tool(name="x"), GenAI.TOOL_NAME, "x"),
+    "llm_call": (lambda: tracer.llm_call(model="x"), GenAI.REQUEST_MODEL, "x"),
+    "decision": (lambda: tracer.decision(scope="x"), Tracehound.SCOPE_KEY, "x"),
+    "handoff": (lambda: tracer.handoff(to="x"), Tracehound.TARGET_AGENT, "x"),
+    "escalate": (lambda: tracer.escalate(to="x"), Tracehound.ESCALATION_TO, "x"),
+    "progress": (lambda: tracer.progress(note="x"), Tracehound.REASON, "x"),
+    "guard_trip": (lambda: tracer.guard_trip(guard="x"), Tracehound.GUARD, "x"),
+    "message": (lambda: tracer.message(content="hi", to="x"), Tracehound.TARGET_AGENT, "x"),
+    "wait for one": (lambda: tracer.wait(for_="x"), Tracehound.WAIT_FOR, ("x",)),
+    "wait for some": (lambda: tracer.wait(for_=["x", "y"]), Tracehound.WAIT_FOR, ("x", "y")),
+    "wait for both forms": (lambda: tracer.wait("x", for_=["y"]), Tracehound.WAIT_FOR, ("x", "y")),
+}
+
+
+@pytest.mark.parametrize("form", BY_KEYWORD)
+def test_what_is_named_first_can_be_named_by_keyword(form: str, recorder: Recorder) -> None:
+    """The name, scope, model or target by keyword is the same as by position."""
+    make, attribute, value = BY_KEYWORD[form]
+    with make():
+        pass
+    found = recorder.spans[-1].attributes[attribute]
+    assert (tuple(found) if isinstance(value, tuple) else found) == value
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: tracer.agent(nam="x"), "nam"),
+        (lambda: tracer.agent("x", name="y"), "twice"),
+        (lambda: tracer.agent("x", "y"), "positional"),
+        (lambda: tracer.handoff(), "needs 'to'"),
+    ],
+)
+def test_a_mistaken_use_is_told_where_it_is_made(wrong: Callable[[], Any], said: str, recorder: Recorder) -> None:
+    """Unknown, doubled and missing names are TypeErrors that say which, and nothing is recorded."""
+    with pytest.raises(TypeError, match=said):
+        wrong()
+    assert not recorder.spans
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 @pytest.mark.parametrize("name", DECORATED)
 def test_a_decorated_function_behaves_as_before_and_each_call_is_a_span(

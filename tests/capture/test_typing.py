@@ -32,6 +32,11 @@ def stream(prompt: str) -> Iterator[str]:
     yield prompt
 
 
+@tracer.agent(name="editor", reason="asked")
+def edit(text: str) -> list[bytes]:
+    return [text.encode()]
+
+
 @tracer.workflow
 async def events() -> AsyncIterator[int]:
     yield 1
@@ -53,6 +58,9 @@ async def main() -> None:
     assert_type(plan("x", depth=2), list[str])
     assert_type(await search("x"), dict[str, int])
     assert_type(next(stream("x")), str)
+    assert_type(edit("x"), list[bytes])
+    with tracer.handoff(to="writer"), tracer.decision(scope="budget"), tracer.wait(for_=["writer"]):
+        tracer.llm_call(model="m").record()
     async for number in events():
         assert_type(number, int)
     assert_type(Writer().run("x"), int)
@@ -61,6 +69,9 @@ async def main() -> None:
         span.usage(input_tokens=1)
         assert_type(span.span_id, str)
     plan(1)  # wrong
+    edit(1)  # wrong
+    tracer.tool(nme="x")  # wrong
+    tracer.handoff()  # wrong
     Reader().read()  # wrong
     span.usage(input_tokens="1")  # wrong
 """
@@ -68,7 +79,7 @@ async def main() -> None:
 
 @pytest.mark.slow
 def test_a_type_checker_sees_the_types_of_decorated_code(tmp_path: Path) -> None:
-    """Results keep their types, and the three wrong calls, no others, are found in strict mode."""
+    """Results keep their types, and the wrong calls, no others, are found in strict mode."""
     checker = shutil.which("pyright", path=str(Path(sys.executable).parent))
     if checker is None:
         pytest.skip("pyright is not installed")

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanContext
 
 from ..model import SpanKind
 from ..semconv import Tracehound
-from .kinds import kind_of, named
+from .kinds import directed_kind_of, scoped_kind_of
 from .live import DecisionSpan, EscalationSpan, LiveSpan, WaitSpan, link_to
 from .loose import loose_run
 from .scope import Mark, Scope, Spec, given
@@ -20,7 +20,7 @@ from .scope import Mark, Scope, Spec, given
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@kind_of(Mark, DecisionSpan)
+@scoped_kind_of(Mark, DecisionSpan)
 def decision(
     called: str | None,
     /,
@@ -55,8 +55,7 @@ def decision(
     )
 
 
-@named
-@kind_of(Mark, LiveSpan)
+@directed_kind_of(Mark, LiveSpan)
 def handoff(
     called: str | None,
     /,
@@ -80,7 +79,6 @@ def handoff(
 
 def message(
     content: Any,
-    /,
     *,
     to: str,
     sender: str | None = None,
@@ -107,7 +105,8 @@ def message(
 
 
 def wait(
-    *for_: str,
+    *awaited: str,
+    for_: str | Sequence[str] = (),
     reason: str = "peer",
     mode: str = "all",
     deadline_ns: int | None = None,
@@ -115,18 +114,19 @@ def wait(
     agent: str | None = None,
     start_ns: int | None = None,
 ) -> Scope[WaitSpan]:
-    """Waiting for agents or resources; `reason` is peer, human, rate_limit, lock or timer, `mode` all or any.
+    """Waiting for agents or resources, named one by one or as `for_`; `reason` is peer, human, rate_limit, lock or timer, `mode` all or any.
 
     `deadline_ns` (ns since the epoch) is when it gives up; `holds` what it keeps from others meanwhile. The outcome is "met" unless
     the block raises TimeoutError or is cancelled, or says otherwise.
     """
+    targets = [*awaited, *((for_,) if isinstance(for_, str) else for_)]
 
     def build(called: str | None) -> Spec:
         return Spec(
             SpanKind.WAIT,
-            f"wait for {', '.join(for_) or reason}",
+            f"wait for {', '.join(targets) or reason}",
             {
-                Tracehound.WAIT_FOR: list(for_) or None,
+                Tracehound.WAIT_FOR: targets or None,
                 Tracehound.WAIT_MODE: mode,
                 Tracehound.REASON: reason,
                 Tracehound.WAIT_DEADLINE_NS: deadline_ns,
@@ -139,8 +139,7 @@ def wait(
     return Scope(WaitSpan, build)
 
 
-@named
-@kind_of(Mark, EscalationSpan)
+@directed_kind_of(Mark, EscalationSpan)
 def escalate(
     called: str | None,
     /,
@@ -163,7 +162,6 @@ def escalate(
 
 def progress(
     note: str | None = None,
-    /,
     *,
     task_id: str | None = None,
     agent: str | None = None,
@@ -185,7 +183,6 @@ def progress(
 
 def guard_trip(
     guard: str,
-    /,
     *,
     level: str = "stop",
     limit: float | None = None,

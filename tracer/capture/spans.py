@@ -137,7 +137,6 @@ def llm_call(model: F, /) -> F: ...
 @overload
 def llm_call(
     model: str | None = None,
-    /,
     *,
     messages: Sequence[Any] | None = None,
     provider: str | None = None,
@@ -153,7 +152,6 @@ def llm_call(
 ) -> Scope[LlmSpan]: ...
 def llm_call(
     model: F | str | None = None,
-    /,
     *,
     messages: Sequence[Any] | None = None,
     provider: str | None = None,
