@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from analyzers.attribution import Known, verdicts
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from tracer.errors import BadInput
+from tracer.model import SpanKind
 from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.reads import RunData
 
+COMPARED_SPANS = 50_000
+"""Spans of other runs that a failed run is compared with, newest first."""
 BASELINE_RUNS = 500
 """Runs of the same workflow that one run is compared with, newest first; more do not move a median."""
 
@@ -37,8 +42,21 @@ def load_frames(store: Store, run_ids: Sequence[str] | None = None, *, contents:
     return _frames(reads.load(store, run_ids, contents=contents))
 
 
+def known_of(store: Store, frames: Frames, peers: Frames | None = None) -> Known:
+    """Which of the runs failed or passed, marks of people included; `peers` are more runs to compare failed ones with."""
+    marks = reads.marks(store)
+    more = verdicts(peers, marks) if peers is not None else {}
+    return Known(verdicts={**more, **verdicts(frames, marks)}, peers=peers)
+
+
 def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis]:
-    """The runs `run_ids` with their texts, and what the analysis says of them.
+    """The runs `run_ids` with their texts, and what the analysis says of them (`analyse_known` without what is known)."""
+    frames, analysis, _ = analyse_known(store, run_ids)
+    return frames, analysis
+
+
+def analyse_known(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis, Known]:
+    """The runs `run_ids` with their texts, what the analysis says of them, and what failed ones are compared with.
 
     The analysis also sees other runs of the same workflows (without texts), because whether a cost is an anomaly
     depends on what is usual; only findings about `run_ids` are returned, and none about the fleet.
@@ -46,7 +64,7 @@ def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis
     chosen = load_frames(store, run_ids)
     others = _siblings(store, chosen)
     if not others:
-        return chosen, _about(analyse(chosen), set(run_ids))
+        return chosen, _about(analyse(chosen), set(run_ids)), known_of(store, chosen)
     baseline = load_frames(store, others, contents=False)
     together = Frames(
         spans=pl.concat([chosen.spans, baseline.spans]).sort("run_id", "start_ns", "span_id"),
@@ -55,7 +73,10 @@ def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis
         events=pl.concat([chosen.events, baseline.events]),
         links=pl.concat([chosen.links, baseline.links]),
     )
-    return chosen, _about(analyse(together), set(run_ids))
+    known = known_of(store, chosen, baseline)
+    if any(known.verdicts[run_id].failed for run_id in chosen.run_ids):
+        known = replace(known, peers=_with_tool_results(store, baseline, chosen))
+    return chosen, _about(analyse(together), set(run_ids)), known
 
 
 def find_runs(store: Store, names: Sequence[str]) -> list[str]:
@@ -74,6 +95,19 @@ def _siblings(store: Store, chosen: Frames) -> list[str]:
         runs = reads.runs(store, workflow=workflow, limit=BASELINE_RUNS)["run_id"]
         found += [run_id for run_id in runs if run_id not in known]
     return found
+
+
+def _with_tool_results(store: Store, baseline: Frames, chosen: Frames) -> Frames:
+    """The newest runs of `baseline`, up to `COMPARED_SPANS`, with the only texts that comparison reads."""
+    newest = baseline.traces.sort("start_ns", "run_id", descending=True)
+    kept = newest.filter(pl.col("spans").cum_sum() <= COMPARED_SPANS)["run_id"].implode()
+    spans = baseline.spans.filter(pl.col("run_id").is_in(kept))
+    refs = spans.filter(pl.col("kind") == SpanKind.TOOL)["output_refs"].drop_nulls().explode().drop_nulls().unique()
+    held = {ref: text for ref, text in chosen.contents.items() if ref in set(refs)}
+    texts = reads.bodies(store, [ref for ref in refs if ref not in held])
+    return replace(
+        baseline, spans=spans, traces=baseline.traces.filter(pl.col("run_id").is_in(kept)), contents={**texts, **held}
+    )
 
 
 def _about(analysis: Analysis, run_ids: set[str]) -> Analysis:

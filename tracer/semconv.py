@@ -134,6 +134,11 @@ class GenAI:
     EVENT_DETAILS = "gen_ai.client.inference.operation.details"
     EVENT_CHOICE = "gen_ai.choice"
     EVENT_TOOL = "gen_ai.tool.message"
+    EVENT_EVALUATION = "gen_ai.evaluation.result"
+    EVALUATION_NAME = "gen_ai.evaluation.name"
+    EVALUATION_LABEL = "gen_ai.evaluation.score.label"
+    EVALUATION_VALUE = "gen_ai.evaluation.score.value"
+    EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
     EVENT_MESSAGE_SUFFIX = ".message"
     """old per-message events: gen_ai.system.message, gen_ai.user.message, gen_ai.assistant.message, gen_ai.tool.message"""
 

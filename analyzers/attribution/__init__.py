@@ -4,7 +4,7 @@
     differential  where it leaves the way of the nearest good run (differential.py)
     spectrum      what failed runs of the workflow do and good ones do not (spectrum.py)
 
-Only runs with a bad outcome are looked at. Each tier ranks; ranks are added up as 1/rank, so that no tier's scale
+Only runs that failed are looked at; verdicts.py says which did. Each tier ranks; ranks are added up as 1/rank, so that no tier's scale
 matters, but a comparison with a run of another task counts half. A tier that cannot answer says why, and no suspects at
 all is an answer: the evidence does not suffice. Nothing reads `attributes`, where imported records keep verdicts of others.
 """
@@ -12,30 +12,37 @@ all is an answer: the evidence does not suffice. Nothing reads `attributes`, whe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from analyzers.attribution.differential import GoodRun, compare, opening
+from analyzers.attribution.differential import GoodRun, compare
 from analyzers.attribution.evidence import weigh
 from analyzers.attribution.spectrum import LEAST_FAILED, LEAST_GOOD, features, score, vote
-from analyzers.attribution.steps import Step, steps_of, task_of
+from analyzers.attribution.steps import Step, opening, steps_of, task_of
 from analyzers.attribution.suspect import Attribution, Suspect, Vote, ranked
+from analyzers.attribution.verdicts import Known, Verdict, verdicts
 from analyzers.finding import Finding
 from analyzers.frames import Frames
-from tracer.model import RunOutcome
 
-__all__ = ["Attribution", "Suspect", "attribute"]
+__all__ = ["Attribution", "Known", "Suspect", "Verdict", "attribute", "verdicts"]
 
-FAILED = frozenset(
-    {RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.STOPPED_BY_GUARD, RunOutcome.ESCALATED, RunOutcome.INTERRUPTED}
-)
 SHOWN = 5
 PER_WORKFLOW = 300
-"""runs of a workflow that are compared, in order of start"""
+"""good and failed runs of a workflow that serve as comparison, the newest"""
 
 
-def attribute(runs: Mapping[str, Frames], findings: Sequence[Finding] = ()) -> dict[str, Attribution]:
-    """run_id -> attribution, for the failed ones of `runs` (each the frames of that one run); good ones serve as comparison."""
-    outcome = {run_id: (one.traces["outcome"].to_list() or [None])[0] for run_id, one in runs.items()}
+def attribute(
+    runs: Mapping[str, Frames],
+    findings: Sequence[Finding] = (),
+    judged: Mapping[str, Verdict] | None = None,
+    asked: Collection[str] | None = None,
+) -> dict[str, Attribution]:
+    """run_id -> attribution, for the failed ones of `runs` (each the frames of that one run); the others serve as comparison.
+
+    `judged` says which failed (default: by outcome and evaluations), `asked` which to answer for (default: all).
+    """
+    if judged is None:
+        judged = {run_id: verdict for one in runs.values() for run_id, verdict in verdicts(one).items()}
+    says = {run_id: judged[run_id].failed if run_id in judged else None for run_id in runs}
     source = {run_id: (one.traces["source_id"].to_list() or [None])[0] for run_id, one in runs.items()}
     workflow = {run_id: (one.traces["workflow"].to_list() or [None])[0] for run_id, one in runs.items()}
     by_workflow: dict[str | None, list[str]] = defaultdict(list)
@@ -46,21 +53,21 @@ def attribute(runs: Mapping[str, Frames], findings: Sequence[Finding] = ()) -> d
         about[finding.trace_id].append(finding)
     answers: dict[str, Attribution] = {}
     for members in by_workflow.values():
-        failed = [run_id for run_id in members if outcome[run_id] in FAILED]
-        good = [run_id for run_id in members if outcome[run_id] == RunOutcome.COMPLETED][:PER_WORKFLOW]
-        if not failed:
+        wanted = [run_id for run_id in members if says[run_id] is True and (asked is None or run_id in asked)]
+        if not wanted:
             continue
+        others = [run_id for run_id in members if says[run_id] is True and run_id not in set(wanted)]
+        failed = [*wanted, *others[-PER_WORKFLOW:]]
+        good = [run_id for run_id in members if says[run_id] is False][-PER_WORKFLOW:]
         steps = {run_id: steps_of(runs[run_id]) for run_id in (*failed, *good)}
         known = [
-            GoodRun(one, source[one] or one, opening(source[one], task_of(runs[one]), steps[one]), steps[one])
-            for one in good
+            GoodRun(one, source[one] or one, opening(source[one], runs[one], steps[one]), steps[one]) for one in good
         ]
         shown = {run_id: features(held) for run_id, held in steps.items()}
         standing_out = score([shown[one] for one in failed], [shown[one] for one in good])
-        for run_id in failed:
-            task = task_of(runs[run_id])
-            evidence = weigh(steps[run_id], task, about[run_id])
-            nearest = compare(steps[run_id], opening(source[run_id], task, steps[run_id]), known)
+        for run_id in wanted:
+            evidence = weigh(steps[run_id], task_of(runs[run_id]), about[run_id])
+            nearest = compare(steps[run_id], opening(source[run_id], runs[run_id], steps[run_id]), known)
             spectrum = vote(shown[run_id], standing_out, len(failed), len(good))
             answers[run_id] = _answer(steps[run_id], evidence, nearest, spectrum, len(failed), len(good))
     return answers

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from analyzers.attribution.steps import Step
+from analyzers.attribution.steps import Step, fails
 from analyzers.attribution.suspect import Vote
 from tracer.model import SpanKind
 
@@ -34,22 +34,14 @@ class GoodRun:
     name: str
     """what to call it: the id in the file it came from, else the run id"""
     task: str
-    """what it was asked, or the first message of a person"""
+    """what it was asked (`steps.opening`)"""
     steps: Sequence[Step]
-
-
-def opening(source_id: str | None, task: str, steps: Sequence[Step]) -> str:
-    """What tells runs of one task from others: the task part of an imported id `task/trial`, else the task's text, else the
-    first thing a person said."""
-    if source_id and "/" in source_id:
-        return source_id.rsplit("/", 1)[0]
-    return task or next((step.text for step in steps if step.role == "person" and step.agent != "system"), "")
 
 
 def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[list[Vote], str | None]:
     """(votes, why there are none); votes by another task's run score at most half."""
     if not good:
-        return [], "no good run of this workflow among the runs that were read"
+        return [], "no run of this workflow is known to have passed"
     same = [run for run in good if task and run.task == task]
     pool = sorted(same or good, key=lambda run: run.run_id)[:MOST_RUNS]
     own = [_symbol(step) for step in steps[:MOST_STEPS]]
@@ -114,7 +106,7 @@ def _other_result(place: int, step: Step, settled: Mapping[tuple[str, str], tupl
 
 
 def _symbol(step: Step) -> Symbol:
-    return step.agent or "", step.kind, step.tool or step.target or "", step.error is not None
+    return step.agent or "", step.kind, step.tool or step.target or "", fails(step)
 
 
 def _acts(step: Step) -> bool:
@@ -123,4 +115,4 @@ def _acts(step: Step) -> bool:
 
 def _told(step: Step) -> str:
     what = f"calls {step.tool}" if step.tool else f"{step.kind} to {step.target}" if step.target else step.kind
-    return f"{step.agent or 'somebody'}: {what}{' (fails)' if step.error else ''}"
+    return f"{step.agent or 'somebody'}: {what}{' (fails)' if fails(step) else ''}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import comb, sqrt
 
-from analyzers.attribution.steps import Step
+from analyzers.attribution.steps import Step, fails
 from analyzers.attribution.suspect import Vote
 from tracer.model import SpanKind
 
@@ -43,7 +43,7 @@ def features(steps: Sequence[Step]) -> dict[Feature, int]:
         shown: list[Feature] = [("agent", step.agent or "")]
         if step.tool:
             shown.append(("tool", step.tool))
-            if step.error is not None:
+            if fails(step):
                 shown.append(("tool fails", step.tool))
         if step.kind == SpanKind.DECISION:
             shown.append(("decision", step.text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -83,7 +84,7 @@ def steps_of(frames: Frames) -> list[Step]:
     for place, row in enumerate(rows):
         came_in = row["kind"] in (SpanKind.MESSAGE, SpanKind.HANDOFF)
         spoken = row["input_refs"] if came_in else row["output_refs"]
-        text = _text(frames, spoken) or (row["choice"] or "")
+        text = row["choice"] or _text(frames, spoken)
         asked: list[int] = [] if came_in or not row["input_refs"] else row["input_refs"]
         given = _text(frames, asked[-1:])
         failed = row["status"] == SpanStatus.ERROR
@@ -109,11 +110,30 @@ def numbers_in(text: str) -> set[str]:
 
 def task_of(frames: Frames) -> str:
     """What the run was asked: the text that went into its root span; "" where it was not recorded."""
+    return _text(frames, _root_refs(frames))
+
+
+def fails(step: Step) -> bool:
+    """Whether it is a failure to whoever compares runs; of texts only those of tools count, which are loaded for all of them."""
+    return step.failed or (bool(step.tool) and step.error is not None)
+
+
+def opening(source_id: str | None, frames: Frames, steps: Sequence[Step]) -> str:
+    """What tells runs of one task from others: the task part of an imported id `task/trial`, else the texts that went into the
+    root, else the first thing a person said. By content id, so that no text has to be loaded."""
+    if source_id and "/" in source_id:
+        return source_id.rsplit("/", 1)[0]
+    asked = _root_refs(frames)
+    said = [sorted(step.inputs) for step in steps if step.role == "person" and step.agent != "system"]
+    return " ".join(str(ref) for ref in asked or (said[0] if said else []))
+
+
+def _root_refs(frames: Frames) -> list[int]:
     roots = frames.spans.filter(
         pl.col("parent_span_id").is_null() & pl.col("kind").is_in([SpanKind.WORKFLOW, SpanKind.AGENT])
     )
-    refs = roots["input_refs"].to_list()
-    return _text(frames, refs[0]) if refs else ""
+    refs: list[list[int] | None] = roots["input_refs"].to_list()
+    return (refs[0] or []) if refs else []
 
 
 def _text(frames: Frames, refs: list[int] | None) -> str:

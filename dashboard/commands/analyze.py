@@ -15,9 +15,10 @@ from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from dashboard.commands.common import add_json, add_store, console, count, note, print_json, printable, usd
 from dashboard.commands.show import SEVERITY_STYLE
-from dashboard.loading import analyse_runs, find_runs, load_frames, open_store
+from dashboard.loading import analyse_known, find_runs, known_of, load_frames, open_store
 
 EXIT_FOUND = 1
+SUSPECTS_SHOWN = 3
 FAIL_ON = {"critical": {"critical"}, "warning": {"critical", "warning"}, "info": {"critical", "warning", "info"}}
 
 
@@ -37,16 +38,18 @@ def run(args: Namespace) -> int:
     """Print findings, or the JSON document; exit 1 only where `--fail-on` is met."""
     store = open_store(args.store)
     if args.traces:
-        frames, analysis = analyse_runs(store, find_runs(store, args.traces))
+        frames, analysis, known = analyse_known(store, find_runs(store, args.traces))
     else:
         frames = load_frames(store)
-        analysis = analyse(frames)
+        analysis, known = analyse(frames), known_of(store, frames)
     if args.json:
-        print_json(analysis_document(frames, analysis))
+        print_json(analysis_document(frames, analysis, known))
     else:
         _print(frames, analysis)
         if args.traces:
-            _print_worth(analysis_document(frames, analysis)["traces"])
+            document = analysis_document(frames, analysis, known)
+            _print_suspects(document)
+            _print_worth(document["traces"])
     for failure in analysis.failures:
         note(f"The detector {failure.detector} crashed: {failure.error}")
     found = {finding.severity for finding in (*analysis.findings, *analysis.fleet)}
@@ -74,6 +77,26 @@ def _print(frames: Frames, analysis: Analysis) -> None:
         f"{count(len(runs))} runs: {count(len(shown))} with findings, {count(len(runs) - len(shown))} without; "
         f"{count(remarks)} remarks of severity info, {count(len(analysis.skipped))} questions without enough data (--json shows them)."
     )
+
+
+def _print_suspects(document: dict[str, Any]) -> None:
+    """Who says that a run failed, and which steps may have made it fail, best first."""
+    reasons = {one["trace_id"]: one["reason"] for one in document["skipped"] if one["detector"] == "suspects"}
+    for entry in document["traces"]:
+        verdict: dict[str, Any] = entry["verdict"] or {}
+        if not verdict.get("failed"):
+            continue
+        name = entry["source_id"] or entry["run_id"]
+        console().print(Text(printable(f"Failed: {name} ({verdict['why']})"), style="bold underline"))
+        for one in entry["suspects"][:SUSPECTS_SHOWN]:
+            where = f"step {one['step']}" if one["step"] is not None else f"span {one['span_id']}"
+            print(
+                printable(
+                    f"{one['rank']}. {one['agent'] or 'somebody'} at {where} [{one['tier']}]: {'; '.join(one['evidence'])}"
+                )
+            )
+        if not entry["suspects"]:
+            print(printable(f"Insufficient evidence for a suspect: {reasons.get(entry['run_id'], 'not looked at')}"))
 
 
 def _print_worth(entries: Sequence[dict[str, Any]]) -> None:
