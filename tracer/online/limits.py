@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from ..errors import BadInput, UnknownName, shorten
+from .fanout import FanoutLimits
 
 LoopLevel = Literal["warning", "critical"]
 
@@ -28,6 +29,10 @@ class Limits:
     """LLM calls at once"""
     loop: LoopLevel | None = None
     """the level of a loop alarm that stops"""
+    fanout: int | None = None
+    """agents at work at once below the guard; the other signs of `online.fanout` stop, too"""
+    deadlock: bool | None = None
+    """a wait that closes a deadlock is refused"""
     state_bytes: int | None = None
     """one written value of shared state"""
     per_hour_usd: Decimal | None = None
@@ -54,6 +59,7 @@ _SHORT: Mapping[str, str] = {
 }
 _SCALE: Mapping[str, int] = {"": 1, "k": 1_000, "m": 1_000_000, "kb": 1_000, "mb": 1_000_000}
 _NUMBER = re.compile(r"\$?([0-9]+(?:_?[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)\s*(k|m|kb|mb)?", re.IGNORECASE)
+_SWITCH: Mapping[str, bool] = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _MONEY = frozenset({"budget_usd", "per_hour_usd", "per_day_usd"})
 
 
@@ -91,6 +97,10 @@ def parse(options: Iterable[str]) -> Limits:
 def _value(name: str, given: Any) -> Any:
     if name == "loop":
         return _loop(given)
+    if name == "deadlock":
+        return _switch(name, given)
+    if name == "fanout" and str(given).lower() in _SWITCH:
+        return FanoutLimits().live if _switch(name, given) else None
     number = _number(name, given)
     if name in _MONEY:
         return number
@@ -109,6 +119,13 @@ def _loop(given: Any) -> LoopLevel | None:
     if given in ("warning", "critical"):
         return given
     raise BadInput(f"Guard loop={given!r}: expected 'warning' or 'critical'.")
+
+
+def _switch(name: str, given: Any) -> bool:
+    found = _SWITCH.get(str(given).lower())
+    if found is None:
+        raise BadInput(f"Guard {name}={shorten(str(given))}: expected true or false.")
+    return found
 
 
 def _number(name: str, given: Any) -> Decimal:

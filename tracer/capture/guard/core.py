@@ -22,13 +22,15 @@ from opentelemetry import trace
 from ...clock import Clock
 from ...errors import BudgetExceeded, HardStop
 from ...online.budget import Account, Meter, NearLimit, Refusal
+from ...online.held_waits import OpenWait
 from ...online.ledger import DAY_NS, HOUR_NS, Ledger, WindowFull, WindowLimit
 from ...online.limits import Limits
 from ...online.loop import Alarm, Event, LoopCore
 from ...online.tariff import Tariff
 from .. import marks
 from ..active import complain
-from ..scope import who_in
+from ..scope import Spec, who_in
+from .agents import Crowd, fanout_sentence
 
 logger = logging.getLogger("tracehound")
 
@@ -86,6 +88,8 @@ class Guard:
         self._lock = threading.RLock()
         self._loops = LoopCore() if limits.loop is not None else None
         self._alarm: Alarm | None = None
+        self.crowd = Crowd(limits) if limits.fanout is not None or limits.deadlock else None
+        """the agents below it; None where it does not look at them"""
         self.since_ns: int | None = None
         """monotonic; when its time began to run"""
 
@@ -189,6 +193,39 @@ class Guard:
                 raise self._raised()
             if self.trip("state size", "bytes", limit, size, f"{key!r} has {size} bytes, {limit} are allowed"):
                 self._lifted.add("state")
+
+    def agent_starts(self, who: str, name: str, above: str | None) -> None:
+        """An agent is about to start; raises where agents multiply without bound."""
+        with self._lock:
+            self.refuse_if_closed()
+            alarm = self.crowd.start(who, name, above) if self.crowd is not None else None
+            if alarm is not None:
+                unit = "agents" if alarm.rule == "live" else "levels" if alarm.rule == "depth" else "generations"
+                self.trip("fan-out", unit, alarm.limit, alarm.value, fanout_sentence(alarm))
+
+    def agent_ended(self, who: str) -> None:
+        with self._lock:
+            if self.crowd is not None:
+                self.crowd.end(who)
+
+    def wait_starts(self, spec: Spec, agent: str | None, above: str | None, into: list[tuple[Guard, OpenWait]]) -> None:
+        """A wait is about to begin, noted in `into`; raises where it would close a deadlock."""
+        with self._lock:
+            self.refuse_if_closed()
+            if self.crowd is None:
+                return
+            wait, alarm = self.crowd.wait(spec, agent, above)
+            if wait is not None:
+                into.append((self, wait))
+            if alarm is not None:
+                stuck = ", ".join(sorted(alarm.stuck))
+                sentence = f"{alarm.closing} would wait for ever: {stuck} can only be released by each other"
+                self.trip("deadlock", "agents", 0, len(alarm.stuck), sentence)
+
+    def wait_ended(self, wait: OpenWait) -> None:
+        with self._lock:
+            if self.crowd is not None:
+                self.crowd.over(wait)
 
     def feed(self, event: Event) -> None:
         """Let the loop breaker see what happened; the next call is refused where it goes round in circles."""

@@ -1,4 +1,7 @@
-"""Guards and what hand-written agents say themselves: `tracer.llm_call` is refused and charged, state writes are measured."""
+"""Guards and what hand-written agents say themselves.
+
+`tracer.llm_call` is refused and charged, agents and waits are counted (see `agents`), state writes are measured.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from ...model import SpanKind
 from ...semconv import GenAI, Tracehound
 from ..live import LiveSpan, LlmSpan
 from ..scope import Spec, gate_with
+from .agents import admit_agent, admit_wait
 from .calls import TICKET, Ticket, admit, charge
 from .core import current
 from .reading import Answered, Asked, chars_in, used_from
@@ -24,8 +28,16 @@ class OwnCalls:
     """What `scope` asks before it begins a span and tells when one has ended."""
 
     def admit(self, spec: Spec) -> tuple[Callable[[Context], Context], Ended] | None:
-        """For an LLM call under guard: how its context is marked, and what is called at its end. Raises where a guard refuses."""
-        if spec.kind is not SpanKind.LLM or current() is None:
+        """For what is under guard: how its context is marked, and what is called at its end. Raises where a guard refuses."""
+        guard = current()
+        if guard is None:
+            return None
+        if spec.kind is SpanKind.AGENT or spec.kind is SpanKind.WAIT:
+            guards = [each for each in guard.chain() if each.crowd is not None]
+            if not guards or spec.start_ns is not None:
+                return None
+            return admit_agent(spec, guards) if spec.kind is SpanKind.AGENT else admit_wait(spec, guards)
+        if spec.kind is not SpanKind.LLM:
             return None
         asked = _asked(spec)
         if spec.start_ns is not None:  # over already, as with `record_llm_call`

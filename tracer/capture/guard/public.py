@@ -139,6 +139,8 @@ def guard(
     iterations: int | None = None,
     concurrency: int | None = None,
     loop: LoopLevel | bool | None = None,
+    fanout: int | bool | None = None,
+    deadlock: bool | None = None,
     state_bytes: int | None = None,
     per_hour_usd: Money | None = None,
     per_day_usd: Money | None = None,
@@ -160,6 +162,8 @@ def guard(
         seconds: wall time; looked at before each LLM call, so that a call under way is not cut off.
         iterations, concurrency: LLM calls in all, and at once.
         loop: "critical" or "warning", the alarm that stops a run without progress.
+        fanout: agents at work at once (True: 64); agents that double, grow without ending or go deeper than 8 are stopped, too.
+        deadlock: refuse the wait after which agents could only be released by each other.
         state_bytes: the largest value that may be written to tracked state.
         per_hour_usd, per_day_usd, runs_per_hour, concurrent_runs: over all processes that guard with windows on this store.
         escalate: called with the stop instead of raising it; False stops after all, else one portion more is allowed.
@@ -177,7 +181,7 @@ def guard(
     """
     limits = checked(
         budget_usd=budget_usd, tokens=tokens, seconds=seconds, iterations=iterations, concurrency=concurrency, loop=loop,
-        state_bytes=state_bytes, per_hour_usd=per_hour_usd, per_day_usd=per_day_usd, runs_per_hour=runs_per_hour,
+        fanout=fanout, deadlock=deadlock, state_bytes=state_bytes, per_hour_usd=per_hour_usd, per_day_usd=per_day_usd, runs_per_hour=runs_per_hour,
         concurrent_runs=concurrent_runs,
     )  # fmt: skip
     own = {model.lower(): Rate(Decimal(str(a)), Decimal(str(b))) for model, (a, b) in (prices or {}).items()}
