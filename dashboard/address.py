@@ -10,6 +10,7 @@ import streamlit as st
 
 VIEWS = Path(__file__).with_name("views")
 OVERVIEW, TRACES, TRACE = VIEWS / "overview.py", VIEWS / "traces.py", VIEWS / "trace.py"
+COMPARE = VIEWS / "compare.py"
 
 PAGES: tuple[tuple[Path, str], ...] = (
     (OVERVIEW, "Overview"),
@@ -21,13 +22,15 @@ PAGES: tuple[tuple[Path, str], ...] = (
     (VIEWS / "agents.py", "Agents"),
     (VIEWS / "coordination.py", "Coordination"),
     (VIEWS / "cost.py", "Cost"),
+    (COMPARE, "Compare"),
+    (VIEWS / "health.py", "Health"),
 )
 """Every page with its title, in the order of the navigation; the first is the one without a path. A test compares the
 table with the folder."""
 
 _LIST_STATE = frozenset({"q", "order", "page", "window"})
 
-Name = Literal["trace", "span", "finding", "weight", "workflow", "agent", "session"]
+Name = Literal["trace", "span", "finding", "weight", "workflow", "agent", "session", "a", "b"]
 
 
 def get(name: Name) -> str | None:
@@ -66,19 +69,24 @@ def follows(name: str, key: str, *, default: str = "", forget: Collection[str] =
     return follow
 
 
-def open_trace(run_id: str) -> None:
-    """Go to the trace page of a run.
+def open_trace(run_id: str, *, span: str | None = None) -> None:
+    """Go to the trace page of a run, with one span selected.
 
     What the page left behind had in its address (its query, its order) stays in it: Streamlit writes the new address
     into the history once under the old page and once under the new one, and Back must find the list as it was.
     """
     kept = {name: value for name, value in st.query_params.to_dict().items() if name in _LIST_STATE}
-    st.switch_page(TRACE, query_params={**kept, "trace": run_id})
+    st.switch_page(TRACE, query_params={**kept, "trace": run_id, **({"span": span} if span else {})})
 
 
 def open_traces(query: str = "") -> None:
     """Go to the list, filtered."""
     st.switch_page(TRACES, query_params={"q": query} if query else {})
+
+
+def open_compare(a: str | None, b: str | None) -> None:
+    """Go to the page that compares two runs; one that is None is chosen there."""
+    st.switch_page(COMPARE, query_params={name: run for name, run in (("a", a), ("b", b)) if run})
 
 
 def term(field: str, value: str) -> str:

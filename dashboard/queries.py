@@ -16,19 +16,22 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from analyzers.finding import DetectorFailure, Finding, Skipped
+from analyzers.comparison.selection import By
+from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.run import analyse
-from dashboard import live_reads, run_reads, session_reads
-from dashboard.analyst import Analyst, StoreAnalysis, analyse_in_background
-from dashboard.figures import trace_view
+from dashboard import comparing, live_reads, run_reads, session_reads
+from dashboard.analyst import PATIENCE_S, Analyst, StoreAnalysis, analyse_in_background
+from dashboard.comparing import Sides, TwoRuns
+from dashboard.health import Examination, examine
 from dashboard.live_reads import Live
-from dashboard.loading import load_frames
 from dashboard.pictures import PICTURES, Picture
 from dashboard.population import Population, load_population
+from dashboard.run_analysis import Errand, RunAnalysis, analyse_apart, look_into
 from dashboard.run_reads import Order, Overview, RunPage
+from dashboard.run_view import LARGE_SPANS, RunView, load_run, mark_of
 from dashboard.session_reads import SessionPage
-from dashboard.trace_query import TraceQuery
+from dashboard.trace_query import TraceQuery, parse_query
 from tracer.clock import SystemClock
 from tracer.errors import BadInput
 from tracer.store import reads
@@ -174,71 +177,57 @@ def is_analysing(state: StoreState) -> bool:
     return _analyst(state.path).working
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
-    """One run, ready to draw."""
-
-    run_id: str
-    frames: Frames
-    row: Mapping[str, Any]
-    """its row of table `traces`"""
-    findings: tuple[Finding, ...]
-    skipped: tuple[Skipped, ...]
-    failures: tuple[DetectorFailure, ...]
-    payload: Mapping[str, Any]
-    """columns for the viewer"""
-    mark: Mapping[str, Any] | None
-    """a person's verdict: verdict, note, time_ns"""
-
-    @property
-    def stamp(self) -> str:
-        """Changes whenever the pictures of this run do."""
-        open_spans = (self.frames.spans["end_ns"].is_null()).sum()
-        findings = ",".join(finding.id for finding in self.findings)
-        return f"{self.run_id}:{self.frames.spans.height}:{open_spans}:{self.row['end_ns']}:{findings}"
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Span id -> what the figures call the span."""
-        columns, labels, kinds, agents = (self.payload[name] for name in ("columns", "labels", "kinds", "agents"))
-        coded = zip(columns["id"], columns["kind"], columns["agent"], columns["label"], strict=True)
-        return {
-            span: " ".join(
-                (kinds[kind]["glyph"], *dict.fromkeys(part for part in (agents[agent], labels[label]) if part))
-            )
-            for span, kind, agent, label in coded
-        }
-
-    def finding(self, finding_id: str | None) -> Finding | None:
-        """The finding with this id, if the run has it."""
-        return next((finding for finding in self.findings if finding.id == finding_id), None)
-
-
 def run(state: StoreState, name: str) -> RunView:
     """The run called `name`: a run, trace or source id, or the beginning of one.
+
+    A small run is analysed here and now. A large one is drawn at once, and judged when its analysis is there (`RunView.judged`).
 
     Raises:
         UnknownName: there is no such run; near names are offered.
     """
-    known = store_analysis(state)
-    return _run(state, reads.find_run(_store(state.path), name), known.token if known else None)
+    run_id = reads.find_run(_store(state.path), name)
+    large = _loaded(state, run_id).spans.height >= LARGE_SPANS
+    # A page of a large run must not wait for detectors, not even briefly, at every click.
+    known = _analyst(state.path).ask(state.token, patience_s=0.0 if large else PATIENCE_S)
+    alone = None
+    if large and not _analyst(state.path).working and (known is None or not _knows(known, _row(state, run_id))):
+        alone = looked_into(state, run_id)
+    return _run(state, run_id, known.token if known else None, alone is not None, _Held(known, alone))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is known about a run, in a wrapper that the cache does not hash."""
+
+    store: StoreAnalysis | None
+    alone: RunAnalysis | None
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _run(state: StoreState, run_id: str, analysis_token: str | None) -> RunView:
-    del analysis_token  # part of the key: a newer analysis may say more about this run
-    store = _store(state.path)
-    frames = load_frames(store, [run_id])
-    row = frames.traces.row(0, named=True)
+def _loaded(state: StoreState, run_id: str) -> Frames:
+    return load_run(_store(state.path), run_id)
+
+
+def _row(state: StoreState, run_id: str) -> Mapping[str, Any]:
+    return _loaded(state, run_id).traces.row(0, named=True)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _run(state: StoreState, run_id: str, analysis_token: str | None, was_alone: bool, _held: _Held) -> RunView:
+    del analysis_token, was_alone  # part of the key: a newer analysis may say more about this run
+    frames, row = _loaded(state, run_id), _row(state, run_id)
     # The analysis of all runs knows more: what this workflow usually costs. Until it is there, or while the run goes on,
     # the run is judged alone.
-    known = store_analysis(state)
-    if known is not None and _knows(known, row):
-        findings, skipped, failures = known.by_run[run_id], known.skipped, known.failures
-    else:
+    judged = True
+    if _held.store is not None and _knows(_held.store, row):
+        findings, skipped, failures = _held.store.by_run[run_id], _held.store.skipped, _held.store.failures
+    elif _held.alone is not None:
+        findings, skipped, failures = _held.alone.findings, _held.alone.skipped, _held.alone.failures
+    elif frames.spans.height < LARGE_SPANS:
         alone = analyse(frames)
         findings, skipped, failures = alone.of(run_id), alone.skipped, alone.failures
-    marks = reads.marks(store).filter(pl.col("run_id") == run_id)
+    else:
+        findings, skipped, failures, judged = (), (), (), False
     return RunView(
         run_id=run_id,
         frames=frames,
@@ -246,9 +235,33 @@ def _run(state: StoreState, run_id: str, analysis_token: str | None) -> RunView:
         findings=findings,
         skipped=tuple(refusal for refusal in skipped if refusal.trace_id == run_id),
         failures=failures,
-        payload=trace_view.payload(trace_view.build_view(frames, findings)),
-        mark=marks.row(0, named=True) if marks.height else None,
+        mark=mark_of(_store(state.path), run_id),
+        judged=judged,
     )
+
+
+def looked_into(state: StoreState, run_id: str) -> RunAnalysis | None:
+    """The analysis of one large run, made by a process of its own; None until it is there."""
+    return _errand(state, run_id).answer()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _errand(state: StoreState, run_id: str) -> Errand:
+    return Errand(lambda: analyse_apart(Path(state.path), run_id))
+
+
+def insight(state: StoreState, shown: RunView) -> Mapping[str, Any] | None:
+    """Suspects and ledger of a run (`analyzers.document`); None while those of a large run are being made."""
+    if shown.large:
+        made = looked_into(state, shown.run_id)
+        return None if made is None else made.document
+    return _insight(shown, shown.stamp)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _insight(_shown: RunView, stamp: str) -> Mapping[str, Any]:
+    del stamp  # part of the key: the frames themselves are too large to hash
+    return look_into(_shown.frames, _shown.findings)
 
 
 def _knows(analysis: StoreAnalysis, row: Mapping[str, Any]) -> bool:
@@ -270,6 +283,56 @@ def _picture(_shown: RunView, stamp: str, name: str, page: int) -> Picture:
     return PICTURES[name](_shown.frames, _shown.findings, page)
 
 
+def find_run(state: StoreState, name: str) -> str:
+    """The id of the run called `name`: a run, trace or source id, or the beginning of one.
+
+    Raises:
+        UnknownName: there is no such run; near names are offered.
+    """
+    return reads.find_run(_store(state.path), name)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def newest_runs(state: StoreState, limit: int) -> pl.DataFrame:
+    """Rows of `traces`, newest first."""
+    return reads.runs(_store(state.path), limit=limit)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def two_runs(state: StoreState, a: str, b: str) -> TwoRuns:
+    """Two runs aligned step by step, with their texts; `a` and `b` are run ids."""
+    return comparing.two_runs(_store(state.path), a, b)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def sides(state: StoreState, since_ns: int | None, workflow: str | None, by: By) -> Sides:
+    """The groups of runs that a version, prompt, model or period makes, in pairs of neighbours."""
+    return comparing.sides_by(population(state, since_ns, workflow), by)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def sides_of_queries(
+    state: StoreState, since_ns: int | None, workflow: str | None, a: str, b: str, minute: int
+) -> Sides:
+    """The runs that meet one query, and those that meet another.
+
+    Raises:
+        BadInput: a query cannot be read, or asks for findings.
+    """
+    shown = population(state, since_ns, workflow)
+    now_ns = minute * 60 * run_reads.SECOND_NS
+    parsed = [(text, parse_query(text)) for text in (a, b)]
+    return comparing.sides_of_queries(_store(state.path), shown, parsed[0], parsed[1], now_ns=now_ns)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def changes(
+    state: StoreState, since_ns: int | None, workflow: str | None, a: tuple[str, ...], b: tuple[str, ...], across: bool
+) -> Sequence[Mapping[str, Any]]:  # fmt: skip
+    """What changed from the runs `a` to the runs `b`, with effect, interval and verdict per metric."""
+    return comparing.compare_pair(_store(state.path), population(state, since_ns, workflow), a, b, across=across)
+
+
 def mark(state: StoreState, run_id: str, verdict: str, note: str) -> None:
     """Record a person's verdict ("ok" or "failed") and forget what was cached about the store."""
     reads.mark(_store(state.path), run_id, "ok" if verdict == "ok" else "failed", note.strip() or None)
@@ -284,6 +347,12 @@ def counters(state: StoreState) -> Mapping[str, int]:
 @st.cache_data(max_entries=4, show_spinner=False)
 def _counters(state: StoreState) -> Mapping[str, int]:
     return reads.counters(_store(state.path))
+
+
+@st.cache_data(max_entries=2, ttl=30.0, show_spinner=False)
+def health(state: StoreState) -> Examination:
+    """What `tracehound doctor` says of the store; looked at anew when the store changes, and every half minute."""
+    return examine(Path(state.path))
 
 
 def worst_runs(findings: StoreAnalysis, limit: int = 8) -> Sequence[tuple[Mapping[str, Any], tuple[Finding, ...]]]:

@@ -5,56 +5,21 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from dashboard import address, launch
 from tests import drawn
 from tests.dashboard import stores
+from tests.dashboard.opening import Open, said
 from tracer.errors import BadInput
 from tracer.store import reads
 from tracer.store.database import Store
 
 PAGES = tuple(path.stem for path, _ in address.PAGES)
 VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Conversation", "State", "Findings")
-
-Open = Callable[..., AppTest]
-
-
-@pytest.fixture(scope="module")
-def mixed_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one run of every kind and some healthy ones."""
-    path = tmp_path_factory.mktemp("store") / "traces.duckdb"
-    stores.write(path, stores.examples(healthy=60))
-    return path
-
-
-@pytest.fixture
-def open_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """`open_app(store, page, **query)` -> the page after its first run."""
-
-    def open_(store: Path, page: str = "overview", /, **query: str) -> AppTest:
-        monkeypatch.setenv(launch.STORE_VARIABLE, str(store))
-        app = AppTest.from_file(str(launch.APP), default_timeout=30)
-        if page != "overview":
-            app.switch_page(f"views/{page}.py")
-        for name, value in query.items():
-            app.query_params[name] = value
-        return app.run()
-
-    yield open_
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
-
-def said(app: AppTest) -> str:
-    """All plain texts of the page."""
-    kinds = ("title", "text", "caption", "info", "warning", "markdown", "subheader")
-    return "\n".join(str(getattr(element, "value", "")) for kind in kinds for element in app.get(kind))
 
 
 @pytest.mark.parametrize("page", PAGES)
