@@ -94,7 +94,7 @@ class RunTree:
         ]  # fmt: skip
         place = {(row["trace_id"], row["span_id"]): i for i, row in enumerate(rows)}
         parent = [place.get((row["trace_id"], row["parent_span_id"] or ""), OPEN) for row in rows]
-        parent = [OPEN if above == i else above for i, above in enumerate(parent)]
+        parent = without_circles(parent)
         children: dict[int, list[int]] = defaultdict(list)
         for i, above in enumerate(parent):
             children[above].append(i)
@@ -126,6 +126,26 @@ class RunTree:
             if node.row["agent"] == agent
             and (self.parent[node.number] == OPEN or self.nodes[self.parent[node.number]].row["agent"] != agent)
         ]
+
+
+def without_circles(parent: Sequence[int]) -> list[int]:
+    """The same parents with every circle opened at its first member: no walk downwards may come back to where it was.
+
+    >>> without_circles([1, 0, 1, OPEN, 4])
+    [-1, 0, 1, -1, -1]
+    """
+    opened = list(parent)
+    settled: set[int] = set()
+    for number in range(len(opened)):
+        path: dict[int, None] = {}
+        while number != OPEN and number not in settled and number not in path:
+            path[number] = None
+            number = opened[number]
+        if number in path:
+            members = list(path)
+            opened[min(members[members.index(number) :])] = OPEN
+        settled.update(path)
+    return opened
 
 
 def find_critical_path(frames: Frames) -> list[Piece]:

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzers.critical_path import Piece, RunTree, critical_path_document, find_critical_path, find_slack, walk
+from analyzers.critical_path import (
+    OPEN,
+    Piece,
+    RunTree,
+    critical_path_document,
+    find_critical_path,
+    find_slack,
+    walk,
+    without_circles,
+)
 from analyzers.frames import Frames
 from tests.drawn import EPOCH_S, Drawn, Node, agent, frames, llm, message, node, run, tool, wait
 
@@ -148,6 +157,31 @@ def test_pieces_tile_any_run(drawn: Drawn) -> None:
         total = document["end_ns"] - document["start_ns"]
         assert sum(row["ns"] for row in document["by_agent"]) == total
         assert sum(row["ns"] for row in document["by_kind"]) == total
+
+
+def test_a_circle_of_parents_that_a_wait_leads_into_is_walked_once() -> None:
+    """Two spans that name each other as parent hang from the run; a wait for one of them does not go round for ever."""
+    circle = [
+        node("agent", "a", 0, 9, id="sa", agent="a", parent_span_id="sb"),
+        node("agent", "b", 0, 9, id="sb", agent="b", parent_span_id="sa"),
+    ]
+    waiting = node("wait", "c", 1, 8, id="sc", agent="c", wait_for=["a"])
+    pieces = check_tiles(frames(run("any", *circle, waiting, root=False)))
+    assert {piece.span_id for piece in pieces} <= {"sa", "sb", "sc"}
+
+
+@pytest.mark.parametrize(
+    ("parents", "opened"),
+    [
+        ([1, 0, 1, OPEN, 4], [OPEN, 0, 1, OPEN, OPEN]),
+        ([1, 2, 3, 1], [1, OPEN, 3, 1]),
+        ([OPEN, 0, 1], [OPEN, 0, 1]),
+        ([], []),
+    ],
+)
+def test_circles_are_opened_at_their_first_member(parents: list[int], opened: list[int]) -> None:
+    """Trees stay as they are; what only leads into a circle keeps its parent."""
+    assert without_circles(parents) == opened
 
 
 @st.composite
