@@ -33,7 +33,7 @@ class Attempt:
         before = self.previous.spans if self.previous is not None else []
         same = before[min(len(self.spans), len(before) - 1)] if before else None
         return {
-            "attempt": None if self.is_fallback else self.number,
+            "attempt": self.number,
             "retry_of": None if self.is_fallback else same,
             "fallback_of": same if self.is_fallback else None,
         }

@@ -135,12 +135,17 @@ def call_tool(original: Any) -> Any:
 
 def retrying(original: Any) -> Any:
     async def traced(agent: str, operation: str, call: Any, **options: Any) -> Any:
-        # Tries of what runs inside are counted apart from tries of what this is part of.
-        outer = current_attempt.set(Attempt(None))
+        # Tries of what runs inside are counted apart from tries of what this is part of; what came of them counts there.
+        around = current_attempt.get()
+        is_fallback = around is not None and around.is_fallback
+        slot = Attempt(None, around.previous if around is not None and is_fallback else None, is_fallback)
+        outer = current_attempt.set(slot)
         try:
             return await original(agent, operation, call, **options)
         finally:
             current_attempt.reset(outer)
+            if around is not None:
+                around.spans += slot.spans
 
     return traced
 
@@ -148,7 +153,13 @@ def retrying(original: Any) -> Any:
 def attempt(original: Any) -> Any:
     async def traced(agent: str, operation: str, number: int, call: Any) -> Any:
         before = current_attempt.get()
-        token = current_attempt.set(Attempt(number, before if number > 1 else None))
+        if number > 1 or before is None or not before.is_fallback:
+            trying = Attempt(number, before if number > 1 else None)
+        else:
+            trying = Attempt(
+                number, before.previous, is_fallback=True
+            )  # the first try of a fallback that is retried itself
+        token = current_attempt.set(trying)
         try:
             return await original(agent, operation, number, call)
         finally:
