@@ -23,8 +23,11 @@ from analyzers.attribution.verdicts import Known, Verdict, verdicts
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 
-__all__ = ["Attribution", "Known", "Suspect", "Verdict", "attribute", "verdicts"]
+__all__ = ["TIERS", "Attribution", "Known", "Suspect", "Verdict", "attribute", "verdicts"]
 
+TIERS = ("evidence", "differential", "spectrum")
+FULL = 4.0
+"""weight of the first suspect's evidence from which the tier counts in full: a failure that nobody made good, and more"""
 SHOWN = 5
 PER_WORKFLOW = 300
 """good and failed runs of a workflow that serve as comparison, the newest"""
@@ -35,13 +38,15 @@ def attribute(
     findings: Sequence[Finding] = (),
     judged: Mapping[str, Verdict] | None = None,
     asked: Collection[str] | None = None,
+    tiers: Collection[str] = TIERS,
 ) -> dict[str, Attribution]:
     """run_id -> attribution, for the failed ones of `runs` (each the frames of that one run); the others serve as comparison.
 
-    `judged` says which failed (default: by outcome and evaluations), `asked` which to answer for (default: all).
+    `judged` says which failed (default: by outcome and evaluations), `asked` which to answer for (default: all),
+    `tiers` which of them vote.
     """
     if judged is None:
-        judged = {run_id: verdict for one in runs.values() for run_id, verdict in verdicts(one).items()}
+        judged = {name: verdict for name, one in runs.items() for verdict in verdicts(one).values()}
     says = {run_id: judged[run_id].failed if run_id in judged else None for run_id in runs}
     source = {run_id: (one.traces["source_id"].to_list() or [None])[0] for run_id, one in runs.items()}
     workflow = {run_id: (one.traces["workflow"].to_list() or [None])[0] for run_id, one in runs.items()}
@@ -69,44 +74,42 @@ def attribute(
             evidence = weigh(steps[run_id], task_of(runs[run_id]), about[run_id])
             nearest = compare(steps[run_id], opening(source[run_id], runs[run_id], steps[run_id]), known)
             spectrum = vote(shown[run_id], standing_out, len(failed), len(good))
-            answers[run_id] = _answer(steps[run_id], evidence, nearest, spectrum, len(failed), len(good))
+            votes = {"evidence": evidence, "differential": nearest[0], "spectrum": spectrum}
+            reasons = _reasons(steps[run_id], votes, nearest[1], len(failed), len(good))
+            heard = {tier: votes[tier] for tier in TIERS if tier in tiers}
+            answers[run_id] = Attribution(suspects=combine(steps[run_id], heard), reasons=reasons)
     return answers
 
 
-def _answer(
-    steps: Sequence[Step],
-    evidence: Sequence[Vote],
-    nearest: tuple[Sequence[Vote], str | None],
-    spectrum: Sequence[Vote],
-    failed: int,
-    good: int,
-) -> Attribution:
+def _reasons(
+    steps: Sequence[Step], votes: Mapping[str, Sequence[Vote]], not_compared: str | None, failed: int, good: int
+) -> tuple[str, ...]:
+    """Why tiers have nothing to say."""
     reasons: list[str] = []
-    differential, why_not = nearest
     if not steps:
         reasons.append("no step of the run was recorded")
-    elif not evidence:
+    elif not votes["evidence"]:
         reasons.append("evidence: nothing in the run itself speaks against a step")
-    if why_not is not None:
-        reasons.append(f"differential: {why_not}")
+    if not_compared is not None:
+        reasons.append(f"differential: {not_compared}")
     if failed < LEAST_FAILED or good < LEAST_GOOD:
         reasons.append(
             f"spectrum: {failed} failed and {good} good runs, at least {LEAST_FAILED} and {LEAST_GOOD} are needed"
         )
-    elif not spectrum:
+    elif not votes["spectrum"]:
         reasons.append("spectrum: the run does nothing that failed runs do significantly more often than good ones")
-    tiers = {"evidence": evidence, "differential": differential, "spectrum": spectrum}
-    return Attribution(suspects=combine(steps, tiers), reasons=tuple(reasons))
+    return tuple(reasons)
 
 
 def combine(steps: Sequence[Step], tiers: Mapping[str, Sequence[Vote]]) -> tuple[Suspect, ...]:
-    """Suspects by the sum of 1/rank over the tiers, the comparison weighed by its best score; of equals the one the first tier puts higher, then the earlier."""
+    """Suspects by the sum of 1/rank over the tiers, comparison and evidence weighed by their best score; of equals the one the first tier puts higher, then the earlier."""
     total: dict[int, float] = defaultdict(float)
     why: dict[int, list[str]] = defaultdict(list)
     by: dict[int, list[str]] = defaultdict(list)
     most = sum(bool(votes) for votes in tiers.values())
     for tier, votes in tiers.items():
-        rank, weight = 0, (max(one.score for one in votes) if tier == "differential" and votes else 1.0)
+        best = max((one.score for one in votes), default=0.0)
+        rank, weight = 0, {"differential": best, "evidence": min(1.0, best / FULL)}.get(tier, 1.0)
         for one in ranked(votes):
             if tier not in by[one.place]:
                 rank += 1

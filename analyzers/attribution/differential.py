@@ -5,8 +5,8 @@
                                 ^ first divergence          then: the same call with other arguments
 
 Runs are compared as sequences of who did what (agent, kind, tool, failed or not), texts aside; good runs of the very same task are
-preferred. A text counts in one place only: where a tool, given the same, answers otherwise than in all good runs. Needs one
-good run that shares at least `ALIKE` of the sequence. O(good runs x steps^2), both bounded.
+preferred. Texts count only where all good runs agree to the letter: a tool that, given the same, answers otherwise than in all of
+them, a model that in the same turn of the same task says something else than in all of them. Needs one good run that shares at least `ALIKE` of the sequence. O(good runs x steps^2), both bounded.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tracer.model import SpanKind
 
 ALIKE = 0.4
 """share of equal steps below which two runs have nothing to tell about each other"""
+UNANIMOUS = 3
+"""good runs of the task that have to agree before another answer of a model is told"""
 MOST_RUNS, MOST_STEPS = 50, 400
 Symbol = tuple[str, str, str, bool]
 
@@ -56,7 +58,7 @@ def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[
         return [], f"the nearest of {len(good)} good runs shares only {ratio:.0%} of the steps"
     of = f"the nearest good run {run.name} ({ratio:.0%} alike{', same task' if same else ''})"
     votes: list[Vote] = []
-    settled = _settled(pool)
+    settled, usual, turns = _settled(pool), _usual(pool if same else ()), _turns(steps)
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":
             votes += [
@@ -65,6 +67,7 @@ def compare(steps: Sequence[Step], task: str, good: Sequence[GoodRun]) -> tuple[
                 if steps[a + i].kind == SpanKind.TOOL and steps[a + i].args_hash != run.steps[c + i].args_hash
             ]
             votes += [vote for i in range(a, b) if (vote := _other_result(i, steps[i], settled)) is not None]
+            votes += [vote for i in range(a, b) if (vote := _other_words(steps[i], turns[i], usual)) is not None]
         elif tag == "delete":
             votes += [
                 Vote(place=i, score=0.5 + 0.2 * _acts(steps[i]), evidence=(f"{_told(steps[i])}, which {of} does not",))
@@ -103,6 +106,43 @@ def _other_result(place: int, step: Step, settled: Mapping[tuple[str, str], tupl
     if step.kind != SpanKind.TOOL or usual is None or not step.outputs or step.outputs == usual[0]:
         return None
     return Vote(place=place, score=0.9, evidence=(f"{step.tool} answered this call otherwise than in all {usual[1]} good runs that made it",))  # fmt: skip
+
+
+def _turns(steps: Sequence[Step]) -> list[tuple[Symbol, int]]:
+    """What each step is and for the how many-th time."""
+    seen: dict[Symbol, int] = defaultdict(int)
+    turns: list[tuple[Symbol, int]] = []
+    for step in steps:
+        symbol = _symbol(step)
+        turns.append((symbol, seen[symbol]))
+        seen[symbol] += 1
+    return turns
+
+
+def _usual(same: Sequence[GoodRun]) -> dict[tuple[Symbol, int], tuple[frozenset[int], int]]:
+    """Turn -> (what was said, number of runs) where at least `UNANIMOUS` good runs of the task have the turn and all said the same."""
+    said: dict[tuple[Symbol, int], list[frozenset[int]]] = defaultdict(list)
+    for run in same:
+        for turn, step in zip(_turns(run.steps), run.steps, strict=True):
+            if step.kind == SpanKind.LLM and step.outputs:
+                said[turn].append(step.outputs)
+    return {turn: (held[0], len(held)) for turn, held in said.items() if len(held) >= UNANIMOUS and len(set(held)) == 1}
+
+
+def _other_words(
+    step: Step, turn: tuple[Symbol, int], usual: Mapping[tuple[Symbol, int], tuple[frozenset[int], int]]
+) -> Vote | None:
+    """A model that said something else where it says the very same in every good run of the task: a plan, a route, a call."""
+    said = usual.get(turn)
+    if said is None or not step.outputs or step.outputs == said[0]:
+        return None
+    return Vote(
+        place=step.place,
+        score=0.7,
+        evidence=(
+            f"the model says here something else than in all {said[1]} good runs of the task, which agree to the letter",
+        ),
+    )
 
 
 def _symbol(step: Step) -> Symbol:

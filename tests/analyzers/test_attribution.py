@@ -272,3 +272,31 @@ def test_a_tool_that_answers_otherwise_than_in_all_good_runs(others: list[str], 
         and answer.suspects[0].span_id == "bad-call"
         and "all 3 good runs" in answer.suspects[0].evidence[0]
     ) is blamed
+
+
+def planned(plan: str, name: str, outcome: str = "completed") -> Drawn:
+    """A planner that says `plan`, and a worker that does the same whatever it says."""
+    items = [
+        agent("boss", 0, 2, llm(0, 1, answer=plan, id="plan")),
+        agent("clerk", 2, 4, llm(2, 3, answer=f"done {name}")),
+    ]
+    return run("w", *items, id=name, outcome=outcome, source_id=f"task/{name}")
+
+
+def test_a_model_that_leaves_the_words_of_all_good_runs() -> None:
+    """What every good run of the task says to the letter and this one does not is told; where good runs differ it is not."""
+    bad = planned("oak to Pine", "bad", "failed")
+    good = [planned("oak to Oak", f"g{n}") for n in range(3)]
+    first = attributed(bad, *good)[bad.run_id].suspects[0]
+    assert first.span_id == "plan"
+    assert "all 3 good runs of the task" in first.evidence[0]
+    varied = [planned(f"oak to Oak {n}", f"v{n}") for n in range(3)]
+    assert not attributed(bad, *varied)[bad.run_id].suspects
+
+
+def test_tiers_can_be_asked_one_at_a_time() -> None:
+    """Only the named tiers vote."""
+    bad, good = calls("find", "cancel", id="bad"), calls("find", outcome="completed", id="good")
+    runs = {one.run_id: frames(one) for one in (bad, good)}
+    assert not attribute(runs, tiers=["evidence"])[bad.run_id].suspects
+    assert attribute(runs, tiers=["differential"])[bad.run_id].suspects
