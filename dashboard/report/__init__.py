@@ -1,4 +1,4 @@
-"""Post-mortems of single runs, as files that need nothing else."""
+"""Post-mortems as files that need nothing else: of single runs, and an index over many (`index`)."""
 
 from __future__ import annotations
 

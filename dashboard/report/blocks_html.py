@@ -121,7 +121,12 @@ def _line(block: Block) -> str:
 
 
 def _cell(cell: object, column: Block) -> str:
-    css = " ".join(c for c in (str(column.get("align") or ""), "mono" if column.get("mono") else "") if c) or None
+    held_css = (
+        str(column.get("align") or ""),
+        "mono" if column.get("mono") else "",
+        "tight" if column.get("tight") else "",
+    )
+    css = " ".join(name for name in held_css if name) or None
     if isinstance(cell, dict):
         held: dict[str, Any] = cell  # pyright: ignore[reportUnknownVariableType]
         note = tag("span", esc(held["note"]), class_="muted cell-note") if held.get("note") else ""

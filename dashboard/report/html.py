@@ -6,10 +6,7 @@ zoomable viewer, whose place a still timeline takes; paper gets the same.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,14 +16,24 @@ from analyzers.metrics import metrics
 from dashboard.documents.conversation import conversation_document
 from dashboard.documents.run import findings_document
 from dashboard.documents.state import state_document
-from dashboard.figures import palette, units
+from dashboard.figures import units
 from dashboard.figures.dependency import build_dependencies
 from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
 from dashboard.figures.markup import clip, esc, tag
 from dashboard.figures.sequence import PAGE, SEQUENCE_CSS, build_sequence, sequence_html
 from dashboard.figures.timeline import TIMELINE_CSS, draw_timeline
 from dashboard.figures.trace_view import TraceView, build_view, packed, payload, viewer_source
-from dashboard.report.blocks_html import render_blocks
+from dashboard.report.bars import BAR_CSS, draw_bar
+from dashboard.report.blocks_html import Block, render_blocks
+from dashboard.report.case import Case
+from dashboard.report.contacts import contacts_document
+from dashboard.report.moments import moments_document
+from dashboard.report.money import ledger_document, ledger_slices
+from dashboard.report.page import product_version, whole_page
+from dashboard.report.path import path_document, path_slices
+from dashboard.report.reproduce import reproduce_document
+from dashboard.report.stops import stops_document
+from dashboard.report.suspects import suspects_document
 from dashboard.report.verdict import numbers, quality, run_row, verdict
 
 _HERE: Final = Path(__file__).parent
@@ -42,31 +49,48 @@ def render_html(
     failures: Sequence[DetectorFailure] = (),
 ) -> str:
     """The whole file for one run. `findings` are the run's own, most important first; the others say what was not judged and why."""
+    return case_html(Case.of(frames, findings, skipped, failures))
+
+
+def case_html(case: Case) -> str:
+    """The whole file for a case whose questions are asked already."""
+    frames, findings = case.frames, case.findings
     view = build_view(frames, findings)
     names = dict(zip(view.tree.ids, view.label, strict=True))
+    graph = build_dependencies(frames, findings)
     row = run_row(frames)
     title = f"{row['workflow'] or 'run'} {row['source_id'] or row['run_id'][:8]}"
     sections: list[tuple[str, str, str]] = [
+        ("moments", "What happened when", _stack(moments_document(case))),
         (
             "findings",
             "Findings",
-            tag(
-                "div",
-                render_blocks(findings_document(findings, skipped, failures, names=names, selected=None)),
-                class_="stack",
-            ),
+            _stack(findings_document(findings, case.skipped, case.failures, names=names, selected=None)),
         ),
-        ("timeline", "Timeline", _timeline(view)),
+        ("suspects", "Who is to blame", _stack(suspects_document(case, names))),
+        ("stops", "What would have stopped it", _stack(stops_document(case))),
+        (
+            "ledger",
+            "Where the money went",
+            draw_bar(ledger_slices(case), "Parts of the cost") + _stack(ledger_document(case)),
+        ),
+        ("timeline", "Spans over time", _timeline(view)),
+        (
+            "path",
+            "What took the time",
+            draw_bar(path_slices(case), "The critical path from start to end") + _stack(path_document(case, names)),
+        ),
         ("sequence", "Who said what to whom", _sequence(frames, findings)),
         (
             "graph",
             "Who depends on whom",
-            tag("div", draw_dependencies(build_dependencies(frames, findings)), class_="figure"),
+            tag("div", draw_dependencies(graph), class_="figure") + _stack(contacts_document(graph)),
         ),
         ("agents", "Agents", _agents(frames)),
         ("conversation", "Conversation", _conversation(frames)),
-        ("state", "Shared state", tag("div", render_blocks(state_document(frames, findings)), class_="stack")),
-        ("quality", "What this record lacks", _quality(frames, skipped)),
+        ("state", "Shared state", _stack(state_document(frames, findings))),
+        ("reproduce", "How to reproduce", _stack(reproduce_document(case))),
+        ("quality", "What this record lacks", _quality(case)),
     ]
     nav = "".join(f'<a href="#{name}">{esc(label)}</a>' for name, label, _ in sections)
     body = _header(frames, findings) + tag("nav", nav, aria_label="Sections")
@@ -76,35 +100,17 @@ def render_html(
     body += tag(
         "footer",
         esc(
-            f"Written by tracehound {_version()} from run {row['run_id']}. No model was asked; every verdict follows from the evidence shown."
+            f"Written by tracehound {product_version()} from run {row['run_id']}. No model was asked; every verdict follows from the evidence shown."
         ),
     )
-    css = (
-        palette.FIGURE_CSS
-        + SEQUENCE_CSS
-        + DEPENDENCY_CSS
-        + TIMELINE_CSS
-        + (_HERE / "report.css").read_text(encoding="utf-8")
-    )
+    css = SEQUENCE_CSS + DEPENDENCY_CSS + TIMELINE_CSS + BAR_CSS
     script = viewer_source() + (_HERE / "report.js").read_text(encoding="utf-8")
     data = f'<script type="text/plain" id="trace-data">{packed(payload(view))}</script>'
-    policy = f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
-    return (
-        f'<!doctype html>\n<html lang="en" class="th"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer"><title>Post-mortem: {esc(title)}</title>'
-        f'<style>{css}</style></head>\n<body>{body}\n{data}\n<script type="module">{script}</script></body></html>\n'
-    )
+    return whole_page(f"Post-mortem: {title}", f"{body}\n{data}", css=css, script=script)
 
 
-def _hash(source: str) -> str:
-    return "sha256-" + base64.b64encode(sha256(source.encode()).digest()).decode()
-
-
-def _version() -> str:
-    try:
-        return version("tracehound")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "(not installed)"
+def _stack(document: Sequence[Block]) -> str:
+    return tag("div", render_blocks(document), class_="stack")
 
 
 def _header(frames: Frames, findings: Sequence[Finding]) -> str:
@@ -166,7 +172,7 @@ _AGENT_COLUMNS: Final[Mapping[str, Callable[[Any], str]]] = {
     "output_tokens": units.count,
     "cost_usd": units.money,
 }
-_AGENT_HEADS: Final = (
+AGENT_HEADS: Final = (
     "Agent",
     "Invocations",
     "Success",
@@ -181,7 +187,7 @@ _AGENT_HEADS: Final = (
 
 
 def agent_rows(frames: Frames) -> list[list[str]]:
-    """Per agent the columns of `_AGENT_HEADS` as text."""
+    """Per agent the columns of `AGENT_HEADS` as text."""
     table = metrics(frames).agents
     return [
         [
@@ -196,7 +202,7 @@ def agent_rows(frames: Frames) -> list[list[str]]:
 
 
 def _agents(frames: Frames) -> str:
-    head = "".join(tag("th", esc(h), class_=None if k == 0 else "right") for k, h in enumerate(_AGENT_HEADS))
+    head = "".join(tag("th", esc(h), class_=None if k == 0 else "right") for k, h in enumerate(AGENT_HEADS))
     rows = "".join(
         tag("tr", "".join(tag("td", esc(c), class_=None if k == 0 else "right") for k, c in enumerate(cells)))
         for cells in agent_rows(frames)
@@ -206,13 +212,19 @@ def _agents(frames: Frames) -> str:
     return tag("div", tag("table", tag("thead", tag("tr", head)) + tag("tbody", rows)), class_="table-wrap")
 
 
-def _quality(frames: Frames, skipped: Sequence[Skipped]) -> str:
-    lacks = quality(frames)
-    if not lacks and not skipped:
+def _quality(case: Case) -> str:
+    lacks = quality(case.frames)
+    if not lacks and not case.skipped:
         return tag(
             "p",
             "Nothing: every call has tokens and a price, every span its parent, every text its content.",
             class_="muted",
         )
     rows = "".join(tag("tr", tag("td", esc(what)) + tag("td", esc(n), class_="right")) for what, n in lacks)
-    return tag("div", tag("table", tag("tbody", rows)), class_="table-wrap") if rows else ""
+    said = tag("div", tag("table", tag("tbody", rows)), class_="table-wrap") if rows else ""
+    if case.skipped:
+        text = (
+            f"{units.plural(len(case.skipped), 'question')} could not be judged; they stand at the end of the findings."
+        )
+        said += tag("p", esc(text), class_="muted")
+    return said

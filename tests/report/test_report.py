@@ -9,13 +9,19 @@ import re
 from hashlib import sha256
 from html.parser import HTMLParser
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
 from analyzers.finding import DetectorFailure, Skipped
 from dashboard.documents import blocks
 from dashboard.report import FORMATS, render_html, render_json, render_markdown
 from dashboard.report.blocks_html import render_blocks
+from dashboard.report.blocks_markdown import code, plain
 from dashboard.report.verdict import numbers, quality, verdict
 from tests.drawn import agent, frames, llm, message, run
-from tests.figures.scenes import HOSTILE, deadlocked, hostile, looping, three_way
+from tests.figures.scenes import deadlocked, hostile, looping, three_way
 
 
 class _Elements(HTMLParser):
@@ -106,16 +112,38 @@ def test_json_is_the_document_of_analyze() -> None:
 
 
 def test_markdown_keeps_recorded_text_as_text() -> None:
-    """No raw HTML, link, table cell or code fence comes from a recording."""
+    """A Markdown reader that allows HTML finds no HTML, link, image or fence that the report did not write itself."""
     drawn, findings = hostile()
     text = render_markdown(frames(drawn), findings)
-    outside = re.sub(r"```mermaid.*?```", "", text, flags=re.DOTALL)
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    inner = [token for block in tokens for token in (block.children or [])]
 
-    assert text.count("```") == 2
-    assert "<" not in outside
-    assert "](" not in outside
-    assert HOSTILE not in text
+    assert not {token.type for token in (*tokens, *inner)} & {"html_block", "html_inline", "link_open", "image"}
+    assert [token.info for token in tokens if token.type == "fence"] == ["mermaid", "text", "text"]
+    assert not [token for token in tokens if token.type == "code_block"]
     assert "\x00" not in text
+
+
+@pytest.mark.parametrize("text", ["```", "a\n````\n# b", "~~~\n<b>", "`" * 50, ""])
+def test_a_fence_holds_whatever_text_it_gets(text: str) -> None:
+    """Backticks inside never end the block: one fence, with the text as its content."""
+    [token] = MarkdownIt("commonmark").parse("\n".join(code(text)))
+
+    assert token.type == "fence"
+    assert token.content == text + "\n"
+
+
+@example("    four spaces")
+@example("1) a list")
+@example("- a\n===")
+@example("&lt;b&gt; https://a.b <https://a.b> $x$")
+@given(st.text(max_size=60))
+def test_plain_text_stays_plain(text: str) -> None:
+    """Any text is a paragraph of text and breaks: no list, heading, rule, emphasis, code, link or HTML."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(f"{plain(text)}\n")
+
+    assert {token.type for token in tokens} <= {"paragraph_open", "inline", "paragraph_close"}
+    assert {token.type for block in tokens for token in (block.children or [])} <= {"text", "text_special"}
 
 
 def test_what_was_not_judged_is_shown() -> None:

@@ -1,0 +1,55 @@
+"""What a report is about: one run, what the analysis says of it, and the very document that `tracehound analyze --json` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analyzers.document import analysis_document
+from analyzers.finding import DetectorFailure, Finding, Skipped
+from analyzers.frames import Frames
+from analyzers.run import Analysis
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run. `document` is its analysis document; everything a report says of suspects, money and path is read from there."""
+
+    frames: Frames
+    findings: tuple[Finding, ...]
+    skipped: tuple[Skipped, ...]
+    failures: tuple[DetectorFailure, ...]
+    document: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        frames: Frames,
+        findings: Sequence[Finding] = (),
+        skipped: Sequence[Skipped] = (),
+        failures: Sequence[DetectorFailure] = (),
+    ) -> Case:
+        """Ask the questions about single runs that are not asked yet; what they could not answer joins `skipped` and `failures`."""
+        run_id = frames.traces["run_id"][0]
+        own = tuple(finding for finding in findings if finding.trace_id == run_id)
+        analysis = Analysis(findings=own, fleet=(), skipped=tuple(skipped), failures=tuple(failures))
+        document = analysis_document(frames, analysis)
+        return cls(
+            frames=frames,
+            findings=own,
+            skipped=tuple(Skipped(**one) for one in document["skipped"]),
+            failures=tuple(DetectorFailure(**one) for one in document["failures"]),
+            document=document,
+        )
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The run's entry of the document: suspects, ledger, critical_path, architecture."""
+        return self.document["traces"][0]
+
+    @property
+    def start_ns(self) -> int:
+        """Where offsets are counted from: the first thing that happened."""
+        first = self.frames.spans["start_ns"].min()
+        return first if isinstance(first, int) else self.frames.traces["start_ns"][0]
