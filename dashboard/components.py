@@ -51,6 +51,11 @@ def _viewer_renderer() -> Any:
     return _renderer("viewer", _source("viewer_mount.css"), viewer_source() + _source("viewer_mount.js"))
 
 
+@cache
+def _columns_renderer() -> Any:
+    return _renderer("columns", ":host{display:none}\n", _source("columns.js"))
+
+
 def document_view(
     blocks: Sequence[Mapping[str, Any]],
     *,
@@ -99,14 +104,17 @@ def figure_view(
 
 
 def viewer(
-    payload: Mapping[str, Any], *, key: str, stamp: str, mode: str, weight: str, selected: str | None,
+    packed: bytes, *, key: str, mode: str, weight: str, selected: str | None,
     on_pick: Callable[[Pick], None], on_state: Callable[[Mapping[str, str]], None],
 ) -> None:  # fmt: skip
     """Waterfall ("waterfall") or flame graph ("flame") of `figures.trace_view.payload`.
 
+    The columns travel apart from the selection: a component of their own carries nothing else, so Streamlit sends them
+    once and later only their hash. Zoom, folded rows and scroll position survive a change of them.
+
     Args:
-        stamp: changes when the payload does; zoom, folded rows and scroll position survive the change.
-        weight: "time", "cost" or "tokens": what the width of the flame graph means.
+        packed: the payload as gzipped JSON; its last eight bytes (checksum and length) name the content.
+        weight: "time", "work", "cost" or "tokens": what the width of the flame graph means.
         on_state: told `mode` and `weight` when the person changes them inside the viewer (key `v`, weight buttons).
     """
 
@@ -115,9 +123,10 @@ def viewer(
         if said:
             on_state({name: str(said[name]) for name in ("mode", "weight") if name in said})
 
+    _columns_renderer()(key=f"{key}_columns", data=packed)
     _viewer_renderer()(
         key=key,
-        data={"payload": payload, "stamp": stamp, "mode": mode, "weight": weight, "selected": selected},
+        data={"stamp": packed[-8:].hex(), "mode": mode, "weight": weight, "selected": selected},
         on_pick_change=_relay(key, on_pick),
         on_state_change=changed,
     )

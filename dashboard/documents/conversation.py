@@ -15,10 +15,13 @@ from analyzers.frames import Frames
 from dashboard.documents import blocks as b
 from dashboard.documents.messages import read_message
 from dashboard.figures import palette, units
+from dashboard.stored_texts import read_ahead, references
 from tracer.model import SpanKind, SpanStatus
 
 SHOWN = 400
 """entries drawn at once; what is left out is said"""
+PAGE_SPANS = 300
+"""spans on a page"""
 
 _SPOKEN = (
     SpanKind.WORKFLOW, SpanKind.AGENT, SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.MESSAGE, SpanKind.HANDOFF,
@@ -37,12 +40,33 @@ class _Entry:
     block: b.Block
 
 
-def conversation_document(frames: Frames, *, selected: str | None = None) -> list[b.Block]:
-    """Entries of one run in order of time, answers where they were given; an entry selects its span."""
-    spans = frames.spans.filter(pl.col("kind").is_in(_SPOKEN) & pl.col("duplicate_of").is_null())
+def conversation_pages(frames: Frames) -> int:
+    """How many pages the transcript of a run has, at least one."""
+    return max(1, -(-_spoken(frames).height // PAGE_SPANS))
+
+
+def page_of(frames: Frames, span_id: str | None) -> int:
+    """The page, from 0, on which a span speaks; the first one where it does not."""
+    spans = _spoken(frames)
+    places = spans["span_id"].index_of(span_id) if span_id is not None else None
+    return 0 if places is None else places // PAGE_SPANS
+
+
+def conversation_document(frames: Frames, *, selected: str | None = None, page: int | None = None) -> list[b.Block]:
+    """Entries of one run in order of time, answers where they were given; an entry selects its span.
+
+    Args:
+        page: only what the spans of this page say, from 0; None for the beginning of the whole.
+    """
+    spans = _spoken(frames)
+    earlier = spans.clear()
+    if page is not None:
+        earlier, spans = spans.head(page * PAGE_SPANS), spans.slice(page * PAGE_SPANS, PAGE_SPANS)
+    seen = set(references(earlier.filter(pl.col("kind") == SpanKind.LLM)))
+    read_ahead(frames.contents, spans)
     origin = frames.spans["start_ns"].min()
-    writer = _Writer(frames, origin if isinstance(origin, int) else 0, selected)
-    for row in spans.sort("start_ns", "span_id", maintain_order=True).iter_rows(named=True):
+    writer = _Writer(frames, spans, origin if isinstance(origin, int) else 0, selected, seen)
+    for row in spans.iter_rows(named=True):
         writer.add(row)
     entries = [entry.block for entry in sorted(writer.entries, key=lambda entry: (entry.at_ns, entry.order))]
     if not entries:
@@ -51,19 +75,27 @@ def conversation_document(frames: Frames, *, selected: str | None = None) -> lis
         ]
     if len(entries) <= SHOWN:
         return entries
+    if page is not None:
+        return entries
     more = f"Showing {SHOWN:,} of {len(entries):,} entries. Select a later span in the waterfall to read it."
     return [*entries[:SHOWN], b.note(more)]
+
+
+def _spoken(frames: Frames) -> pl.DataFrame:
+    spans = frames.spans.filter(pl.col("kind").is_in(_SPOKEN) & pl.col("duplicate_of").is_null())
+    return spans.sort("start_ns", "span_id", maintain_order=True)
 
 
 class _Writer:
     """Turns spans, in order of their start, into entries."""
 
-    def __init__(self, frames: Frames, origin: int, selected: str | None) -> None:
+    def __init__(self, frames: Frames, spans: pl.DataFrame, origin: int, selected: str | None, seen: set[int]) -> None:
         self.entries: list[_Entry] = []
         self._frames = frames
+        self._spans = spans
         self._origin = origin
         self._selected = selected
-        self._seen: set[int] = set()
+        self._seen = seen
         """contents that stand in an entry already"""
         self._task: dict[str, str] = {}
         """agent -> what it was last asked, to tell a prompt that only repeats it"""
@@ -157,7 +189,7 @@ class _Writer:
         """(agent, text) of every answer of a model: an agent that returns just that has nothing to add."""
         return {
             (row["agent"] or "", self._text(row["output_refs"]))
-            for row in self._frames.llm_calls.iter_rows(named=True)
+            for row in self._spans.filter(pl.col("kind") == SpanKind.LLM).iter_rows(named=True)
             if row["output_refs"]
         }
 

@@ -14,6 +14,7 @@ from dashboard.documents.diffs import json_diff
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
+from dashboard.stored_texts import read_ahead
 from tracer.model import CasOutcome, SpanKind
 
 SHOWN_WRITES = 120
@@ -47,6 +48,7 @@ def state_document(frames: Frames, findings: Sequence[Finding] = (), *, selected
         writers = ", ".join(sorted({row["agent"] or "unknown" for row in writes.iter_rows(named=True)}))
         note = f"{units.plural(writes.height, 'write')}{f' by {writers}' if writers else ''}, {units.plural(reads, 'read')}"
         blocks.append(b.heading(key, level=1, glyph="▤", kind="state_write", note=note))
+        read_ahead(frames.contents, own.head(SHOWN_WRITES - shown))
         for row in own.iter_rows(named=True):
             if shown >= SHOWN_WRITES:
                 break

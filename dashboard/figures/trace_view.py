@@ -5,7 +5,7 @@
     labels and names (what a span is called here, and what its producer called it), findings [{id, kind, severity, title, tag, spans}],
     errors {span id: text}, columns {id, parent, depth, lane, start, dur, kind, agent, status, label, name, cost, tokens, flags, mark}
 where columns are lists in depth-first order, times are ns from t0, and kind, agent, status, label, name, mark are indices
-(-1: none). Cost and tokens are a span's own.
+(-1: none). Cost and tokens are a span's own. With `path` (see `path_columns`) the viewer marks the critical path.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from analyzers.critical_path import Piece
 from analyzers.finding import SEVERITIES, Finding
 from analyzers.frames import Frames
 from dashboard.figures import palette, units
@@ -204,6 +205,19 @@ def payload(view: TraceView) -> dict[str, Any]:
             "flags": view.flags,
             "mark": view.mark,
         },
+    }
+
+
+def path_columns(made: Mapping[str, Any], pieces: Sequence[Piece]) -> dict[str, list[int]]:
+    """The critical path for the viewer's `path`: {span, start, end}, spans as indices into `made`, times in ns from t0."""
+    ids: list[str] = made["columns"]["id"]
+    place = {ids[i]: i for i in range(len(ids) - 1, -1, -1)}
+    t0 = int(made["t0_ns"])
+    here = [(place[piece.span_id], piece) for piece in pieces if piece.span_id in place]
+    return {
+        "span": [i for i, _ in here],
+        "start": [piece.start_ns - t0 for _, piece in here],
+        "end": [piece.end_ns - t0 for _, piece in here],
     }
 
 

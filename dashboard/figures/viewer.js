@@ -3,7 +3,7 @@
  *   mountTrace(element, payload, {mode, weight, selected, height, onSelect, onState}) -> {update, select, layout, destroy}
  *
  * payload   what `dashboard.figures.trace_view.payload` returns: spans as columns in depth-first order, times in ns from the start of the run
- * mode      "waterfall" | "flame"           weight   "time" | "cost" | "tokens" (width of the flame graph)
+ * mode      "waterfall" | "flame"           weight   "time" | "work" (left-heavy) | "cost" | "tokens" (width of the flame graph)
  * selected  span id                         onSelect(spanId) and onState({mode, weight, range}) report what the reader does
  * update(payload, options)  new data (a live run) or options; selection, collapsed rows, zoom and scroll stay
  * layout()  rectangles of all spans in the present view, in CSS pixels: {mode, weight, width, rects: [{id, depth, lane, x, y, w, h}]}
@@ -17,7 +17,7 @@ const OK = 0, ERROR = 1, RUNNING = 2, INTERRUPTED = 3;
 const KEYS = [
   ['j k or ↓ ↑', 'next, previous span'], ['← →', 'fold, unfold; to the parent, to the first child'], ['w s', 'zoom in, out'], ['a d', 'move left, right'],
   ['f', 'fit the selected span'], ['0', 'whole run'], ['/', 'find; Enter or n for the next match'], ['e', 'next error'],
-  ['l', 'next loop or other finding'], ['v', 'waterfall or flame graph'], ['?', 'this sheet'],
+  ['l', 'next loop or other finding'], ['c', 'critical path only; n for its next span'], ['v', 'waterfall or flame graph'], ['?', 'this sheet'],
 ];
 const STYLE = `
 .tv{position:relative;display:flex;flex-direction:column;box-sizing:border-box;overflow:hidden;background:var(--th-bg);border:1px solid var(--th-line);border-radius:6px}
@@ -36,7 +36,7 @@ const STYLE = `
 .tv-tw{display:inline-block;width:14px;color:var(--th-muted);text-align:center}.tv-gl{display:inline-block;width:16px;text-align:center}.tv-b{font-weight:600}
 .tv-tag{display:inline-block;font-size:10px;line-height:14px;padding:0 4px;margin-left:5px;border-radius:3px;border:1px solid currentColor}.tv-critical{color:var(--th-error);border-style:dashed}.tv-warning{color:var(--th-warning);border-style:dashed}.tv-info{color:var(--th-muted);border-style:dashed}
 .tv-c{flex:none;width:72px;padding-right:8px;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.tv-tl{flex:1;position:relative;min-width:60px;margin-right:8px;overflow:hidden}
-.tv-bar1{position:absolute;top:5px;height:12px;min-width:2px;border-radius:2px}.tv-bar1.tv-f{outline:1.5px dashed;outline-offset:1px}
+.tv-bar1{position:absolute;top:5px;height:12px;min-width:2px;border-radius:2px}.tv-path{position:absolute;bottom:1px;height:2px;left:0;right:0}.tv-bar1.tv-f{outline:1.5px dashed;outline-offset:1px}
 .tv-live{color:var(--th-accent)}
 .tv-tip{position:absolute;z-index:5;pointer-events:none;display:none;max-width:380px;padding:7px 10px;border-radius:5px;font-size:11.5px;line-height:1.45;background:var(--th-bg);color:var(--th-fg);border:1px solid color-mix(in srgb,var(--th-fg) 32%,var(--th-bg));box-shadow:0 3px 14px #0004;overflow-wrap:anywhere}
 .tv-tip dl,.tv-help dl{display:grid;grid-template-columns:auto 1fr;gap:1px 12px;margin:4px 0 0}.tv-tip dt,.tv-help dd{color:var(--th-muted)}.tv-tip dd,.tv-help dd{margin:0}.tv-tip dd{font-variant-numeric:tabular-nums}
@@ -104,8 +104,22 @@ function model(P) {
   M.errors = []; M.marked = [];
   for (let i = 0; i < n; i++) { if (M.status[i] === ERROR) M.errors.push(i); if (M.mark[i] >= 0) M.marked.push(i); }
   M.found = P.findings.map((f) => new Set(f.spans));
+  /* span -> its stretches of the critical path, in order of time */
+  M.path = new Map(); const path = P.path || {span: [], start: [], end: []};
+  path.span.forEach((i, k) => { if (!M.path.has(i)) M.path.set(i, []); M.path.get(i).push([path.start[k], path.end[k]]); });
+  M.pathList = [...M.path.keys()].sort((a, b) => a - b);
   M.layouts = {};
   return M;
+}
+/* work of a subtree in ns: own times summed, so that what ran side by side counts twice */
+function workOf(M) {
+  if (M.work) return M.work;
+  const time = layoutFor(M, 'time'), work = M.work = new Float64Array(M.n);
+  for (let i = M.n - 1; i >= 0; i--) {
+    for (const [p, q] of ownParts(M, time, i, 'time', 0)) work[i] += Math.max(0, q - p);
+    if (M.parent[i] >= 0) work[M.parent[i]] += work[i];
+  }
+  return work;
 }
 /* x0, x1 in units of the weight, row, and per row the spans in order of x0 */
 function layoutFor(M, weight) {
@@ -115,7 +129,7 @@ function layoutFor(M, weight) {
     L.x0 = M.start; L.x1 = M.end; L.row = M.lane; L.total = Math.max(M.P.duration_ns, 1);
   } else {
     /* left-heavy: heaviest child first, the span's own share at the right; concurrency cannot overlap because shares add up */
-    const value = weight === 'cost' ? M.total_cost : M.total_tokens, cursor = new Float64Array(n);
+    const value = weight === 'cost' ? M.total_cost : weight === 'tokens' ? M.total_tokens : workOf(M);
     const kids = new Map();
     for (let i = 0; i < n; i++) { const p = M.parent[i]; if (!kids.has(p)) kids.set(p, []); kids.get(p).push(i); }
     for (const list of kids.values()) list.sort((a, b) => value[b] - value[a] || a - b);
@@ -159,12 +173,13 @@ export function mountTrace(element, payload, options = {}) {
   const rowsBox = el('div', 'tv-rows'), flame = el('canvas'), ruler = el('canvas'), empty = el('div', 'tv-empty', 'No spans yet. They appear here as soon as the first one is recorded.');
   const button = (parent, text, title, act) => { const b = el('button', '', text); b.type = 'button'; b.title = title; b.onclick = act; parent.append(b); return b; };
   const modeButtons = {waterfall: button(seg, 'Waterfall', 'Tree table with bars over time (v)', () => setMode('waterfall')), flame: button(seg, 'Flame', 'Flame graph (v)', () => setMode('flame'))};
-  const weightButtons = Object.fromEntries(['time', 'cost', 'tokens'].map((w) => [w, button(wseg, w[0].toUpperCase() + w.slice(1), `Flame graph: width is ${w}`, () => { opt.weight = w; setMode('flame'); })]));
+  const WIDTHS = {time: ['Time', 'in order of time'], work: ['Left-heavy', 'work, heaviest first; what ran side by side adds up'], cost: ['Cost', 'cost, heaviest first'], tokens: ['Tokens', 'tokens, heaviest first']};
+  const weightButtons = Object.fromEntries(Object.entries(WIDTHS).map(([w, [name, what]]) => [w, button(wseg, name, `Flame graph: ${what}`, () => { opt.weight = w; setMode('flame'); })]));
   seg.setAttribute('role', 'group'); seg.setAttribute('aria-label', 'View'); wseg.setAttribute('role', 'group'); wseg.setAttribute('aria-label', 'Width of the flame graph');
   input.type = 'search'; input.placeholder = 'Find span  ( / )'; input.setAttribute('aria-label', 'Find span by name, agent, kind or id');
   live.setAttribute('aria-live', 'polite'); mini.setAttribute('role', 'img'); mini.setAttribute('aria-label', 'Overview of the whole run; drag to zoom'); mini.style.cursor = 'crosshair';
   bar.append(seg, wseg, input, hint, el('span', 'tv-sp'), info);
-  const errorButton = button(bar, '', 'Next error (e)', () => jump(M.errors)), findButton = button(bar, '', 'Next loop or other finding (l)', () => jump(M.marked));
+  const errorButton = button(bar, '', 'Next error (e)', () => jump(M.errors)), findButton = button(bar, '', 'Next loop or other finding (l)', () => jump(M.marked)), pathButton = button(bar, 'Critical path', 'What made the run take as long as it did (c)', () => togglePath());
   button(bar, 'Reset', 'Whole run (0)', () => setRange(null)); const helpButton = button(bar, '?', 'Keyboard (?)', () => toggleHelp());
   help.hidden = true; help.setAttribute('role', 'dialog'); help.setAttribute('aria-label', 'Keyboard'); const keys = el('dl'); for (const [k, t] of KEYS) keys.append(el('dt', '', k), el('dd', '', t)); help.append(el('b', '', 'Keyboard'), keys);
   scroll.tabIndex = 0; flame.setAttribute('role', 'img');
@@ -284,6 +299,7 @@ export function mountTrace(element, payload, options = {}) {
         /* neighbours of one finding share an outline, so that 47 narrow bars stay readable */
         if (mark && (mark.k !== M.mark[i] || (bw > 40 && mark.x1 < x - 3))) outline();
         if (M.mark[i] >= 0) { if (mark && x - mark.x1 < 16) mark.x1 = x + bw; else { outline(); mark = {k: M.mark[i], x0: x, x1: x + bw}; } }
+        if (W === 'time' && M.path.has(i)) { g.fillStyle = colours.fg; for (const [p, q] of pathParts(i, a, k, w)) g.fillRect(p, y + bh, q - p, 2); }
         if (i === sel) { g.strokeStyle = colours.fg; g.lineWidth = 2; g.strokeRect(x, y - 1, bw, bh + 2); }
       }
       outline();
@@ -304,9 +320,9 @@ export function mountTrace(element, payload, options = {}) {
     g.fillStyle = colours.bg; g.fillRect(x, y + 1, tw, h - 2); g.strokeRect(x + 0.5, y + 1.5, tw - 1, h - 3); g.fillStyle = colours[finding.severity]; g.fillText(finding.tag, x + 5, y + h / 2 + 0.5);
   }
   function makeRow() {
-    const r = el('div', 'tv-r'), nm = el('div', 'tv-nm'), tl = el('div', 'tv-tl'), parts = {r, nm, indent: el('i', 'tv-in'), twist: el('span', 'tv-tw'), glyph: el('span', 'tv-gl'), label: el('span'), agent: el('span', 'tv-mut'), error: el('span', 'tv-tag tv-critical'), tag: el('span', 'tv-tag'), fold: el('span', 'tv-tag tv-mut'), flag: el('span', 'tv-tag tv-mut'), time: el('div', 'tv-c'), tokens: el('div', 'tv-c tv-mut'), cost: el('div', 'tv-c tv-mut'), bar: el('i', 'tv-bar1')};
+    const r = el('div', 'tv-r'), nm = el('div', 'tv-nm'), tl = el('div', 'tv-tl'), parts = {r, nm, indent: el('i', 'tv-in'), twist: el('span', 'tv-tw'), glyph: el('span', 'tv-gl'), label: el('span'), agent: el('span', 'tv-mut'), error: el('span', 'tv-tag tv-critical'), tag: el('span', 'tv-tag'), fold: el('span', 'tv-tag tv-mut'), flag: el('span', 'tv-tag tv-mut'), time: el('div', 'tv-c'), tokens: el('div', 'tv-c tv-mut'), cost: el('div', 'tv-c tv-mut'), bar: el('i', 'tv-bar1'), path: el('i', 'tv-path')};
     r.setAttribute('role', 'row'); for (const cell of [nm, parts.time, parts.tokens, parts.cost, tl]) cell.setAttribute('role', 'gridcell');
-    nm.append(parts.indent, parts.twist, parts.glyph, parts.label, parts.agent, parts.error, parts.tag, parts.fold, parts.flag); tl.append(parts.bar); r.append(nm, parts.time, parts.tokens, parts.cost, tl); rowsBox.append(r);
+    nm.append(parts.indent, parts.twist, parts.glyph, parts.label, parts.agent, parts.error, parts.tag, parts.fold, parts.flag); tl.append(parts.bar, parts.path); r.append(nm, parts.time, parts.tokens, parts.cost, tl); rowsBox.append(r);
     return parts;
   }
   let pool = [], header = null;
@@ -335,7 +351,7 @@ export function mountTrace(element, payload, options = {}) {
       show(p.fold, folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : ''); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
       put(p.time, fmtTime(M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
       put(p.tokens, M.total_tokens[i] ? group(M.total_tokens[i]) : ''); put(p.cost, costText(i));
-      const x0 = (M.start[i] - a) * k, x1 = (M.end[i] - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : '';
+      const x0 = (M.start[i] - a) * k, x1 = (M.end[i] - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : ''; drawPath(p.path, i, a, k, tw);
       if (off) return;
       const left = Math.max(x0, -4), bw = Math.max(2, Math.min(x1, tw + 4) - left); p.bar.style.left = `${left}px`; p.bar.style.width = `${bw}px`;
       const fill = M.leaf(i) || bw < 6 ? c.solid : gradient(i, L, c, left, bw, a, k);
@@ -345,6 +361,22 @@ export function mountTrace(element, payload, options = {}) {
     if (sel >= 0) scroll.setAttribute('aria-activedescendant', `tv-${M.uid}-${sel}`); else scroll.removeAttribute('aria-activedescendant');
     return last - first;
   }
+  /* the critical path: an ink line below the bar, over those parts of it during which the run waited for this span */
+  function pathParts(i, a, k, w) {
+    const out = [];
+    for (const [p, q] of M.path.get(i) || []) {
+      const x = (p - a) * k, e = Math.max(x + 1.5, (q - a) * k), last = out[out.length - 1];
+      if (e < 0 || x > w) continue;
+      if (last && x - last[1] < 1) last[1] = e; else out.push([Math.max(0, x), Math.min(w, e)]);
+    }
+    return out;
+  }
+  function drawPath(node, i, a, k, w) {
+    const parts = pathParts(i, a, k, w); node.style.display = parts.length ? '' : 'none'; if (!parts.length) return;
+    const ink = colours.fg, stops = parts.length > 120 ? [`${ink} ${parts[0][0]}px`, `${ink} ${parts[parts.length - 1][1]}px`, `transparent ${parts[parts.length - 1][1]}px`]
+      : parts.flatMap(([x, e]) => [`transparent ${x}px`, `${ink} ${x}px`, `${ink} ${e}px`, `transparent ${e}px`]);
+    node.style.background = `linear-gradient(90deg, transparent ${parts[0][0]}px, ${stops.join(', ')})`;
+  }
   function gradient(i, L, c, left, bw, a, k) {
     const parts = ownParts(M, L, i, 'time', 0.7 / k); if (parts.length > 60) return c.pale;
     const stops = []; for (const [p, q] of parts) { const x = Math.max(0, (p - a) * k - left), e = Math.min(bw, (q - a) * k - left); if (e > x) stops.push(`${c.pale} ${x}px`, `${c.solid} ${x}px`, `${c.solid} ${e}px`, `${c.pale} ${e}px`); }
@@ -352,10 +384,11 @@ export function mountTrace(element, payload, options = {}) {
   }
   function drawHint() {
     if (!hits) { put(hint, ''); return; }
-    let text = hits.list.length === 1 ? '1 match' : `${group(hits.list.length)} matches`;
+    let text = hits.path ? `${group(hits.list.length)} on the critical path` : hits.list.length === 1 ? '1 match' : `${group(hits.list.length)} matches`;
     if (opt.mode === 'waterfall' && vis.length) {
       const top = vis[Math.min(vis.length - 1, Math.floor(scroll.scrollTop / ROW))], bottom = vis[Math.min(vis.length - 1, Math.floor((scroll.scrollTop + scroll.clientHeight - 1) / ROW))];
       const above = upper(hits.list, top - 1), below = hits.list.length - upper(hits.list, M.next[bottom] === bottom + 1 || !folded.has(M.id[bottom]) ? bottom : M.next[bottom] - 1);
+      if (view.time) { const [a, b] = view.time; let out = 0; for (const i of hits.list) if (M.start[i] > b || M.end[i] < a) out++; if (out) text += ` · ${group(out)} outside the zoom`; }
       if (above) text += ` · ${group(above)} above ↑`; if (below) text += ` · ${group(below)} below ↓`;
     }
     put(hint, text);
@@ -384,14 +417,14 @@ export function mountTrace(element, payload, options = {}) {
     const items = M.P.kinds.map((k) => { const s = key(`var(--th-k-${k.id}, var(--th-k-other))`, `${k.glyph} ${k.word}`); return s; });
     if (opt.mode === 'flame') {
       items.push(key('linear-gradient(90deg, color-mix(in srgb, var(--th-fg) 30%, var(--th-bg)) 50%, var(--th-fg) 50%)', 'pale: in children, solid: own'));
-      if (opt.weight !== 'time') { const L = layoutFor(M, opt.weight), left = M.n - L.drawn; items.push(el('span', '', `heaviest first${left ? `; ${group(left)} of ${group(M.n)} spans carry no ${opt.weight} and are not drawn` : ''}${opt.weight === 'cost' && M.flags.some((f) => f & UNPRICED) ? '; calls with an unknown price are missing' : ''}`)); }
+      if (opt.weight !== 'time') { const L = layoutFor(M, opt.weight), left = M.n - L.drawn; items.push(el('span', '', `heaviest first${left ? `; ${group(left)} of ${group(M.n)} spans carry no ${opt.weight === 'work' ? 'time of their own' : opt.weight} and are not drawn` : ''}${opt.weight === 'cost' && M.flags.some((f) => f & UNPRICED) ? '; calls with an unknown price are missing' : ''}`)); }
     }
     note.replaceChildren(...items);
   }
   function drawCounts() {
     put(info, `${group(M.n)} spans · ${fmtTime(M.P.duration_ns)}`);
     put(errorButton, `✕ ${group(M.errors.length)}`); errorButton.disabled = !M.errors.length; errorButton.setAttribute('aria-label', `${M.errors.length} errors, go to the next`);
-    put(findButton, `⟳ ${group(M.P.findings.length)}`); findButton.disabled = !M.marked.length; findButton.setAttribute('aria-label', `${M.P.findings.length} findings, go to the next span of one`);
+    put(findButton, `⟳ ${group(M.P.findings.length)}`); findButton.disabled = !M.marked.length; findButton.setAttribute('aria-label', `${M.P.findings.length} findings, go to the next span of one`); pathButton.disabled = !M.path.size; pathButton.setAttribute('aria-pressed', Boolean(hits && hits.path));
   }
 
   /* ---- what the reader does ---- */
@@ -412,13 +445,17 @@ export function mountTrace(element, payload, options = {}) {
   function toggle(i) { if (M.leaf(i)) return; folded.has(M.id[i]) ? folded.delete(M.id[i]) : folded.add(M.id[i]); rebuild(); request(); }
   function toggleHelp(on = help.hidden) { help.hidden = !on; helpButton.setAttribute('aria-expanded', on); }
   function search(text) {
-    query = text.trim().toLowerCase(); hits = null;
+    query = text.trim().toLowerCase(); hits = null; pathButton.setAttribute('aria-pressed', false);
     if (query) {
       const yes = (list) => list.map((t) => t.toLowerCase().includes(query)), labels = yes(M.P.labels), names = yes(M.P.names), agents = yes(M.P.agents), kinds = yes(M.P.kinds.map((k) => `${k.id} ${k.word}`)), states = yes(M.P.statuses), byId = /^[0-9a-f]{6,16}$/.test(query), list = [];
       for (let i = 0; i < M.n; i++) if (labels[M.label[i]] || names[M.name[i]] || agents[M.agent[i]] || kinds[M.kind[i]] || (M.status[i] !== OK && states[M.status[i]]) || (byId && M.id[i].startsWith(query))) list.push(i);
       hits = {list, set: new Set(list)};
     }
     request();
+  }
+  function togglePath(on = !(hits && hits.path)) {
+    input.value = ''; search(''); if (!on) return;
+    hits = {list: M.pathList, set: new Set(M.pathList), path: true}; pathButton.setAttribute('aria-pressed', true); request();
   }
   function pick(x, y) {
     const L = layoutFor(M, weight()), row = L.rows[Math.floor((y + scroll.scrollTop) / FLAME_ROW)], [a, b] = range(), w = scroll.clientWidth, at = a + x / w * (b - a), slack = 2 / w * (b - a);
@@ -471,7 +508,7 @@ export function mountTrace(element, payload, options = {}) {
     const act = {j: () => go(vis[Math.min(vis.length - 1, at + 1)]), k: () => go(vis[Math.max(0, at - 1)]), Home: () => go(vis[0]), End: () => go(vis[vis.length - 1]),
       ArrowLeft: () => { if (sel < 0) return; if (!M.leaf(sel) && !folded.has(M.id[sel]) && opt.mode === 'waterfall') toggle(sel); else go(M.parent[sel]); },
       ArrowRight: () => { if (sel < 0 || M.leaf(sel)) return; if (folded.has(M.id[sel])) toggle(sel); else go(sel + 1); },
-      w: () => zoom(0.7), s: () => zoom(1 / 0.7), a: () => pan(-0.2), d: () => pan(0.2), f: fit, 0: () => setRange(null), '/': () => input.focus(), n: () => hits && jump(hits.list), e: () => jump(M.errors), l: () => jump(M.marked),
+      w: () => zoom(0.7), s: () => zoom(1 / 0.7), a: () => pan(-0.2), d: () => pan(0.2), f: fit, 0: () => setRange(null), '/': () => input.focus(), n: () => hits && jump(hits.list), e: () => jump(M.errors), c: () => M.path.size && togglePath(), l: () => jump(M.marked),
       v: () => setMode(opt.mode === 'flame' ? 'waterfall' : 'flame'), '?': () => toggleHelp(), Escape: () => toggleHelp(false), ' ': () => sel >= 0 && toggle(sel)};
     act.ArrowDown = act.j; act.ArrowUp = act.k;
     const does = Object.hasOwn(act, key) ? act[key] : null; if (does) { does(); e.preventDefault(); e.stopPropagation(); }
@@ -494,7 +531,7 @@ export function mountTrace(element, payload, options = {}) {
   }
   function update(next, more = {}) {
     const keep = sel >= 0 ? M.id[sel] : null, modeChanges = more.mode && more.mode !== opt.mode || more.weight && more.weight !== opt.weight; Object.assign(opt, more);
-    if (next && next !== M.P) { const uid = M.uid, stamp = M.stamp + 1; M = model(next); M.uid = uid; M.stamp = stamp; colourKey = ''; rebuild(); sel = keep === null ? -1 : M.index.get(keep) ?? -1; if (query) search(query); drawCounts(); drawNote(); if (!scroll.contains(M.n ? rowsBox : empty)) setMode(opt.mode, true); }
+    if (next && next !== M.P) { const uid = M.uid, stamp = M.stamp + 1; M = model(next); M.uid = uid; M.stamp = stamp; colourKey = ''; rebuild(); sel = keep === null ? -1 : M.index.get(keep) ?? -1; if (query) search(query); else if (hits && hits.path) togglePath(true); drawCounts(); drawNote(); if (!scroll.contains(M.n ? rowsBox : empty)) setMode(opt.mode, true); }
     if (more.height) host.style.maxHeight = `${more.height}px`;
     if (modeChanges) setMode(opt.mode, true);
     if ('selected' in more) api.select(more.selected); else request();

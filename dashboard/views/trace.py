@@ -1,9 +1,11 @@
-"""Trace: one run in seven views with one selection, and everything known about the selected span beside it."""
+"""Trace: one run in nine views with one selection, and everything known about the selected span beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from analyzers.finding import Finding
@@ -11,14 +13,19 @@ from dashboard import address, queries
 from dashboard.components import Pick, document_view, figure_view, viewer
 from dashboard.documents import blocks as b
 from dashboard.documents.choose import choose_document
-from dashboard.documents.conversation import conversation_document
+from dashboard.documents.conversation import conversation_document, conversation_pages, page_of
+from dashboard.documents.ledger import ledger_view
+from dashboard.documents.path import path_document
 from dashboard.documents.run import SEVERITY_TONES, finding_summary, findings_document, header_document
 from dashboard.documents.span import span_document
 from dashboard.documents.state import state_document
-from dashboard.queries import RunView, StoreState
+from dashboard.documents.suspects import BLAMED, suspects_view
+from dashboard.queries import StoreState
+from dashboard.run_view import RunView
+from dashboard.stored_texts import read_ahead
 from dashboard.trace_query import TraceQuery
 
-VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Conversation", "State", "Findings")
+VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Path", "Conversation", "State", "Ledger", "Findings")
 LIVE_EVERY_S = 1.0
 
 
@@ -36,7 +43,16 @@ def render() -> None:
         st.fragment(_header, run_every=LIVE_EVERY_S if running else None)(name)
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
         _mark(state, shown)
+    if not shown.judged:
+        st.fragment(_until_judged, run_every=LIVE_EVERY_S)(name)
     st.fragment(_body, run_every=LIVE_EVERY_S if running else None)(name, running)
+
+
+def _until_judged(name: str) -> None:
+    """Says that findings are on their way, and draws the page once more when they are there."""
+    if queries.run(queries.current(), name).judged:
+        st.rerun()
+    st.caption("This run is large: its findings are being made and appear here by themselves.")
 
 
 def _header(name: str) -> None:
@@ -100,9 +116,29 @@ def _body(name: str, was_running: bool) -> None:
     view = view or "Waterfall"
     main, side = st.columns([7, 3], gap="small")
     with main:
-        _DRAW[view](shown)
+        if view in _DEEP:
+            # They wait for an analysis of their own where the run is large, and ask again until it is there.
+            waits = _insight(shown, view) is None
+            st.fragment(_deep, run_every=LIVE_EVERY_S if waits else None)(name, view, waits)
+        else:
+            _DRAW[view](shown)
     with side:
         _details(shown, view)
+
+
+def _insight(shown: RunView, view: str) -> Mapping[str, Any] | None:
+    """What the deeper analysis says, None while it is being made; nothing where the view needs none of it."""
+    if view == "Findings" and shown.row["outcome"] not in BLAMED:
+        return {}
+    return queries.insight(queries.current(), shown)
+
+
+def _deep(name: str, view: str, waited: bool) -> None:
+    shown = queries.run(queries.current(), name)
+    insight = _insight(shown, view)
+    if waited and insight is not None:
+        st.rerun()
+    _DEEP[view](shown, insight)
 
 
 def _details(shown: RunView, view: str) -> None:
@@ -111,6 +147,7 @@ def _details(shown: RunView, view: str) -> None:
     if finding is not None and view != "Findings":
         blocks.append(b.card(finding_summary(finding, shown.names), tone=SEVERITY_TONES[finding.severity]))
     if span is not None:
+        read_ahead(shown.frames.contents, shown.frames.spans.filter(pl.col("span_id") == span))
         blocks += span_document(shown.frames, span, shown.findings)
     elif finding is None:
         blocks += _hint(shown.findings)
@@ -141,7 +178,7 @@ def _timeline(mode: str) -> Callable[[RunView], None]:
             st.session_state["view"] = said["mode"].capitalize()
 
         viewer(
-            shown.payload, key="timeline", stamp=shown.stamp, mode=mode, weight=address.get("weight") or "time",
+            shown.packed, key="timeline", mode=mode, weight=address.get("weight") or "time",
             selected=address.get("span"), on_pick=lambda pick: _pick(shown, pick), on_state=follow,
         )  # fmt: skip
 
@@ -164,9 +201,29 @@ def _figure(name: str, label: str) -> Callable[[RunView], None]:
 
 
 def _conversation(shown: RunView) -> None:
+    pages = conversation_pages(shown.frames)
+    page = 0
+    if pages > 1:
+        at = page_of(shown.frames, address.get("span"))
+        page = st.pagination(pages, default=at + 1, key="conversation_page") - 1
     document_view(
-        conversation_document(shown.frames, selected=address.get("span")), key="conversation", label="Conversation",
-        subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
+        conversation_document(shown.frames, selected=address.get("span"), page=page), key="conversation",
+        label="Conversation", subject=f"{shown.run_id} {page}", panel=True, on_pick=lambda pick: _pick(shown, pick),
+    )  # fmt: skip
+
+
+def _path(shown: RunView) -> None:
+    path = shown.path
+    document_view(
+        path_document(shown.frames, path.pieces, path.slack, selected=address.get("span")), key="path",
+        label="Critical path", subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
+    )  # fmt: skip
+
+
+def _ledger(shown: RunView, insight: Mapping[str, Any] | None) -> None:
+    document_view(
+        ledger_view(insight), key="ledger", label="Ledger", subject=shown.run_id, panel=True,
+        on_pick=lambda pick: _pick(shown, pick, elsewhere=True),
     )  # fmt: skip
 
 
@@ -177,12 +234,17 @@ def _state(shown: RunView) -> None:
     )  # fmt: skip
 
 
-def _findings(shown: RunView) -> None:
+def _findings(shown: RunView, insight: Mapping[str, Any] | None) -> None:
+    blocks = findings_document(
+        shown.findings, shown.skipped, shown.failures, names=shown.names, selected=address.get("finding")
+    )
+    if not shown.judged:
+        blocks = [b.note("The findings of a run this large are being made. They appear here by themselves.", tone="running")]  # fmt: skip
+    if shown.row["outcome"] in BLAMED:
+        blocks = [*suspects_view(insight, shown.names), *blocks]
     document_view(
-        findings_document(
-            shown.findings, shown.skipped, shown.failures, names=shown.names, selected=address.get("finding")
-        ),
-        key="findings", label="Findings", subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
+        blocks, key="findings", label="Findings", subject=shown.run_id, panel=True,
+        on_pick=lambda pick: _pick(shown, pick, elsewhere=True),
     )  # fmt: skip
 
 
@@ -191,10 +253,11 @@ _DRAW: Mapping[str, Callable[[RunView], None]] = {
     "Flame": _timeline("flame"),
     "Sequence": _figure("sequence", "Sequence diagram"),
     "Graph": _figure("graph", "Dependency graph"),
+    "Path": _path,
     "Conversation": _conversation,
     "State": _state,
-    "Findings": _findings,
 }
+_DEEP: Mapping[str, Callable[[RunView, Mapping[str, Any] | None], None]] = {"Ledger": _ledger, "Findings": _findings}
 
 
 def _mark(state: StoreState, shown: RunView) -> None:

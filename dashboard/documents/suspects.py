@@ -1,0 +1,36 @@
+"""Who is to blame for a failed run: ranked steps with the evidence that speaks against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dashboard.documents import blocks as b
+from tracer.model import RunOutcome
+
+BLAMED = frozenset(
+    {RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.STOPPED_BY_GUARD, RunOutcome.ESCALATED, RunOutcome.INTERRUPTED}
+)
+"""outcomes for which suspects are named"""
+
+
+def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[b.Block]:
+    """A card with the `suspects` of a failed run's entry in the analysis; None while they are being made.
+
+    Args:
+        names: span id -> what the figures call it.
+    """
+    head = b.heading("Where it most likely went wrong", level=2)
+    if document is None:
+        return [b.card([head, b.note("The suspects are being looked for. They appear here by themselves.", tone="running")])]  # fmt: skip
+    suspects: Sequence[Mapping[str, Any]] = document.get("suspects") or ()
+    if not suspects:
+        return [b.card([head, b.note("The evidence in this run does not suffice to name a step.")])]
+    parts = [head, b.note("Ranked by the evidence recorded in this run; scores compare within it only.")]
+    for one in suspects:
+        what = names.get(one["span_id"], one["span_id"][:8])
+        who = f"{one['rank']}. {one['agent'] or 'no agent'}: {what}"
+        step = "" if one["step"] is None else f"message {one['step']} · "
+        parts.append(b.line(who, note=f"{step}score {one['score']:.2f}", pick={"span": one["span_id"]}))
+        parts += [b.note("– " + told) for told in one["evidence"]]
+    return [b.card(parts, tone="critical")]
