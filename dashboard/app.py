@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import address, chrome
+from dashboard import address, chrome, gate
 from dashboard.queries import NoStore
 from tracer.errors import TracehoundError
 
@@ -14,9 +14,11 @@ def main() -> None:
     st.set_page_config(page_title="tracehound", page_icon=chrome.ICON, layout="wide", initial_sidebar_state="collapsed")
     page = st.navigation(
         [st.Page(path, title=title, default=path == address.OVERVIEW) for path, title in address.PAGES],
-        position="top",
+        position="top" if gate.is_in() else "hidden",
     )
     chrome.draw()
+    if not gate.let_in():
+        return
     try:
         page.run()
     except NoStore as error:

@@ -54,13 +54,21 @@ class Sides:
 
 
 def sides_by(shown: Population, by: By) -> Sides:
-    """Each version (prompt, model, day, week) with the one before it, oldest pair first."""
+    """Each version (prompt, model, day, week) with the one before it, oldest pair first; pairs that share no workflow are left out."""
     groups = group_runs(shown.frames, by)
-    if len(groups) >= 2:
-        return Sides(neighbours(groups))
+    workflow_of = dict(shown.frames.traces.select("run_id", "workflow").iter_rows())
+    kinds = {group.label: {workflow_of[run_id] for run_id in group.run_ids} for group in groups}
+    pairs = [(a, b) for a, b in neighbours(groups) if kinds[a.label] & kinds[b.label]]
+    if pairs:
+        return Sides(pairs)
     if not groups:
         return Sides((), f"None of these runs recorded a {by}.")
-    return Sides((), f"All runs that recorded a {by} have the same one: {groups[0].label}.")
+    if len(groups) == 1:
+        return Sides((), f"All runs that recorded a {by} have the same one: {groups[0].label}.")
+    return Sides(
+        (),
+        f"There are {len(groups):,} groups, but no two neighbours share a workflow. Write a query for each side instead.",
+    )
 
 
 def sides_of_queries(store: Store, shown: Population, a: tuple[str, TraceQuery], b: tuple[str, TraceQuery], *, now_ns: int) -> Sides:  # fmt: skip

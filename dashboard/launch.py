@@ -18,6 +18,7 @@ import webbrowser
 from pathlib import Path
 from types import FrameType
 
+from dashboard.gate import PASSWORD_VARIABLE, password_for
 from tracer.errors import BadInput, TracehoundError
 
 APP = Path(__file__).with_name("app.py")
@@ -85,19 +86,29 @@ def server_command(*, host: str = LOOPBACK, port: int = DEFAULT_PORT) -> list[st
 
 
 def start(
-    store: str | Path, *, host: str = LOOPBACK, port: int = DEFAULT_PORT, log: Path | None = None
+    store: str | Path,
+    *,
+    host: str = LOOPBACK,
+    port: int = DEFAULT_PORT,
+    log: Path | None = None,
+    password: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start the server on `store` and return its process at once; `wait_until_ready` says when it answers.
 
     Args:
         store: the DuckDB file; it need not exist yet, the pages then say how to fill it.
         log: file for the server's output; without one its errors go to our stderr.
+        password: what the pages ask for; by default `TRACEHOUND_PASSWORD`.
 
     Raises:
-        BadInput: `port` is taken, or `host` is not one of this machine's addresses.
+        BadInput: `port` is taken, `host` is not one of this machine's addresses, or others reach it and there is no password.
     """
+    given = password
+    password = password_for(host, ask=lambda: given)
     _check_bindable(host, port)
     environment = {**os.environ, STORE_VARIABLE: str(Path(store).resolve())}
+    if password is not None:
+        environment[PASSWORD_VARIABLE] = password
     if log is None:
         return subprocess.Popen(server_command(host=host, port=port), env=environment, stdout=subprocess.DEVNULL)
     with log.open("ab") as sink:
@@ -138,18 +149,20 @@ def stop(server: subprocess.Popen[bytes], *, timeout_s: float = 5.0) -> None:
 
 
 def serve(
-    store: str | Path, *, host: str = LOOPBACK, port: int = DEFAULT_PORT, path: str = "", open_browser: bool = False
-) -> int:
+    store: str | Path, *, host: str = LOOPBACK, port: int = DEFAULT_PORT, path: str = "", open_browser: bool = False,
+    password: str | None = None,
+) -> int:  # fmt: skip
     """Serve `store` until interrupted; the body of `tracehound dashboard`. Returns the exit code.
 
     Args:
         path: page and query to open first, such as `trace?trace=3f9a`.
         open_browser: open a window once the server answers; harmless where there is none.
+        password: see `start`.
 
     Raises:
         BadInput: the port is taken. DashboardFailed: the server did not come up.
     """
-    server = start(store, host=host, port=port)
+    server = start(store, host=host, port=port, password=password)
     url = base_url(host, port)
     # Being told to end must not leave the server behind without a parent.
     before = signal.signal(signal.SIGTERM, _end)

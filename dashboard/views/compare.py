@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from analyzers.comparison.selection import By, Group
-from dashboard import address, chrome, queries
+from dashboard import address, queries
 from dashboard.comparing import Sides
 from dashboard.components import document_view
 from dashboard.documents.compare import (
@@ -149,7 +149,9 @@ def _many(state: queries.StoreState, since_ns: int | None, workflow: str | None)
     a, other = _pair(found)
     with st.spinner("Comparing …", show_time=False):
         told = queries.changes(state, since_ns, workflow, a.run_ids, other.run_ids, by is None)
-    chrome.looked_at(queries.population(state, since_ns, workflow), queries.store_analysis(state))
+    shown = queries.population(state, since_ns, workflow)
+    if shown.looked_at < shown.total:
+        st.caption(f"Over the newest {shown.looked_at:,} of {units.plural(shown.total, 'run')}.")
     st.text(verdict_sentence(told))
     document_view(changes_document(told), key="changes", label="What changed from A to B", subject=f"{a.label}{other.label}")  # fmt: skip
     st.caption(

@@ -18,7 +18,8 @@ def render() -> None:
     if "runs" in found.document["store"] and found.document["store"]["runs"] == 0:
         st.info("The store is there, but no run has been recorded in it yet.")
     serious = sum(problem.severity != "info" for problem in found.problems)
-    st.text("Nothing is wrong with what was recorded." if not serious else f"{units.plural(serious, 'problem')}. The same as `tracehound doctor`, which can also mend some of them.")  # fmt: skip
+    if serious:
+        st.text(f"{units.plural(serious, 'problem')}. `tracehound doctor` says the same, and can mend some of them.")
     document_view(
         problems_document(found.problems), key="problems", label="Problems and what to do", subject="problems"
     )

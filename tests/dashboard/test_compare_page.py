@@ -69,7 +69,8 @@ def test_a_run_nobody_knows_is_explained(store: Store, open_app: Open) -> None:
     ("address", "expected"),
     [
         ({"by": "Version"}, "None of these runs recorded a version"),
-        ({"by": "Model"}, "inconclusive"),
+        ({"by": "Model"}, "no two neighbours share a workflow"),
+        ({"by": "Day"}, "have the same one"),
         ({"by": "Queries", "qa": "outcome:completed", "qb": "outcome:failed"}, "inconclusive"),
         ({"by": "Queries", "qa": "outcome:completed", "qb": "cost>100"}, "No run meets"),
         ({"by": "Queries", "qa": "finding:loop", "qb": "cost>0"}, "asks for findings"),
