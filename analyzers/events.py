@@ -41,6 +41,13 @@ POLL_REASONS = frozenset({"timer", "rate_limit", "human"})
 """waits that are a pause; a wait for a peer is how agents talk"""
 IDLE_NS = 1_000_000_000
 """nobody did anything for a second before a tool call: a poll, where model calls are recorded too"""
+_IDS_OF_CALLS = frozenset({"tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "call_id"})
+"""what the answer to a call carries, under the names that frameworks use"""
+_WORDS = ("content", "parts", "output", "result")
+_OF_ROLES = frozenset({"content", "parts", "tool_calls"})
+_SPEAKERS = frozenset({"human", "ai", "tool", "system", "function"})
+_MESSAGE_MARKS = ('"role"', '"content"', '"output"', '"result"')
+"""a body without any of these holds no message, and is not parsed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,21 +195,60 @@ def _texts(refs: Sequence[int] | None, contents: Mapping[int, str]) -> str:
 
 
 def spoken(body: str) -> str:
-    """The words of a stored content: a message's text without role, tool calls and ids; other contents as they are."""
-    if not body.startswith("{"):
+    """The words of a stored content: the texts of messages without roles, tool calls and ids; other contents as they are.
+
+    Ids of messages and of calls differ every time, so that an answer given twice would look like news.
+    """
+    if not body.startswith(("{", "[")) or not any(mark in body for mark in _MESSAGE_MARKS):
         return body
     try:
-        message: Any = json.loads(body)
+        value: Any = json.loads(body)
     except ValueError:
         return body
-    if not isinstance(message, dict) or "role" not in message:
-        return body
-    said = cast("dict[str, Any]", message)
-    content: Any = said.get("content", said.get("parts"))
+    said = message_in(value)
+    if said is not None:
+        return _said(said)
+    told = _with_messages_told(value)
+    return body if told is value else canonical_json(told)
+
+
+def message_in(value: Any) -> dict[str, Any] | None:
+    """The message that `value` is, out of the envelopes of LangChain (`{"type", "data"}`, `{"lc", "kwargs"}`); None if none."""
+    if not isinstance(value, dict):
+        return None
+    outer = cast("dict[str, Any]", value)
+    inner: Any = outer.get("kwargs") if "lc" in outer else outer.get("data") if "type" in outer else None
+    if isinstance(inner, dict) and "content" in inner:
+        return cast("dict[str, Any]", inner)
+    spoken_by = "role" in outer and not outer.keys().isdisjoint(_OF_ROLES)
+    answering = not outer.keys().isdisjoint(_IDS_OF_CALLS) and not outer.keys().isdisjoint(_WORDS)
+    return outer if spoken_by or answering or (outer.get("type") in _SPEAKERS and "content" in outer) else None
+
+
+def _with_messages_told(value: Any) -> Any:
+    """`value` itself, or a copy in which each message is what it says."""
+    said = message_in(value)
+    if said is not None:
+        return _said(said)
+    if isinstance(value, dict):
+        held = cast("dict[str, Any]", value)
+        copy = {key: _with_messages_told(item) for key, item in held.items()}
+        return copy if any(copy[key] is not item for key, item in held.items()) else held
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        told = [_with_messages_told(item) for item in items]
+        return told if any(new is not old for new, old in zip(told, items, strict=True)) else items
+    return value
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    content: Any = next((message[key] for key in _WORDS if message.get(key)), None)
     if not content:
-        return "\n".join(_call_text(call) for call in cast("list[Any]", said.get("tool_calls") or ()))
+        return "\n".join(_call_text(call) for call in cast("list[Any]", message.get("tool_calls") or ()))
     if isinstance(content, str):
         return content
+    if isinstance(content, dict):
+        return canonical_json(content)
     if not isinstance(content, list):
         return ""
     texts: list[str] = []
@@ -224,5 +270,5 @@ def _call_text(call: Any) -> str:
     asked = cast("dict[str, Any]", call)
     inner = asked.get("function")
     what = cast("dict[str, Any]", inner) if isinstance(inner, dict) else asked
-    arguments: Any = what.get("arguments", "")
+    arguments: Any = what.get("arguments", what.get("args", ""))
     return f"{what.get('name', '')} {arguments if isinstance(arguments, str) else canonical_json(arguments)}"

@@ -27,6 +27,7 @@ from ..scope import Spec, begin, finish
 from .carrier import langchain_span_context
 from .streams import Sum, follow
 from .tries import is_llm
+from .unread import when_parsed
 
 _RAW_HEADER: Final = "X-Stainless-Raw-Response"
 
@@ -142,23 +143,33 @@ class _Answers:
 
     def take(self, result: Any, kwargs: Mapping[str, Any]) -> Any:
         """The call has returned, with an answer, a stream of one, or either in a raw response. What the host gets."""
+        streamed = self.streams or kwargs.get("stream") is True
         try:
             headers: Any = kwargs.get("extra_headers") or {}
-            answer = result
-            if headers.get(_RAW_HEADER) == "stream":
-                self.end(None, None)  # the host reads the bytes itself
+            raw = headers.get(_RAW_HEADER)
+            if raw == "stream":  # nothing is read yet
+                when_parsed(result, lambda answer: self._look(answer, streamed), lambda error: self.end(None, error))
                 return result
-            if headers.get(_RAW_HEADER) is not None:
-                answer = result.parse()  # kept by the raw response: the host's own parse() gives the same object
-            if self.streams or kwargs.get("stream") is True:
-                followed = follow(answer, self.end)
-                if followed is not None:
-                    return followed if answer is result else result
+            # The answer is kept by the raw response: the host's own parse() gives the same object.
+            answer = result if raw is None else result.parse()
+        except Exception:  # noqa: BLE001 - the host must not feel it; logged once
+            complain("reading an answer")
+            self.end(None, None)
+            return result
+        followed = self._look(answer, streamed)
+        return followed if answer is result else result
+
+    def _look(self, answer: Any, streamed: bool) -> Any:
+        """`answer`, or what to hand on in its place; the call ends here, or with its stream."""
+        try:
+            followed = follow(answer, self.end) if streamed else None
+            if followed is not None:
+                return followed
             self.record(answer)
         except Exception:  # noqa: BLE001 - the host must not feel it; logged once
             complain("reading an answer")
         self.end(None, None)
-        return result
+        return answer
 
     def record(self, answer: Any) -> None:
         raise NotImplementedError
