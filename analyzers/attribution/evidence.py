@@ -13,10 +13,11 @@
     circumstantial, only in a run with something telling; orders the suspects
     how much it says, and how much of that is new                       up to 0.9 + 0.4 + 0.4
     how early it is                                                     up to 0.5
+    the first thing its agent says, on which the rest builds            0.6
 
 A machine's error is charged to the worker before it, who wrote what it ran. What a manager says in ledgers and instructions counts
-half: it repeats what others found. The weights are rounded from published separations of single signals
-(docs/attribution.md), not fitted to labelled runs. O(text + steps x findings).
+half: it repeats what others found. The weights (`WEIGHTS`) are rounded from published separations of single signals
+(docs/attribution.md), not fitted to labelled runs, but for the last, which was added after looking at results. O(text + steps x findings).
 
 Known misses: silent wrong content, where nothing structural shows; a wrong answer that comes from a tool that was always wrong.
 """
@@ -26,7 +27,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from analyzers.attribution.steps import CLOSING, WORD, Step, numbers_in
@@ -40,6 +41,12 @@ ASSUMES = re.compile(
 )
 ANSWER = re.compile(r"FINAL ANSWER:?\s*(.+)|\*\*([^*\n]{1,80})\*\*|\\boxed\{([^}]*)\}|\\\(([^)]*)\\\)", re.IGNORECASE)
 TASK_PART = re.compile(r"#+\s*Task description\s*\n(.+?)(?=\n#+\s|\Z)", re.IGNORECASE | re.DOTALL)
+WEIGHTS: Mapping[str, float] = {
+    "drift": 3.0, "first error": 1.2, "later error": 0.4, "never made good": 1.5, "finding": 1.5, "first answer": 1.0,
+    "answer's way": 0.4, "new numbers": 0.5, "assumes": 0.5, "repeats": 0.3,
+    "lines": 0.9, "novelty": 0.4, "counting": 0.4, "early": 0.5, "agent's first": 0.6,
+}  # fmt: skip
+"""signal -> weight; from "lines" on they are circumstantial"""
 DRIFT = 0.2
 """share of the question's content words below which a task was not passed on"""
 LEAST_WORDS = 8
@@ -50,13 +57,15 @@ STRUCTURAL = frozenset({"lost_update", "stale_read", "write_skew", "divergent_vi
 COMMON = frozenset({"this", "that", "with", "from", "what", "which", "when", "where", "have", "will", "they", "their", "there", "then", "than", "were", "been", "about", "into", "your", "please", "only", "also", "some", "more", "most", "such", "each", "other", "using", "used", "should", "would", "could", "must", "does", "following"})  # fmt: skip
 
 
-def weigh(steps: Sequence[Step], task: str, findings: Sequence[Finding] = ()) -> list[Vote]:
+def weigh(
+    steps: Sequence[Step], task: str, findings: Sequence[Finding] = (), weights: Mapping[str, float] = WEIGHTS
+) -> list[Vote]:
     """A vote for every step that something telling speaks against; empty where nothing does."""
     scores: dict[int, float] = defaultdict(float)
     said: dict[int, list[str]] = defaultdict(list)
 
-    def charge(place: int, weight: float, why: str) -> None:
-        scores[place] += weight
+    def charge(place: int, signal: str, why: str, share: float = 1.0) -> None:
+        scores[place] += share * weights[signal]
         said[place].append(why)
 
     _drift(steps, task, charge)
@@ -67,7 +76,7 @@ def weigh(steps: Sequence[Step], task: str, findings: Sequence[Finding] = ()) ->
     if not said:
         return []
     workers = [s for s in steps if s.role in ("worker", "manager") and s.text and not CLOSING.fullmatch(s.text)]
-    for place, (weight, why) in _circumstances(workers).items():
+    for place, (weight, why) in _circumstances(workers, weights).items():
         scores[place] += weight
         said[place] = said.get(place) or [why]
     return [
@@ -77,9 +86,9 @@ def weigh(steps: Sequence[Step], task: str, findings: Sequence[Finding] = ()) ->
 
 
 class Charge(Protocol):
-    """Writes down what speaks against a step: (place, weight, why)."""
+    """Writes down what speaks against a step: its place, the signal, why, and what share of the signal's weight it is worth."""
 
-    def __call__(self, place: int, weight: float, why: str) -> None: ...
+    def __call__(self, place: int, signal: str, why: str, share: float = 1.0) -> None: ...
 
 
 def _drift(steps: Sequence[Step], task: str, charge: Charge) -> None:
@@ -91,7 +100,7 @@ def _drift(steps: Sequence[Step], task: str, charge: Charge) -> None:
     passed_on = part[1] if part else first.text.replace(task.strip(), " ")
     kept = len(asked & _content_words(passed_on)) / len(asked)
     if passed_on.strip() and kept < DRIFT:
-        charge(first.place, 3.0, f"the task was passed on with {kept:.0%} of the question's words")
+        charge(first.place, "drift", f"the task was passed on with {kept:.0%} of the question's words")
 
 
 def _content_words(text: str) -> set[str]:
@@ -118,10 +127,12 @@ def _errors(steps: Sequence[Step], charge: Charge) -> None:
             continue
         where = "" if place == step.place else f" at step {step.step if step.step is not None else step.place}"
         short = step.error if len(step.error) <= 80 else step.error[:77] + "..."
-        charge(place, 1.2 if first else 0.4, f"{'first ' if first else ''}hard error{where}: {short}")
+        charge(
+            place, "first error" if first else "later error", f"{'first ' if first else ''}hard error{where}: {short}"
+        )
         first = False
         if step.failed and cured.get((step.agent, step.tool, step.kind), -1) < step.place:
-            charge(place, 1.5, "the failure was never made good")
+            charge(place, "never made good", "the failure was never made good")
 
 
 def _findings(steps: Sequence[Step], findings: Sequence[Finding], charge: Charge) -> None:
@@ -138,7 +149,7 @@ def _findings(steps: Sequence[Step], findings: Sequence[Finding], charge: Charge
             ]
             known = before[-1:]
         if known:
-            charge(min(known), 1.5 * finding.confidence, f"{finding.kind}: {finding.title}")
+            charge(min(known), "finding", f"{finding.kind}: {finding.title}", finding.confidence)
 
 
 def _provenance(steps: Sequence[Step], task: str, charge: Charge) -> None:
@@ -164,10 +175,10 @@ def _provenance(steps: Sequence[Step], task: str, charge: Charge) -> None:
     place = author_before(steps, first.place)
     shown = ", ".join(sorted(answer)[:3])
     if place is not None:
-        charge(place, 1.0, f"first to come to the final answer ({shown[:60]})")
+        charge(place, "first answer", f"first to come to the final answer ({shown[:60]})")
     for step in steps[: last.place]:
         if step.role == "worker" and step.place != place and any(_holds(step, item) for item in answer):
-            charge(step.place, 0.4, "on the way to the final answer")
+            charge(step.place, "answer's way", "on the way to the final answer")
 
 
 def _answer_items(text: str) -> set[str]:
@@ -195,16 +206,16 @@ def _unsupported(steps: Sequence[Step], task: str, charge: Charge) -> None:
             continue
         assumed = ASSUMES.search(step.text)
         if assumed:
-            charge(step.place, 0.5, f'assumes: "{assumed[0]}"')
+            charge(step.place, "assumes", f'assumes: "{assumed[0]}"')
         if len(new) >= 2:
-            charge(step.place, 0.5, f"{len(new)} numbers that stood in nothing before it, such as {min(new)}")
+            charge(step.place, "new numbers", f"{len(new)} numbers that stood in nothing before it, such as {min(new)}")
         key = (step.agent, step.text.strip())
         if key in texts and not CLOSING.fullmatch(step.text):
-            charge(step.place, 0.3, f"repeats step {texts[key]}")
+            charge(step.place, "repeats", f"repeats step {texts[key]}")
         texts.setdefault(key, step.step if step.step is not None else step.place)
 
 
-def _circumstances(workers: Sequence[Step]) -> dict[int, tuple[float, str]]:
+def _circumstances(workers: Sequence[Step], by: Mapping[str, float]) -> dict[int, tuple[float, str]]:
     """Place -> (weight, what it is) by rank among the workers' steps. Alone this is no evidence, it only orders suspects."""
     if len(workers) < 2:
         return {}
@@ -218,8 +229,13 @@ def _circumstances(workers: Sequence[Step]) -> dict[int, tuple[float, str]]:
         fresh[step.place], numbers[step.place] = len(step.words - known), len(step.numbers - counted)
         known |= step.words
         counted |= step.numbers
-    weights = {step.place: 0.5 * (1 - position / (len(workers) - 1)) for position, step in enumerate(workers)}
-    for values, weight in ((lines, 0.9), (fresh, 0.4), (numbers, 0.4)):
+    opens = {step.agent: step.place for step in reversed(workers)}
+    weights = {
+        step.place: by["early"] * (1 - position / (len(workers) - 1))
+        + by["agent's first"] * (opens[step.agent] == step.place)
+        for position, step in enumerate(workers)
+    }
+    for values, weight in ((lines, by["lines"]), (fresh, by["novelty"]), (numbers, by["counting"])):
         order = sorted(values.values())
         for place, value in values.items():
             weights[place] += weight * bisect_left(order, value) / (len(order) - 1)

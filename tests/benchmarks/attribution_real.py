@@ -26,9 +26,10 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from analyzers.attribution import attribute
-from analyzers.attribution.evidence import author_before
-from analyzers.attribution.steps import CLOSING, Step, steps_of
+from analyzers.attribution import Attribution, attribute
+from analyzers.attribution.evidence import WEIGHTS, author_before, weigh
+from analyzers.attribution.steps import CLOSING, Step, steps_of, task_of
+from analyzers.attribution.suspect import ranked
 from analyzers.frames import Frames
 from tracer.importers import import_file
 from tracer.store.database import Store
@@ -105,7 +106,7 @@ def wilson(part: int, whole: int) -> str:
     p, z = part / whole, 1.96
     middle = (p + z * z / (2 * whole)) / (1 + z * z / whole)
     half = z * sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole)) / (1 + z * z / whole)
-    return f"{100 * p:4.1f} ({part:2}/{whole}, {100 * (middle - half):2.0f}-{100 * (middle + half):2.0f})"
+    return f"{100 * p:4.1f} ({part:2}/{whole}, {max(0, 100 * (middle - half)):2.0f}-{100 * (middle + half):2.0f})"
 
 
 def line(name: str, answers: Mapping[str, Answer], labels: Mapping[str, tuple[str, int]]) -> str:
@@ -140,6 +141,8 @@ def who_and_when(path: Path, verbose: bool) -> None:
             chance = random.Random(1)
             print(line(rule.__name__.replace("_", " "), {one: rule(steps[one], chance) for one in labels}, labels))
         print(line("this", ours, labels))
+    labels = {one: (r["mistake_agent_norm"], int(r["mistake_step"])) for one, r in records.items()}
+    validate(steps, {one: task_of(runs[one]) for one in records}, labels)
     if verbose:
         for one, record in records.items():
             print(
@@ -151,8 +154,77 @@ def who_and_when(path: Path, verbose: bool) -> None:
                 )
 
 
+def validate(
+    steps: Mapping[str, Sequence[Step]], tasks: Mapping[str, str], labels: Mapping[str, tuple[str, int]]
+) -> None:
+    """Whether tuning the weights would help on runs not tuned on: each weight halved, doubled or as it is, chosen on the other runs."""
+    settings = [WEIGHTS] + [{**WEIGHTS, name: factor * WEIGHTS[name]} for name in WEIGHTS for factor in (0.5, 2.0)]
+    said: list[dict[str, Answer]] = []
+    for weights in settings:
+        votes = {one: ranked(weigh(held, tasks[one], (), weights)) for one, held in steps.items()}
+        said.append(
+            {
+                one: [(steps[one][v.place].agent, steps[one][v.place].step) for v in found]
+                for one, found in votes.items()
+            }
+        )
+    hits = [
+        {one: (answer[one][:1] != [] and answer[one][0][0] == who) + (answer[one][:1] != [] and answer[one][0][1] == when)
+         + any(place == when for _, place in answer[one][:3]) for one, (who, when) in labels.items()}
+        for answer in said
+    ]  # fmt: skip
+
+    def best(among: Sequence[str]) -> int:
+        return max(range(len(settings)), key=lambda n: (sum(hits[n][one] for one in among), -n))
+
+    everything = sorted(labels)
+    random.Random(1).shuffle(everything)
+    half = len(everything) // 2
+    fitted = {one: said[best([other for other in labels if other != one])][one] for one in labels}
+    sides = ((everything[:half], everything[half:]), (everything[half:], everything[:half]))
+    halves = {one: said[chosen][one] for mine, others in sides for chosen in [best(others)] for one in mine}
+    print("\nthe first tier alone, one weight halved or doubled where that helps the runs it is chosen on:")
+    print(line("as it is", said[0], labels))
+    print(line("chosen on all (seen)", said[best(everything)], labels))
+    print(line("leave one out", fitted, labels))
+    print(line("split halves", halves, labels))
+
+
+def tau_steps(path: Path, runs: Mapping[str, Frames], said: Mapping[str, Attribution]) -> None:
+    """Retail runs carry labels: the root cause's message, counted from one."""
+    labels: dict[str, tuple[str, int]] = {}
+    for record in read(path):
+        held: dict[str, Any] | None = record.get("labels")
+        name = f"{record['task_id']}/{record['trial']}"
+        if not held or name not in said:
+            continue
+        root = next((f for f in held["failures"] if f["failure_id"] == held["root_cause"]["failure_id"]), None)
+        if root is not None:
+            labels[name] = (root["failed_agent"], int(root["step_number"]) - 1)
+    if not labels:
+        print("  no steps are labelled here")
+        return
+    steps = {one: steps_of(runs[one]) for one in labels}
+    answers: dict[str, Answer] = {one: [(s.agent, s.step) for s in said[one].suspects] for one in labels}
+    for rule in RULES:
+        chance = random.Random(1)
+        print(places(rule.__name__.replace("_", " "), {one: rule(steps[one], chance) for one in labels}, labels))
+    print(places("this", answers, labels))
+
+
+def places(name: str, answers: Mapping[str, Answer], labels: Mapping[str, tuple[str, int]]) -> str:
+    """One agent only, so its name says nothing: hits of the step, and mean reciprocal rank among five."""
+    found = [
+        next((n for n, (_, step) in enumerate(answers[one][:5], 1) if step == when), None)
+        for one, (_, when) in labels.items()
+    ]
+    one, three = (sum(rank is not None and rank <= k for rank in found) for k in (1, 3))
+    mrr = sum(1 / rank for rank in found if rank) / len(found)
+    return f"  {name:20} hit@1 {wilson(one, len(found)):24} hit@3 {wilson(three, len(found)):24} MRR {mrr:.2f}"
+
+
 def tau(path: Path, verbose: bool) -> None:
-    """No step is labelled here, so coverage only: which tiers could answer for the failed runs, and where runs part."""
+    """Which tiers could answer for the failed runs, and where steps are labelled, how well."""
     runs = imported(path)
     outcomes = Counter((one.traces["outcome"].to_list() or [None])[0] for one in runs.values())
     started = time.process_time()
@@ -165,6 +237,7 @@ def tau(path: Path, verbose: bool) -> None:
     same = sum(any("same task" in text for s in one.suspects for text in s.evidence) for one in said.values())
     tools = sum(bool(one.suspects) and "calls" in " ".join(one.suspects[0].evidence) for one in said.values())
     print(f"  compared with a good run of the very same task: {same}; first suspect is about a tool call: {tools}")
+    tau_steps(path, runs, said)
     if verbose:
         for one, answer in said.items():
             for suspect in answer.suspects[:2]:
