@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("analyze", "find what went wrong, with evidence", "analyze"),
     Command("compare", "compare two runs step by step, or many runs against many", "compare"),
     Command("report", "write a post-mortem of one run (HTML, Markdown or JSON)", "report"),
+    Command("export", "write one run for Perfetto, speedscope, a spreadsheet or a program", "export"),
     Command("mark", "record a person's verdict on a run", "mark"),
     Command("serve", "receive traces over OTLP/HTTP from any language", "serve"),
     Command("dashboard", "serve the dashboard", "dashboard"),
