@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
@@ -52,13 +53,13 @@ def verdict(frames: Frames, findings: Sequence[Finding]) -> list[str]:
     ranked = sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
     if not ranked:
         lines.append("No detector objects to this run.")
-        lines.append(_cost_line(row, findings))
+        lines.append(_cost_line(row, waste(frames, findings)[0]))
         lines.append("Nothing to change was found.")
         return lines
     worst = ranked[0]
     others = f" Besides: {units.plural(len(ranked) - 1, 'more finding')}." if len(ranked) > 1 else ""
     lines.append(_sentence(worst.title) + others)
-    lines.append(_cost_line(row, findings))
+    lines.append(_cost_line(row, waste(frames, findings)[0]))
     lines.append(f"What to change: {_sentence(worst.suggestion)}" if worst.suggestion else "No change is suggested.")
     return lines
 
@@ -81,6 +82,18 @@ def numbers(frames: Frames, findings: Sequence[Finding]) -> list[Number]:
         Number("LLM calls", units.count(row["llm_calls"]), units.plural(row["agents"], "agent")),
         Number("Errors", units.count(row["errors"]), f"of {units.plural(row['spans'], 'span')}", bool(row["errors"])),
     ]  # fmt: skip
+
+
+def waste(frames: Frames, findings: Sequence[Finding]) -> tuple[Decimal | None, int]:
+    """(USD, tokens) that the findings call wasted; never more than the run spent, because a guard that lost everything charges the
+    whole run beside the findings that charge their calls. None: no price is known."""
+    row = run_row(frames)
+    paid = [f.wasted_usd for f in findings if f.wasted_usd is not None]
+    tokens = sum(f.wasted_tokens or 0 for f in findings)
+    usd = sum(paid, Decimal(0)) if paid else None
+    if usd is not None and row["cost_usd"] is not None:
+        usd = min(usd, row["cost_usd"])
+    return usd, min(tokens, row["input_tokens"] + row["output_tokens"])
 
 
 def quality(frames: Frames) -> list[tuple[str, str]]:
@@ -121,11 +134,11 @@ def _duration_ns(frames: Frames) -> int:
     return max(0, (row["end_ns"] or last or row["start_ns"]) - row["start_ns"])
 
 
-def _cost_line(row: Mapping[str, Any], findings: Sequence[Finding]) -> str:
+def _cost_line(row: Mapping[str, Any], wasted_usd: Decimal | None) -> str:
     if row["cost_usd"] is None:
         return "What it cost is not known: no call has a known price." if row["llm_calls"] else "It called no model."
     least = "at least " if row["unpriced_calls"] else ""
-    wasted = sum(float(f.wasted_usd) for f in findings if f.wasted_usd is not None)
+    wasted = float(wasted_usd or 0)
     bought = (
         f", of which {units.money(wasted)} ({units.share(wasted, float(row['cost_usd']))}) bought nothing"
         if wasted
