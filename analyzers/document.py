@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from analyzers.attribution import Attribution, Known, attribute, verdicts
+from analyzers.attribution import Attribution, Verdict, attribute, verdicts
 from analyzers.critical_path import RunTree, critical_path_document
 from analyzers.economics.architecture import Profile, architecture_document, profile_run, run_document
 from analyzers.economics.claims import Workspace
@@ -39,23 +39,20 @@ DEEP_RUNS, DEEP_SPANS = 200, 30_000
 """beyond these a run must be asked for by name"""
 
 
-def analysis_document(frames: Frames, analysis: Analysis, known: Known | None = None) -> dict[str, Any]:
-    """Every run of `frames` in order of start, with its findings, most important first; then what only many runs show.
-
-    `known`: verdicts of people on runs, and more runs to compare failed ones with; without it the frames alone say.
-    """
-    known = known or Known(verdicts=verdicts(frames))
+def analysis_document(frames: Frames, analysis: Analysis) -> dict[str, Any]:
+    """Every run of `frames` in order of start, with its findings, most important first; then what only many runs show."""
+    judged = verdicts(frames)
     by_run: dict[str | None, list[Finding]] = defaultdict(list)
     for finding in analysis.findings:
         by_run[finding.trace_id].append(finding)
     skipped, failures = list(analysis.skipped), list(analysis.failures)
     runs = frames.traces.sort("start_ns", "run_id").select("trace_id", "run_id", "source_id", "workflow", "outcome")
-    deep = _deep(frames, by_run, known, skipped, failures)
+    deep = _deep(frames, by_run, judged, skipped, failures)
     return {
         "traces": [
             {
                 **run,
-                "verdict": known.verdicts[run["run_id"]].to_json() if run["run_id"] in known.verdicts else None,
+                "verdict": judged[run["run_id"]].to_json(),
                 "findings": [finding.to_json() for finding in by_run[run["run_id"]]],
                 "suspects": [],
                 "ledger": None,
@@ -74,17 +71,17 @@ def analysis_document(frames: Frames, analysis: Analysis, known: Known | None = 
 def _deep(
     frames: Frames,
     by_run: Mapping[str | None, Sequence[Finding]],
-    known: Known,
+    judged: Mapping[str, Verdict],
     skipped: list[Skipped],
     failures: list[DetectorFailure],
 ) -> dict[str, dict[str, Any]]:
     """run_id -> what is made of single runs; a question that crashes is told in `failures`, and its field stays empty."""
     made: dict[str, dict[str, Any]] = {}
-    held = _split(frames, _chosen(frames, by_run, known, skipped))
+    held = _split(frames, _chosen(frames, by_run, judged, skipped))
     try:
-        peers = _split(known.peers, known.peers.run_ids) if known.peers is not None else {}
+        peers = _split(frames.peers, frames.peers.run_ids) if frames.peers is not None else {}
         found = [finding for run_id in held for finding in by_run.get(run_id, ())]
-        attributed = attribute({**peers, **held}, found, known.verdicts, asked=held)
+        attributed = attribute({**peers, **held}, found, judged, asked=held)
     except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
         attributed = dict[str, Attribution]()
         failures.append(_failure("suspects", "", error))
@@ -151,10 +148,13 @@ def _failure(question: str, where: str, error: Exception) -> DetectorFailure:
 
 
 def _chosen(
-    frames: Frames, by_run: Mapping[str | None, Sequence[Finding]], known: Known, skipped: list[Skipped]
+    frames: Frames,
+    by_run: Mapping[str | None, Sequence[Finding]],
+    judged: Mapping[str, Verdict],
+    skipped: list[Skipped],
 ) -> list[str]:
     """The runs to look into: failed ones first, then ones with findings, then the newest; within the bounds."""
-    failed = {run_id for run_id, verdict in known.verdicts.items() if verdict.failed}
+    failed = {run_id for run_id, verdict in judged.items() if verdict.failed}
     rows = frames.traces.select("run_id", "spans", "start_ns").sort("run_id").rows()
     rows.sort(key=lambda row: (row[0] not in failed, not by_run.get(row[0]), -row[2]))
     chosen: list[str] = []

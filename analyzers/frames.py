@@ -29,6 +29,8 @@ class Frames:
     `traces`: the columns of table `traces`, one row per run.
     `contents`: content_id -> body for the contents the spans refer to; a missing id means the text was not recorded or not loaded.
     `events`: the columns of table `events`. `links`: the columns of table `links`.
+    `marks`: people's verdicts, as `tracer.store.reads.marks` gives them. `peers`: other runs of the same workflows to compare failed
+    ones with, where they were looked up; of their texts only what tools returned is needed.
     """
 
     spans: pl.DataFrame
@@ -36,6 +38,8 @@ class Frames:
     contents: Mapping[int, str] = field(default_factory=dict[int, str])
     events: pl.DataFrame = field(default_factory=lambda: _empty("events"))
     links: pl.DataFrame = field(default_factory=lambda: _empty("links"))
+    marks: pl.DataFrame = field(default_factory=lambda: _empty("marks"))
+    peers: Frames | None = None
 
     @classmethod
     def of(
@@ -91,6 +95,8 @@ class Frames:
             contents=self.contents,
             events=self.events.filter(pl.col("span_id").is_in(ids.implode())),
             links=self.links.filter(pl.col("span_id").is_in(ids.implode())),
+            marks=self.marks,
+            peers=self.peers,
         )
 
     def text(self, refs: Iterable[int] | None) -> str:

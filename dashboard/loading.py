@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from analyzers.attribution import Known, verdicts
+from analyzers.attribution import verdicts
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from tracer.errors import BadInput
@@ -39,24 +39,11 @@ def open_store(path: Path) -> Store:
 
 def load_frames(store: Store, run_ids: Sequence[str] | None = None, *, contents: bool = True) -> Frames:
     """Whole runs as frames: those in `run_ids`, or all of the store."""
-    return _frames(reads.load(store, run_ids, contents=contents))
-
-
-def known_of(store: Store, frames: Frames, peers: Frames | None = None) -> Known:
-    """Which of the runs failed or passed, marks of people included; `peers` are more runs to compare failed ones with."""
-    marks = reads.marks(store)
-    more = verdicts(peers, marks) if peers is not None else {}
-    return Known(verdicts={**more, **verdicts(frames, marks)}, peers=peers)
+    return replace(_frames(reads.load(store, run_ids, contents=contents)), marks=reads.marks(store))
 
 
 def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis]:
-    """The runs `run_ids` with their texts, and what the analysis says of them (`analyse_known` without what is known)."""
-    frames, analysis, _ = analyse_known(store, run_ids)
-    return frames, analysis
-
-
-def analyse_known(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis, Known]:
-    """The runs `run_ids` with their texts, what the analysis says of them, and what failed ones are compared with.
+    """The runs `run_ids` with their texts and peers, and what the analysis says of them.
 
     The analysis also sees other runs of the same workflows (without texts), because whether a cost is an anomaly
     depends on what is usual; only findings about `run_ids` are returned, and none about the fleet.
@@ -64,7 +51,7 @@ def analyse_known(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysi
     chosen = load_frames(store, run_ids)
     others = _siblings(store, chosen)
     if not others:
-        return chosen, _about(analyse(chosen), set(run_ids)), known_of(store, chosen)
+        return chosen, _about(analyse(chosen), set(run_ids))
     baseline = load_frames(store, others, contents=False)
     together = Frames(
         spans=pl.concat([chosen.spans, baseline.spans]).sort("run_id", "start_ns", "span_id"),
@@ -73,10 +60,21 @@ def analyse_known(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysi
         events=pl.concat([chosen.events, baseline.events]),
         links=pl.concat([chosen.links, baseline.links]),
     )
-    known = known_of(store, chosen, baseline)
-    if any(known.verdicts[run_id].failed for run_id in chosen.run_ids):
-        known = replace(known, peers=_with_tool_results(store, baseline, chosen))
-    return chosen, _about(analyse(together), set(run_ids)), known
+    return _with_peers(store, chosen, baseline), _about(analyse(together), set(run_ids))
+
+
+def with_peers(store: Store, chosen: Frames) -> Frames:
+    """`chosen` with what its failed runs are compared with; as it is where none failed."""
+    if not any(verdict.failed for verdict in verdicts(chosen).values()):
+        return chosen
+    others = _siblings(store, chosen)
+    return _with_peers(store, chosen, load_frames(store, others, contents=False)) if others else chosen
+
+
+def _with_peers(store: Store, chosen: Frames, baseline: Frames) -> Frames:
+    if not any(verdict.failed for verdict in verdicts(chosen).values()):
+        return chosen
+    return replace(chosen, peers=_with_tool_results(store, baseline, chosen))
 
 
 def find_runs(store: Store, names: Sequence[str]) -> list[str]:

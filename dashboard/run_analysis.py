@@ -20,7 +20,7 @@ from analyzers.document import analysis_document
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
-from dashboard.loading import load_frames
+from dashboard.loading import load_frames, with_peers
 from tracer.errors import TracehoundError
 from tracer.store.database import Store
 
@@ -48,7 +48,7 @@ def look_into(frames: Frames, findings: Sequence[Finding]) -> Mapping[str, Any]:
 
 def analyse_run(store: Store, run_id: str) -> RunAnalysis:
     """Everything about one run, here and now."""
-    frames = load_frames(store, [run_id])
+    frames = with_peers(store, load_frames(store, [run_id]))
     made = analyse(frames)
     return RunAnalysis(
         findings=made.of(run_id),

@@ -19,11 +19,11 @@ from analyzers.attribution.evidence import weigh
 from analyzers.attribution.spectrum import LEAST_FAILED, LEAST_GOOD, features, score, vote
 from analyzers.attribution.steps import Step, opening, steps_of, task_of
 from analyzers.attribution.suspect import Attribution, Suspect, Vote, ranked
-from analyzers.attribution.verdicts import Known, Verdict, verdicts
+from analyzers.attribution.verdicts import Verdict, verdicts
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 
-__all__ = ["TIERS", "Attribution", "Known", "Suspect", "Verdict", "attribute", "verdicts"]
+__all__ = ["TIERS", "Attribution", "Suspect", "Verdict", "attribute", "verdicts"]
 
 TIERS = ("evidence", "differential", "spectrum")
 FULL = 4.0
@@ -46,7 +46,7 @@ def attribute(
     `tiers` which of them vote.
     """
     if judged is None:
-        judged = {name: verdict for name, one in runs.items() for verdict in verdicts(one).values()}
+        judged = {name: verdict for name, one in runs.items() for verdict in [*verdicts(one).values()][-1:]}
     says = {run_id: judged[run_id].failed if run_id in judged else None for run_id in runs}
     source = {run_id: (one.traces["source_id"].to_list() or [None])[0] for run_id, one in runs.items()}
     workflow = {run_id: (one.traces["workflow"].to_list() or [None])[0] for run_id, one in runs.items()}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import polars as pl
@@ -43,20 +43,11 @@ class Verdict:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known about runs beyond the frames in question: verdicts of all of them, and more runs to compare with."""
-
-    verdicts: Mapping[str, Verdict]
-    peers: Frames | None = None
-    """other runs of the same workflows; the texts of what their tools returned suffice"""
-
-
-def verdicts(frames: Frames, marks: pl.DataFrame | None = None) -> dict[str, Verdict]:
-    """run_id -> verdict, for every run of `frames`. `marks` as `tracer.store.reads.marks` gives them."""
-    marked = {row["run_id"]: row for row in marks.iter_rows(named=True)} if marks is not None else {}
+def verdicts(frames: Frames) -> dict[str, Verdict]:
+    """run_id -> verdict, for every run of `frames` and of its peers."""
+    marked = {row["run_id"]: row for row in frames.marks.iter_rows(named=True)}
     evaluated = _evaluations(frames)
-    known: dict[str, Verdict] = {}
+    known: dict[str, Verdict] = verdicts(replace(frames.peers, marks=frames.marks)) if frames.peers is not None else {}
     for run_id, outcome, reason in frames.traces.select("run_id", "outcome", "outcome_reason").iter_rows():
         if run_id in marked:
             note = marked[run_id]["note"]

@@ -15,7 +15,7 @@ from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from dashboard.commands.common import add_json, add_store, console, count, note, print_json, printable, usd
 from dashboard.commands.show import SEVERITY_STYLE
-from dashboard.loading import analyse_known, find_runs, known_of, load_frames, open_store
+from dashboard.loading import analyse_runs, find_runs, load_frames, open_store
 
 EXIT_FOUND = 1
 SUSPECTS_SHOWN = 3
@@ -38,16 +38,16 @@ def run(args: Namespace) -> int:
     """Print findings, or the JSON document; exit 1 only where `--fail-on` is met."""
     store = open_store(args.store)
     if args.traces:
-        frames, analysis, known = analyse_known(store, find_runs(store, args.traces))
+        frames, analysis = analyse_runs(store, find_runs(store, args.traces))
     else:
         frames = load_frames(store)
-        analysis, known = analyse(frames), known_of(store, frames)
+        analysis = analyse(frames)
     if args.json:
-        print_json(analysis_document(frames, analysis, known))
+        print_json(analysis_document(frames, analysis))
     else:
         _print(frames, analysis)
         if args.traces:
-            document = analysis_document(frames, analysis, known)
+            document = analysis_document(frames, analysis)
             _print_suspects(document)
             _print_worth(document["traces"])
     for failure in analysis.failures:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from analyzers.attribution import Known, attribute, verdicts
+from analyzers.attribution import attribute, verdicts
 from analyzers.document import analysis_document
 from analyzers.run import analyse
 from dashboard.commands import analyze
-from dashboard.loading import analyse_known
+from dashboard.loading import analyse_runs
 from tests.drawn import Drawn, agent, frames, run, tool
 from tracer.importers import import_file
 from tracer.store import reads
@@ -30,7 +31,7 @@ def judged(*events: dict[str, Any], outcome: str = "completed", mark: str | None
     marks = pl.DataFrame(
         rows, schema={"run_id": pl.String, "time_ns": pl.Int64, "verdict": pl.String, "note": pl.String}
     )
-    verdict = verdicts(frames(drawn), marks)[drawn.run_id]
+    verdict = verdicts(replace(frames(drawn), marks=marks))[drawn.run_id]
     return verdict.failed, verdict.by
 
 
@@ -71,12 +72,12 @@ def test_a_mark_makes_suspects_and_takes_them_away() -> None:
         calls("good", "find", "pay", outcome="failed"),
     )
     marks = pl.DataFrame({"run_id": [bad.run_id, good.run_id], "time_ns": [1, 1], "verdict": ["failed", "ok"], "note": ["lost", None]})  # fmt: skip
-    held = frames(bad, good)
-    said = verdicts(held, marks)
+    held = replace(frames(bad, good), marks=marks)
+    said = verdicts(held)
     answers = attribute({one.run_id: frames(one) for one in (bad, good)}, (), said)
     assert list(answers) == [bad.run_id]
     assert "calls cancel" in answers[bad.run_id].suspects[0].evidence[0]
-    entries = {e["run_id"]: e for e in analysis_document(held, analyse(held), Known(verdicts=said))["traces"]}
+    entries = {e["run_id"]: e for e in analysis_document(held, analyse(held))["traces"]}
     assert entries[bad.run_id]["verdict"] == {"failed": True, "by": "mark", "why": "marked as failed: lost"}
     assert entries[bad.run_id]["suspects"]
     assert not entries[good.run_id]["suspects"]
@@ -111,9 +112,9 @@ def test_analyze_of_one_run_compares_with_the_store(tmp_path: Path, capsys: pyte
     store.fold()
     bad = reads.find_run(store, "7/1")
     reads.mark(store, bad, "failed", "the booking was gone")
-    frames_of_one, analysis, known = analyse_known(store, [bad])
+    frames_of_one, analysis = analyse_runs(store, [bad])
     assert frames_of_one.run_ids == [bad]
-    (entry,) = analysis_document(frames_of_one, analysis, known)["traces"]
+    (entry,) = analysis_document(frames_of_one, analysis)["traces"]
     assert entry["verdict"]["by"] == "mark"
     assert any("cancel" in text for text in entry["suspects"][0]["evidence"])
     assert "differential" in entry["suspects"][0]["tier"]
