@@ -21,8 +21,10 @@ from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.run import analyse
 from dashboard import comparing, live_reads, run_reads, session_reads
+from dashboard import facets as narrowing
 from dashboard.analyst import PATIENCE_S, Analyst, StoreAnalysis, analyse_in_background
 from dashboard.comparing import Sides, TwoRuns
+from dashboard.facets import Facets
 from dashboard.health import Examination, examine
 from dashboard.live_reads import Live
 from dashboard.pictures import PICTURES, Picture
@@ -154,6 +156,31 @@ def _runs(
     return run_reads.search(
         _store(state.path), query, now_ns=now_ns, order=order, limit=limit, offset=offset, among=among
     )
+
+
+def facets(state: StoreState, query: TraceQuery, *, minute: int) -> Facets:
+    """What the matches of a query could be narrowed down by. Findings are counted as far as they are known."""
+    known = store_analysis(state)
+    return _facets(state, query, minute, known.token if known else None)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _facets(state: StoreState, query: TraceQuery, minute: int, analysis_token: str | None) -> Facets:
+    del analysis_token  # part of the key: a newer analysis may know more findings
+    known = store_analysis(state)
+    by_run: Mapping[str, tuple[Finding, ...]] = known.by_run if known else {}
+    kinds = {run_id: [f.kind for f in found if f.severity != "info"] for run_id, found in by_run.items()}
+    among = None
+    if query.findings:
+        among = [run_id for run_id, found in by_run.items() if query.accepts_findings(f.kind for f in found)]
+    now_ns = minute * 60 * run_reads.SECOND_NS
+    return narrowing.facets(_store(state.path), query, now_ns=now_ns, kinds=kinds, among=among)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def marked(state: StoreState) -> Mapping[str, str]:
+    """Run id -> a person's newest verdict: ok or failed."""
+    return dict(reads.marks(_store(state.path)).select("run_id", "verdict").iter_rows())
 
 
 def this_minute() -> int:

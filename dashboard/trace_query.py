@@ -378,6 +378,7 @@ FIELDS: Mapping[str, Field] = {
     "session": Field("conversation over several runs", "session:abc*", _column("session_id")),
     "user": Field("end user", "user:u-17", _column("user_id")),
     "service": Field("service that ran it", "service:support-bot", _column("service")),
+    "convention": Field("attribute convention it was recorded in", "convention:openinference", _column("convention")),
     "run": Field("start of the run, trace or source id", "run:3f9a", _run),
     "since": Field("started within", "since:24h", _since, check=_all_durations),
     "after": Field("started at this time or later, UTC", "after:2026-11-28", _after, check=_all_moments),

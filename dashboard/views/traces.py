@@ -39,7 +39,44 @@ def render() -> None:
     query = _query_box()
     if query is None:
         return
+    _facets(state, query)
     _list(state, query)
+
+
+def _facets(state: queries.StoreState, query: TraceQuery) -> None:
+    """What the matches have in common, with counts; a click adds the term to the query."""
+    found = queries.facets(state, query, minute=queries.this_minute())
+    if not found.facets:
+        return
+    blocks: list[b.Block] = []
+    for facet in found.facets:
+        chips = [
+            b.chip(f"{value.replace('_', ' ')} · {runs:,}", pick={"query": _term(facet.field, value)}, title=_term(facet.field, value),
+                   on=_term(facet.field, value) in str(st.query_params.get("q", "")))
+            for value, runs in facet.values
+        ]  # fmt: skip
+        note = f"showing {len(chips)} of {facet.total:,}" if facet.total > len(chips) else None
+        blocks.append(b.line(facet.field, items=chips, note=note))
+    if found.looked_into < found.matches:
+        blocks.append(b.note(f"Agents, models and findings are counted in the newest {found.looked_into:,} of {found.matches:,} matches."))  # fmt: skip
+    with st.expander("Narrow down", icon=":material/filter_list:"):
+        document_view(blocks, key="facets", label="Narrow down; a click adds a term to the query", subject="facets",
+                      on_pick=lambda pick: _add(pick.get("query", "")))  # fmt: skip
+
+
+def _term(field: str, value: str) -> str:
+    """A term for the box, without quotes where none are needed."""
+    plain = bool(value) and all(letter.isalnum() or letter in "_-./" for letter in value)
+    return f"{field}:{value}" if plain else address.term(field, value)
+
+
+def _add(term: str) -> None:
+    """Add a term to the query, or take it out again."""
+    text = str(st.query_params.get("q", ""))
+    padded = f" {text} "
+    new = padded.replace(f" {term} ", " ").strip() if f" {term} " in padded else f"{text} {term}".strip()
+    st.session_state["query"] = new
+    address.put(q=new or None, page=None)
 
 
 def _query_box() -> TraceQuery | None:
@@ -84,7 +121,7 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
         shown = queries.runs(state, query, order=order, limit=PAGE_ROWS, offset=(pages - 1) * PAGE_ROWS, minute=minute)
     findings = queries.store_analysis(state)
     picked = st.dataframe(  # pyright: ignore[reportUnknownMemberType]  (numpy is in its signature)
-        _table(shown, findings.by_run if findings else {}),
+        _table(shown, findings.by_run if findings else {}, queries.marked(state)),
         key=f"runs-{page_number}",
         hide_index=True,
         on_select="rerun",
@@ -131,10 +168,14 @@ def _nothing(query: TraceQuery) -> None:
         st.info("The store is there, but no run has been recorded in it yet.")
 
 
-def _table(shown: RunPage, by_run: Mapping[str, Sequence[Finding]]) -> pl.DataFrame:
+def _table(shown: RunPage, by_run: Mapping[str, Sequence[Finding]], marked: Mapping[str, str]) -> pl.DataFrame:
     """What the list shows. Unknown cost stays empty, which the grid draws as a dash-free blank, never as zero."""
     rows = shown.rows
-    outcomes = [f"{OUTCOME_GLYPHS.get(outcome, '?')} {outcome.replace('_', ' ')}" for outcome in rows["outcome"]]
+    outcomes = [
+        f"{OUTCOME_GLYPHS.get(outcome, '?')} {outcome.replace('_', ' ')}"
+        + (f" ⚑ {marked[run_id]}" if run_id in marked else "")
+        for outcome, run_id in zip(rows["outcome"], rows["run_id"], strict=True)
+    ]
     return pl.DataFrame(
         {
             "outcome": outcomes,
@@ -162,7 +203,7 @@ def _columns(shown: RunPage) -> dict[str, Any]:
     config = st.column_config
     longest = shown.rows.select(((pl.col("end_ns") - pl.col("start_ns")) / 1e9).max()).item()
     return {
-        "outcome": config.TextColumn("Outcome", width=135),
+        "outcome": config.TextColumn("Outcome", width=135, help="⚑ and a person's verdict, where a run was marked"),
         "run": config.TextColumn("Run", width=175),
         "workflow": config.TextColumn("Workflow", width=125),
         "findings": config.ListColumn("Findings", width=170),
