@@ -16,7 +16,7 @@ from tests.e2e.frameworks import PROGRAMS
 from tests.e2e.server import CACHED, INPUT, OUTPUT, REASONING, Reply, Request, serving
 from tracer.semconv import Tracehound
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an environment may be installed meanwhile
 
 
 @pytest.fixture(scope="session")

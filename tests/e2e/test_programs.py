@@ -16,7 +16,7 @@ from tests.e2e.frameworks import FRAMEWORKS, LEAD, PRICE, PROGRAMS, WORKER, Fram
 from tests.e2e.scripts import script
 from tests.e2e.server import CACHED, INPUT, OUTPUT, REASONING, Model, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an environment may be installed meanwhile
 TOKENS = ["input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"]
 
 

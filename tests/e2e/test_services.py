@@ -12,7 +12,7 @@ from tests.e2e.environments import Environments
 from tests.e2e.found import Found
 from tests.e2e.frameworks import PROGRAMS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an environment may be installed meanwhile
 HTTP_CLIENTS = ("urllib", "requests", "httpx", "httpx2", "httpx-async", "aiohttp")
 
 

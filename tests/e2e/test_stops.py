@@ -17,7 +17,7 @@ from tests.e2e.scripts import script
 from tests.e2e.server import serving
 from tracer.semconv import Tracehound
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an environment may be installed meanwhile
 
 
 @pytest.fixture(scope="session")

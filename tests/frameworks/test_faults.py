@@ -19,7 +19,7 @@ from tests.e2e.environments import Environments
 from tests.e2e.server import Reply, Request
 from tests.frameworks.server import measuring
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # an environment may be installed meanwhile
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an environment may be installed meanwhile
 PROGRAMS = Path(__file__).parent / "programs"
 
 built.PINS.setdefault("autogen", [built.OPENAI, "autogen-agentchat==0.7.5", "autogen-ext[openai]==0.7.5"])
@@ -27,7 +27,7 @@ built.PINS.setdefault("autogen", [built.OPENAI, "autogen-agentchat==0.7.5", "aut
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    return Environments(tmp_path_factory.mktemp("frameworks"))
+    return Environments.of_run(tmp_path_factory)
 
 
 REMARKS = (
@@ -126,7 +126,7 @@ def test_a_call_that_is_not_answered_is_found_while_it_waits(environments: Envir
         )
         try:
             found: list[dict[str, Any]] = []
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 600
             while not found and program.poll() is None and time.monotonic() < deadline:
                 with suppress(subprocess.TimeoutExpired):  # the program works meanwhile
                     program.wait(timeout=1)
