@@ -123,13 +123,13 @@ def viewer(
         if said:
             on_state({name: str(said[name]) for name in ("mode", "weight") if name in said})
 
-    _columns_renderer()(key=f"{key}_columns", data=packed)
     _viewer_renderer()(
         key=key,
         data={"stamp": packed[-8:].hex(), "mode": mode, "weight": weight, "selected": selected},
         on_pick_change=_relay(key, on_pick),
         on_state_change=changed,
     )
+    _columns_renderer()(key=f"{key}_columns", data=packed)
 
 
 def _relay(key: str, on_pick: Callable[[Pick], None] | None) -> Callable[[], None]:

@@ -82,7 +82,7 @@ def _part(part: Mapping[str, Any], total: Mapping[str, Any]) -> b.Block:
 
 def _sum(total: Mapping[str, Any]) -> b.Block:
     time = None if total["ns"] is None else units.duration(total["ns"])
-    whole = "100 %"
+    whole = "100%"
     return b.row([b.cell("all"), _money(total["usd"]), whole if total["usd"] else None, units.count(total["tokens"]),
                   units.count(total["calls"]), time, whole if total["ns"] else None])  # fmt: skip
 
@@ -140,9 +140,9 @@ def _alone(architecture: Mapping[str, Any] | None) -> list[b.Block]:
         facts.append(b.fact("Would cost", _money(estimate["usd"]), hint="central estimate"))
     if estimate["cost_ratio"]:
         low, middle, high = estimate["cost_ratio"]
-        facts.append(b.fact("This run cost", f"{middle:g} times as much", hint=f"{low:g} to {high:g}"))
+        facts.append(b.fact("This run cost", f"{middle:.3g} times as much", hint=f"{low:.3g} to {high:.3g}"))
     if estimate["time_ratio"]:
-        facts.append(b.fact("This run took", f"{estimate['time_ratio']:g} times as long"))
+        facts.append(b.fact("This run took", f"{estimate['time_ratio']:.3g} times as long"))
     facts.append(b.fact("Fits one context", "yes" if estimate["feasible"] else "no", hint=estimate["infeasible_because"],
                         tone=None if estimate["feasible"] else "warning"))  # fmt: skip
     assumed = [b.prose(one) for one in estimate["assumptions"]]

@@ -29,8 +29,9 @@ def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) 
     parts = [head, b.note("Ranked by the evidence recorded in this run; scores compare within it only.")]
     for one in suspects:
         what = names.get(one["span_id"], one["span_id"][:8])
-        who = f"{one['rank']}. {one['agent'] or 'no agent'}: {what}"
         step = "" if one["step"] is None else f"message {one['step']} · "
-        parts.append(b.line(who, note=f"{step}score {one['score']:.2f}", pick={"span": one["span_id"]}))
+        parts.append(
+            b.line(f"{one['rank']}. {what}", note=f"{step}score {one['score']:.2f}", pick={"span": one["span_id"]})
+        )
         parts += [b.note("– " + told) for told in one["evidence"]]
     return [b.card(parts, tone="critical")]

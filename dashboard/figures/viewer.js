@@ -179,7 +179,7 @@ export function mountTrace(element, payload, options = {}) {
   input.type = 'search'; input.placeholder = 'Find span  ( / )'; input.setAttribute('aria-label', 'Find span by name, agent, kind or id');
   live.setAttribute('aria-live', 'polite'); mini.setAttribute('role', 'img'); mini.setAttribute('aria-label', 'Overview of the whole run; drag to zoom'); mini.style.cursor = 'crosshair';
   bar.append(seg, wseg, input, hint, el('span', 'tv-sp'), info);
-  const errorButton = button(bar, '', 'Next error (e)', () => jump(M.errors)), findButton = button(bar, '', 'Next loop or other finding (l)', () => jump(M.marked)), pathButton = button(bar, 'Critical path', 'What made the run take as long as it did (c)', () => togglePath());
+  const errorButton = button(bar, '', 'Next error (e)', () => jump(M.errors)), findButton = button(bar, '', 'Next loop or other finding (l)', () => jump(M.marked)), pathButton = button(bar, 'Path', 'Critical path: what made the run take as long as it did (c)', () => togglePath());
   button(bar, 'Reset', 'Whole run (0)', () => setRange(null)); const helpButton = button(bar, '?', 'Keyboard (?)', () => toggleHelp());
   help.hidden = true; help.setAttribute('role', 'dialog'); help.setAttribute('aria-label', 'Keyboard'); const keys = el('dl'); for (const [k, t] of KEYS) keys.append(el('dt', '', k), el('dd', '', t)); help.append(el('b', '', 'Keyboard'), keys);
   scroll.tabIndex = 0; flame.setAttribute('role', 'img');

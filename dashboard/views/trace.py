@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -20,6 +21,7 @@ from dashboard.documents.run import SEVERITY_TONES, finding_summary, findings_do
 from dashboard.documents.span import span_document
 from dashboard.documents.state import state_document
 from dashboard.documents.suspects import BLAMED, suspects_view
+from dashboard.exports import FORMATS
 from dashboard.queries import StoreState
 from dashboard.run_view import RunView
 from dashboard.stored_texts import read_ahead
@@ -37,11 +39,12 @@ def render() -> None:
         _choose(state)
         return
     shown = queries.run(state, name)
-    head, actions = st.columns([6, 1], vertical_alignment="top")
+    head, actions = st.columns([5, 2], vertical_alignment="top")
     running = shown.row["outcome"] == "running"
     with head:
         st.fragment(_header, run_every=LIVE_EVERY_S if running else None)(name)
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
+        _export(shown)
         _mark(state, shown)
     if not shown.judged:
         st.fragment(_until_judged, run_every=LIVE_EVERY_S)(name)
@@ -258,6 +261,17 @@ _DRAW: Mapping[str, Callable[[RunView], None]] = {
     "State": _state,
 }
 _DEEP: Mapping[str, Callable[[RunView, Mapping[str, Any] | None], None]] = {"Ledger": _ledger, "Findings": _findings}
+
+
+def _export(shown: RunView) -> None:
+    """Files for other tools, made when somebody asks for one."""
+    with st.popover("Export", icon=":material/download:"):
+        st.caption("Spans, times, tokens and costs of the whole run. Prompts and payloads stay here.")
+        for name, kind in FORMATS.items():
+            st.download_button(
+                kind.title, partial(kind.write, shown.frames), f"{shown.run_id[:12]}.{kind.suffix}", kind.media_type,
+                key=f"export_{name}", on_click="ignore", width="stretch",
+            )  # fmt: skip
 
 
 def _mark(state: StoreState, shown: RunView) -> None:
