@@ -40,6 +40,10 @@ _HERE: Final = Path(__file__).parent
 OPENING_TURNS: Final = 20
 CLOSING_TURNS: Final = 10
 """Turns of a long conversation that stand open at its ends"""
+SEQUENCE_BYTES: Final = 250_000
+CONVERSATION_BYTES: Final = 160_000
+STATE_BYTES: Final = 80_000
+"""What the three sections that grow with a run may take of the megabyte that a report has"""
 
 
 def render_html(
@@ -88,7 +92,7 @@ def case_html(case: Case) -> str:
         ),
         ("agents", "Agents", _agents(frames)),
         ("conversation", "Conversation", _conversation(frames)),
-        ("state", "Shared state", _stack(state_document(frames, findings))),
+        ("state", "Shared state", _fitting(state_document(frames, findings), STATE_BYTES, "reads, writes and keys")),
         ("reproduce", "How to reproduce", _stack(reproduce_document(case))),
         ("quality", "What this record lacks", _quality(case)),
     ]
@@ -145,20 +149,35 @@ def _conversation(frames: Frames) -> str:
         return tag("div", render_blocks(turns), class_="stack")
     opening, middle, closing = turns[:OPENING_TURNS], turns[OPENING_TURNS:-CLOSING_TURNS], turns[-CLOSING_TURNS:]
     summary = tag("summary", esc(f"{len(middle):,} turns in between, of {len(turns):,}"))
-    folded = tag("details", summary + tag("div", render_blocks(middle), class_="stack"), class_="turns")
+    folded = tag("details", summary + _fitting(middle, CONVERSATION_BYTES, "turns in between"), class_="turns")
     return tag("div", render_blocks(opening) + folded + render_blocks(closing), class_="stack")
 
 
+def _fitting(document: Sequence[Block], most_bytes: int, what: str) -> str:
+    """The first blocks that fit into `most_bytes`, and how many do not: a report stays small enough to send."""
+    kept: list[str] = []
+    used = 0
+    for block in document:
+        drawn = render_blocks([block])
+        used += len(drawn.encode())
+        if used > most_bytes:
+            note = f"Showing {len(kept):,} of {len(document):,} {what}; the rest is in the store."
+            kept.append(tag("p", esc(note), class_="muted"))
+            break
+        kept.append(drawn)
+    return tag("div", "".join(kept), class_="stack")
+
+
 def _sequence(frames: Frames, findings: Sequence[Finding]) -> str:
+    """The diagram, with as many rows as fit; its caption says which these are."""
     diagram = build_sequence(frames, findings)
-    note = ""
-    if diagram.pages > 1:
-        note = tag(
-            "p",
-            esc(f"The first {PAGE:,} of {len(diagram.rows):,} rows are shown; the dashboard shows all."),
-            class_="muted",
-        )
-    return tag("div", sequence_html(diagram, width=1120, prefix="report-seq"), class_="figure") + note
+    rows = min(PAGE, max(1, len(diagram.rows)))
+    drawn = sequence_html(diagram, page_rows=rows, width=1120, prefix="report-seq")
+    while rows > 1 and (size := len(drawn.encode())) > SEQUENCE_BYTES:
+        rows = max(1, min(rows - 1, rows * SEQUENCE_BYTES // size))
+        drawn = sequence_html(diagram, page_rows=rows, width=1120, prefix="report-seq")
+    note = "The dashboard shows all rows." if len(diagram.rows) > rows else ""
+    return tag("div", drawn, class_="figure") + (tag("p", esc(note), class_="muted") if note else "")
 
 
 _AGENT_COLUMNS: Final[Mapping[str, Callable[[Any], str]]] = {
