@@ -24,6 +24,7 @@ from dashboard import comparing, live_reads, run_reads, session_reads
 from dashboard import facets as narrowing
 from dashboard.analyst import PATIENCE_S, Analyst, StoreAnalysis, analyse_in_background
 from dashboard.comparing import Sides, TwoRuns
+from dashboard.economics import Worth, worth_of
 from dashboard.facets import Facets
 from dashboard.health import Examination, examine
 from dashboard.live_reads import Live
@@ -175,6 +176,20 @@ def _facets(state: StoreState, query: TraceQuery, minute: int, analysis_token: s
         among = [run_id for run_id, found in by_run.items() if query.accepts_findings(f.kind for f in found)]
     now_ns = minute * 60 * run_reads.SECOND_NS
     return narrowing.facets(_store(state.path), query, now_ns=now_ns, kinds=kinds, among=among)
+
+
+def worth(state: StoreState, since_ns: int | None, workflow: str | None) -> Worth:
+    """What the orchestration of a workflow was worth, over its newest runs; findings count as far as they are known."""
+    known = store_analysis(state)
+    return _worth(state, since_ns, workflow, known.token if known else None)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _worth(state: StoreState, since_ns: int | None, workflow: str | None, analysis_token: str | None) -> Worth:
+    del analysis_token  # part of the key: a newer analysis may know more findings
+    known = store_analysis(state)
+    by_run: Mapping[str, tuple[Finding, ...]] = known.by_run if known else {}
+    return worth_of(_store(state.path), population(state, since_ns), workflow, by_run)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

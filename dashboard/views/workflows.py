@@ -14,6 +14,7 @@ from dashboard.charts import distributions
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
+from dashboard.documents.worth import worth_document
 from dashboard.figures import palette, units
 from dashboard.grids import Column, grid
 from dashboard.population import Population
@@ -60,6 +61,7 @@ def render() -> None:
     chosen = address.get("workflow")
     if chosen is not None and chosen in rows["workflow"].to_list():
         _one(shown, chosen, findings)
+        _worth(state, window.since_ns, shown, chosen)
     else:
         _all(shown)
     chrome.follow(state, recording=rows["running"].sum() > 0, findings_of=analysis.token if analysis else None)
@@ -99,6 +101,17 @@ def _one(shown: Population, workflow: str, findings: Sequence[Finding] | None) -
     wanted = st.session_state.pop("workflow_query", None)
     if wanted:
         address.open_traces(f"{address.term('workflow', workflow)} {wanted}" if workflow != UNNAMED else wanted)
+
+
+def _worth(state: queries.StoreState, since_ns: int | None, shown: Population, workflow: str) -> None:
+    """Whether the way the agents work together pays."""
+    own = pl.col("workflow").fill_null(UNNAMED) == workflow
+    if shown.frames.traces.filter(own & (pl.col("outcome") != "running")).is_empty():
+        return
+    st.subheader("Does it need these agents?", anchor=False)
+    with st.spinner("Reading its newest runs …", show_time=False):
+        worth = queries.worth(state, since_ns, None if workflow == UNNAMED else workflow)
+    document_view(worth_document(worth), key="worth", label=f"Architecture of {workflow}", subject=workflow)
 
 
 def _remember(query: str | None) -> None:
