@@ -12,7 +12,7 @@ Block = Mapping[str, Any]
 
 _SPECIAL: Final = re.compile(r"[\\`*_{}\[\]<>()#+!|~&@:=$^-]")
 _ENTITY: Final = "<>&|@:"
-_NUMBERED: Final = re.compile(r"^(\s*\d+)([.)])")
+_NUMBERED: Final = re.compile(r"^(\d+)([.)])(?=\s|$)")
 TEXT_CHARS: Final = 2_000
 
 

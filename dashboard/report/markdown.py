@@ -126,8 +126,16 @@ def _check(check: Check) -> str:
     return line(
         [
             plain(check.rule.replace("_", " ")),
-            plain(str(check.value)),
-            plain(str(check.threshold)),
+            _value(check.value),
+            _value(check.threshold),
             "yes" if check.passed else "no",
         ]
     )
+
+
+def _value(value: float | str | bool | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.4g}" if isinstance(value, float) else plain(str(value))

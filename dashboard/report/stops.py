@@ -107,10 +107,9 @@ def _money(finding: Finding, frames: Frames) -> _Measure:
 
 def _trip(finding: Finding, frames: Frames) -> _Measure:
     guard, limit, unit = (finding.data.get(name) for name in ("guard", "limit", "unit"))
-    at = frames.spans.filter(pl.col("span_id").is_in(list(finding.spans)))["start_ns"].min()
     said = f"{limit:,g} {unit or ''}".strip() if isinstance(limit, (int, float)) else "its limit was not recorded"
     stopped = finding.data.get("level") == "stop"
-    return f"The guard '{guard}' was there and {'stopped it' if stopped else 'warned'}.", "", said, at if isinstance(at, int) else None  # fmt: skip
+    return f"The guard '{guard}' was there and {'stopped it' if stopped else 'warned'}.", "", said, finding.start_ns  # fmt: skip
 
 
 def _fixed(measure: str, code: str = "", threshold: str = "") -> Callable[[Finding, Frames], _Measure]:
