@@ -28,6 +28,7 @@ from dashboard.economics import Worth, worth_of
 from dashboard.facets import Facets
 from dashboard.health import Examination, examine
 from dashboard.live_reads import Live
+from dashboard.loading import with_peers
 from dashboard.pictures import PICTURES, Picture
 from dashboard.population import Population, load_population
 from dashboard.run_analysis import Errand, RunAnalysis, analyse_apart, look_into
@@ -297,13 +298,13 @@ def insight(state: StoreState, shown: RunView) -> Mapping[str, Any] | None:
     if shown.large:
         made = looked_into(state, shown.run_id)
         return None if made is None else made.document
-    return _insight(shown, shown.stamp)
+    return _insight(state.path, shown, shown.stamp, shown.failed)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _insight(_shown: RunView, stamp: str) -> Mapping[str, Any]:
-    del stamp  # part of the key: the frames themselves are too large to hash
-    return look_into(_shown.frames, _shown.findings)
+def _insight(path: str, _shown: RunView, stamp: str, failed: bool) -> Mapping[str, Any]:
+    del stamp, failed  # part of the key: the frames themselves are too large to hash
+    return look_into(with_peers(_store(path), _shown.frames), _shown.findings)
 
 
 def _knows(analysis: StoreAnalysis, row: Mapping[str, Any]) -> bool:

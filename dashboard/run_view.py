@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from analyzers.attribution import verdicts
 from analyzers.critical_path import Piece, RunTree, find_slack, walk
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
@@ -54,6 +55,11 @@ class RunView:
     def large(self) -> bool:
         """Whether the run is too large to analyse while somebody waits."""
         return self.frames.spans.height >= LARGE_SPANS
+
+    @cached_property
+    def failed(self) -> bool:
+        """Whether the run counts as failed: by a person's mark, an evaluation, or its outcome, in this order."""
+        return verdicts(self.frames)[self.run_id].failed is True
 
     @cached_property
     def stamp(self) -> str:

@@ -6,12 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.documents import blocks as b
-from tracer.model import RunOutcome
-
-BLAMED = frozenset(
-    {RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.STOPPED_BY_GUARD, RunOutcome.ESCALATED, RunOutcome.INTERRUPTED}
-)
-"""outcomes for which suspects are named"""
 
 
 def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[b.Block]:

@@ -20,7 +20,7 @@ from dashboard.documents.path import path_document
 from dashboard.documents.run import SEVERITY_TONES, finding_summary, findings_document, header_document
 from dashboard.documents.span import span_document
 from dashboard.documents.state import state_document
-from dashboard.documents.suspects import BLAMED, suspects_view
+from dashboard.documents.suspects import suspects_view
 from dashboard.exports import FORMATS
 from dashboard.queries import StoreState
 from dashboard.run_view import RunView
@@ -131,7 +131,7 @@ def _body(name: str, was_running: bool) -> None:
 
 def _insight(shown: RunView, view: str) -> Mapping[str, Any] | None:
     """What the deeper analysis says, None while it is being made; nothing where the view needs none of it."""
-    if view == "Findings" and shown.row["outcome"] not in BLAMED:
+    if view == "Findings" and not shown.failed:
         return {}
     return queries.insight(queries.current(), shown)
 
@@ -243,7 +243,7 @@ def _findings(shown: RunView, insight: Mapping[str, Any] | None) -> None:
     )
     if not shown.judged:
         blocks = [b.note("The findings of a run this large are being made. They appear here by themselves.", tone="running")]  # fmt: skip
-    if shown.row["outcome"] in BLAMED:
+    if shown.failed:
         blocks = [*suspects_view(insight, shown.names), *blocks]
     document_view(
         blocks, key="findings", label="Findings", subject=shown.run_id, panel=True,
