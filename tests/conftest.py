@@ -12,12 +12,14 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 LONG = (
-    "test_dashboard.py",
     "test_app.py",
+    "test_reading.py",
     "test_viewer.py",
+    "test_fold.py",
     "test_receiver.py",
-    "test_report_file.py",
-    "test_captures.py",
+    "test_incidents.py",
+    "test_bootstrap.py",
+    "test_attribution.py",
 )
 
 

@@ -186,6 +186,7 @@ def test_a_structural_finding_makes_its_first_span_a_suspect() -> None:
     assert "lost_update: plan lost" in first.evidence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("blamed", "step"), [("coder", 2), ("planner", 1), ("manager", 0)])
 def test_imported_verdicts_are_not_read_as_answers(blamed: str, step: int, tmp_path: Path) -> None:
     """A record that says who is to blame gives the same suspects whoever it says, and the same as one that does not say."""

@@ -105,6 +105,7 @@ def test_names_of_agents_do_not_matter(given: Frames, told: Analysis) -> None:
     assert evidence(analyse(renamed)) == evidence(told)
 
 
+@pytest.mark.slow
 def test_each_run_is_judged_by_itself(given: Frames, told: Analysis) -> None:
     """Alone or among others, a run gets the same findings."""
     alone = [f for run_id in given.run_ids for f in analyse(given.only(run_id)).findings]

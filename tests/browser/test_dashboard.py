@@ -14,7 +14,7 @@ from tests import drawn
 from tests.browser.conftest import ARTIFACTS, OpenPage, keep
 from tests.dashboard import stores
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 HOSTILE = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>[click](javascript:alert(1)) **bold**"
 LOOP, MIXED = stores.looping(), stores.mixed()

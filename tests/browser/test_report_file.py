@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 READY = "html[data-ready='1']"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_report_opens_from_disk(open_page: OpenPage, tmp_path: Path, theme: str) -> None:
     """One file, one request, no error: verdict, figures and the live viewer; nothing wider than the window."""

@@ -49,6 +49,7 @@ def test_a_program_that_needs_nothing_pays_and_leaves_nothing(tmp_path: Path) ->
     assert not (tmp_path / "traces.spool").exists()
 
 
+@pytest.mark.slow
 def test_children_are_in_the_run_of_their_parent(tmp_path: Path) -> None:
     """Whatever way a process is started inside a span, its spans are that span's children, in a process of their own."""
     write(

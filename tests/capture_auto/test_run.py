@@ -37,6 +37,7 @@ def test_a_killed_program_ends_the_run_the_same_way(tmp_path: Path) -> None:
     assert reads.load(Store(done.store)).spans["status"].to_list() == ["interrupted"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_signals_are_passed_on(number: signal.Signals, tmp_path: Path) -> None:
     """The program gets the signal and may end as it likes; what it recorded is folded."""

@@ -123,6 +123,7 @@ def test_unreadable_bytes_are_critical(store: Store, examine: Examine) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "what"),
     [

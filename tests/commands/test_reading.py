@@ -80,6 +80,7 @@ def test_analyze_gives_the_contract_document(ask: Ask) -> None:
         assert set(check) == {"rule", "value", "threshold", "passed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("capture", "agents"),
     [
@@ -174,6 +175,7 @@ def test_show_draws_the_tree(captured: Path, ask: Ask, capsys: pytest.CaptureFix
     assert "researcher" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_terminal_output_shows_control_characters_instead_of_obeying_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

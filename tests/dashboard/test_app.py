@@ -31,6 +31,7 @@ def test_without_a_store_every_page_says_how_to_get_one(tmp_path: Path, open_app
     assert any("tracehound demo" in code.value for code in app.code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_an_empty_store_is_no_error(tmp_path: Path, open_app: Open, page: str) -> None:
     """A store without runs says so."""
@@ -118,6 +119,7 @@ def test_the_list_is_paged_and_says_how_much_it_shows(mixed_store: Path, open_ap
     assert "Showing 51–63 of 63 runs" in said(open_app(mixed_store, "traces", page="2"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -136,6 +138,7 @@ def test_the_query_box_filters_or_explains(mixed_store: Path, open_app: Open, qu
     assert expected in said(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(
     "run",

@@ -16,6 +16,8 @@ from tests.dashboard import stores
 from tests.dashboard.opening import Open, said
 from tracer.store.database import Store
 
+pytestmark = pytest.mark.slow
+
 SHORT, LONG = stores.looping("short", rounds=3), stores.looping("long", rounds=5, at=600.0)
 
 

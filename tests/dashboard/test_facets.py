@@ -16,6 +16,8 @@ from tests.dashboard.opening import Open, said
 from tracer.store import reads
 from tracer.store.database import Store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("query", ["", "agent:Support", "outcome:failed", "cost>0.003", "cost>100"])
 def test_every_count_is_what_its_term_would_find(mixed_store: Path, query: str) -> None:

@@ -10,6 +10,8 @@ from dashboard import gate, launch
 from tests.dashboard.opening import Open, said
 from tracer.errors import BadInput
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse"
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dashboard.documents.health import missing_document, problems_document, store_document
 from dashboard.health import examine
 from tests import drawn
 from tests.dashboard import stores
 from tests.dashboard.opening import Open, said
 from tests.dashboard.test_compare_page import texts
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_page_counts_the_problems_and_offers_the_mending_command(mixed_store: Path, open_app: Open) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dashboard.documents.worth import worth_document
 from dashboard.economics import MAX_RUNS, worth_of
 from dashboard.population import load_population
 from tests.dashboard.opening import Open, said
 from tests.dashboard.test_compare_page import texts
 from tracer.store.database import Store
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_chosen_workflow_shows_its_verdict(mixed_store: Path, open_app: Open) -> None:

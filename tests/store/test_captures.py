@@ -39,6 +39,7 @@ def feed(store: Store, found: list[tuple[bytes, bool]], *, at_once: int) -> read
     return reads.load(store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family",
     [
@@ -66,6 +67,7 @@ def test_the_order_of_arrival_does_not_matter(tmp_path: Path, family: str) -> No
         assert data.links.rows() == together.links.rows()
 
 
+@pytest.mark.slow
 def test_a_resume_joins_the_run_that_paused(tmp_path: Path) -> None:
     """The trace with a person's answer continues the run, whether it is folded later, before, or at once."""
     capture = next(path for path in CAPTURES if path.name.startswith("langgraph-openinference-interrupt"))

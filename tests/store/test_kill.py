@@ -19,6 +19,7 @@ def test_every_kill_point(tmp_path: Path) -> None:
     assert kill_points(tmp_path, seed=1).kills == len(POINTS)
 
 
+@pytest.mark.slow
 def test_two_recorders_one_killed_and_a_reader(tmp_path: Path) -> None:
     """Two record, a reader folds, one is killed in the middle of writing: its spans are all there, the other goes on."""
     store = Store(tmp_path / "traces.duckdb")
