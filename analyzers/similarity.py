@@ -21,7 +21,7 @@ from typing import Any, cast
 from tracer.online.words import FUNCTION_WORDS
 
 JACCARD = 0.7
-"""source: the note on algorithms, section 4 (threshold of its MinHash candidates)"""
+"""the usual threshold for MinHash candidates"""
 WORD = re.compile(r"[^\W_]+(?:[-.'][^\W_]+)*")
 QUOTED = re.compile(r"\"([^\"]{2,60})\"|'([^']{2,60})'")
 SENTENCE_START = re.compile(r"(?:^|[.!?:\n]\s*)$")

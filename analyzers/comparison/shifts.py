@@ -38,7 +38,7 @@ class DriftThresholds:
     points: float = 0.05
     distance: float = 0.1
     false_discovery: float = 0.01
-    """the note has 5 %; but the question is asked of the same store again and again"""
+    """the usual 5 % would be too many: the question is asked of the same store again and again"""
     least: int = LEAST
     """runs on either side"""
     critical_ratio: float = 2.0

@@ -1,6 +1,6 @@
 """Question: did a run cost far more than runs of its workflow usually do, and what made it dearer?
 
-A yes needs both rules at once, because each alone is often wrong (the note's simulation: "3x the median" alone raises 14-17 % false
+A yes needs both rules at once, because each alone is often wrong (simulated log-normal costs: "3x the median" alone raises 14-17 % false
 alarms on widely spread costs, mean + 3 sigma up to 9 %; both together 0.01-0.3 %):
     cost > 3 x median of the other runs      and      z of log cost > 3.5, with z from the median absolute deviation, floor 0.15
 With 3 to 9 other runs: > 3 x median and > 1.5 x the dearest of them, at low confidence. With fewer: Skipped.
@@ -34,7 +34,7 @@ MANY = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostThresholds:
-    """Sources: simulation in the note on algorithms, section 4."""
+    """Sources: simulations of log-normal costs with both rules, alone and together."""
 
     ratio: float = 3.0
     z: float = 3.5

@@ -45,7 +45,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HiddenCallThresholds:
-    """Source: the note on algorithms, section 4; the reported case (5 messages, 15 to 20 calls) lies at 3 to 4."""
+    """Chosen below the case that is reported most often: 5 messages, 15 to 20 calls, that is 3 to 4 for each."""
 
     per_message: float = 2.5
     over_usual: float = 1.5

@@ -47,7 +47,7 @@ class LostUpdateThresholds:
     by_paths: float = 0.8
     """confidence where only changed paths were recorded"""
     suspected: float = 0.5
-    """confidence with versions alone, or where the chain has gaps: a merge looks the same (2 of 8 healthy cases in the note's trial)"""
+    """confidence with versions alone, or where the chain has gaps: a merge looks the same (2 of 8 healthy cases in a simulated trial)"""
     shown: int = 12
     """losses whose spans a finding names"""
 

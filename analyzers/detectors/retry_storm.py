@@ -44,7 +44,7 @@ _COLUMNS = list(dict.fromkeys((
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryStormThresholds:
     attempts: int = 5
-    """the note's bound; common clients try three times"""
+    """common clients try three times"""
     failures: int = 4
     critical_attempts: int = 10
 

@@ -14,7 +14,7 @@
     a model names the next agent, and the order was the same in every one of >= 3 runs                    another pattern: pipeline
     else                                      keep
 
-The rules are those of the note on algorithms, section 8; each is in the answer with its value, whichever way it came out. What is not
+The rules and their thresholds are listed in docs/architecture.md; each is in the answer with its value, whichever way it came out. What is not
 known here: whether one agent would do as well. `tracehound compare` of both says. Everything is the median over the workflow's runs.
 """
 

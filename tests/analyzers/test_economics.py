@@ -252,7 +252,7 @@ def profile(**fields: Any) -> Profile:
     ids=["all against", "it runs side by side", "other tools", "same order every time", "could run side by side", "no estimate", "no pattern", "no messages"],
 )  # fmt: skip
 def test_verdict_rules(changed: dict[str, Any], verdict: tuple[str, str | None]) -> None:
-    """The rules of the note, one change at a time."""
+    """The rules, one change at a time."""
     fields = {name: value for name, value in changed.items() if name != "runs"}
     held = [profile(**fields) for _ in range(changed.get("runs", 1))]
 
