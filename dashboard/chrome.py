@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def looked_at(shown: Population, analysis: StoreAnalysis | None) -> None:
         said.append(f"Findings are not known for {units.plural(missing, 'older run')}.")
     if said:
         st.caption(" ".join(said))
+
+
+def numbers(figures: Sequence[tuple[str, str, str]]) -> None:
+    """Draw a row of figures: label, value, and a remark under it."""
+    for column, (label, value, note) in zip(st.columns(len(figures), gap="small"), figures, strict=True):
+        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
 
 def chart(place: Any, title: str, figure: Figure, key: str) -> None:

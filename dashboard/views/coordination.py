@@ -67,8 +67,7 @@ def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
         ("Guards that stopped", units.count(int(known["breaker_trips"].sum())), "warnings are not counted"),
         ("Time in waits", units.duration(float(waited)), f"{units.plural(waits.height, 'wait')}, parallel ones add up"),
     )
-    for column, (label, value, note) in zip(st.columns(len(figures), gap="small"), figures, strict=True):
-        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+    chrome.numbers(figures)
 
 
 def _contacts(shown: Population) -> None:

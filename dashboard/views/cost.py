@@ -83,8 +83,7 @@ def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
         ("Tokens out", units.count(tokens_out), f"{units.share(tokens_out, tokens_in + tokens_out)} of all tokens"),
         ("Wasted", "…" if wasted is None else units.money(wasted), "being looked for" if wasted is None else f"{units.share(wasted, cost)} of the cost, by the findings"),
     )  # fmt: skip
-    for column, (label, value, note) in zip(st.columns(len(figures), gap="small"), figures, strict=True):
-        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+    chrome.numbers(figures)
 
 
 def _parts(shown: Population) -> None:

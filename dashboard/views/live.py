@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import address, queries
+from dashboard import address, chrome, queries
 from dashboard.components import Pick, document_view
 from dashboard.documents.live import ended_document, running_document
 from dashboard.figures import units
@@ -34,8 +34,7 @@ def _now() -> None:
         ("Waiting", units.count(waits), f"{units.plural(stuck, 'run')} in a deadlock" if stuck else "no deadlock"),
         ("Late", units.count(late), "three times longer than usual"),
     )
-    for column, (label, value, note) in zip(st.columns(len(figures), gap="small"), figures, strict=True):
-        column.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+    chrome.numbers(figures)
     if shown.runs:
         document_view(running_document(shown.runs, now_ns), key="running", label="Running now", subject="running", on_pick=_remember)  # fmt: skip
     elif shown.recent.is_empty():

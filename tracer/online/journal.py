@@ -15,6 +15,7 @@ import json
 import os
 import threading
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ COMPACT_BYTES = 1_000_000
 _journals: WeakSet[Journal] = WeakSet()
 
 
-class Journal:
+class Journal(ABC):
     """One process's view of the shared file; thread-safe. Nothing is created before the first use.
 
     A subclass keeps books: `_start_books` empties them, `_take` enters a line, `_kept` gives the lines that a rewritten
@@ -49,14 +50,14 @@ class Journal:
                 self._live_path(self._owner).unlink(missing_ok=True)
             self._let_go()
 
-    def _start_books(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _start_books(self) -> None: ...
 
-    def _take(self, entry: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take(self, entry: dict[str, Any]) -> None: ...
 
-    def _kept(self, now_ns: int) -> list[dict[str, Any]]:
-        raise NotImplementedError
+    @abstractmethod
+    def _kept(self, now_ns: int) -> list[dict[str, Any]]: ...
 
     def _let_go(self) -> None:
         for fd in (self._live_fd, self._lock_fd, self._file_fd):

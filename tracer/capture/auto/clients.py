@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -136,7 +137,7 @@ def _async(original: Callable[..., Any], wrapped: Wrapped) -> Callable[..., Any]
     return create
 
 
-class _Answers:
+class _Answers(ABC):
     """Looks at what a call returns."""
 
     streams = False
@@ -171,11 +172,11 @@ class _Answers:
         self.end(None, None)
         return answer
 
-    def record(self, answer: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def record(self, answer: Any) -> None: ...
 
-    def end(self, total: Sum | None, error: BaseException | None) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def end(self, total: Sum | None, error: BaseException | None) -> None: ...
 
 
 class _Call(_Answers):
