@@ -15,11 +15,10 @@ from tests.browser.conftest import OpenPage, keep
 from tests.drawn import agent, frames, run, tool
 from tests.figures.scenes import hostile, looping, lost
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 READY = "html[data-ready='1']"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_report_opens_from_disk(open_page: OpenPage, tmp_path: Path, theme: str) -> None:
     """One file, one request, no error: verdict, figures and the live viewer; nothing wider than the window."""
@@ -40,7 +39,6 @@ def test_report_opens_from_disk(open_page: OpenPage, tmp_path: Path, theme: str)
         keep(page, "report-whole", whole=True)
 
 
-@pytest.mark.slow
 def test_report_without_javascript_and_on_paper(open_page: OpenPage, tmp_path: Path) -> None:
     """Everything but the zoomable viewer is there; a still timeline takes its place, on paper too."""
     drawn, findings = lost()
@@ -60,7 +58,6 @@ def test_report_without_javascript_and_on_paper(open_page: OpenPage, tmp_path: P
     assert len(live.pdf(format="A4", prefer_css_page_size=True)) > 20_000
 
 
-@pytest.mark.slow
 def test_ten_thousand_spans_stay_below_a_megabyte(open_page: OpenPage, tmp_path: Path) -> None:
     """A run of 10,000 spans: a file under 1 MB that says what it leaves out, opens, and has nothing wider than the window or the paper."""
     drawn = run(
@@ -87,7 +84,6 @@ def test_ten_thousand_spans_stay_below_a_megabyte(open_page: OpenPage, tmp_path:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_index_leads_to_reports(open_page: OpenPage, tmp_path: Path, theme: str) -> None:
     """Links are relative files beside the index, hostile runs included; nothing wider than the window."""
@@ -108,7 +104,6 @@ def test_the_index_leads_to_reports(open_page: OpenPage, tmp_path: Path, theme: 
     assert page.title() == "Post-mortem: market_brief " + entries[1].row["run_id"][:8]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("javascript", [True, False])
 def test_every_section_holds_hostile_text_as_text(open_page: OpenPage, tmp_path: Path, javascript: bool) -> None:
     """With everything unfolded, the payload stands on the page as text many times and acts nowhere, on paper too."""
