@@ -114,8 +114,8 @@ def test_traces_filter_page_and_open(server: Server, open_page: OpenPage) -> Non
     expect(page.get_by_text("Showing 1–50 of 63 runs")).to_be_visible(timeout=20_000)
     no_sideways_scroll(page)
     keep(page, "dashboard-traces-light-1280")
-    page.get_by_label("Query").fill("agent:analyst")
-    page.get_by_label("Query").press("Enter")
+    page.get_by_label("Query", exact=True).fill("agent:analyst")
+    page.get_by_label("Query", exact=True).press("Enter")
     expect(page.get_by_text("Showing 1–1 of 1 run.")).to_be_visible()
     assert address(page)["q"] == "agent:analyst"
     grid = page.get_by_test_id("stDataFrame").locator("canvas").first
