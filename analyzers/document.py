@@ -6,8 +6,7 @@
 
 Suspects, critical path and ledger look into single runs and are not part of `analyse()`: they are made here, for the runs that
 are asked for, failed ones and ones with findings first, up to `DEEP_RUNS` runs and `DEEP_SPANS` spans. Null says "not looked
-at", and `skipped` why, also where the evidence about a failed run does not suffice to name suspects. The architecture is not
-computed yet.
+at", and `skipped` why, also where the evidence about a failed run does not suffice to name suspects.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from typing import Any
 import polars as pl
 
 from analyzers.attribution import Attribution, Verdict, attribute, verdicts
+from analyzers.attribution.judge import Judge
+from analyzers.attribution.judge import judged as ask_judge
 from analyzers.critical_path import RunTree, critical_path_document
 from analyzers.economics.architecture import Profile, architecture_document, profile_run, run_document
 from analyzers.economics.claims import Workspace
@@ -39,15 +40,18 @@ DEEP_RUNS, DEEP_SPANS = 200, 30_000
 """beyond these a run must be asked for by name"""
 
 
-def analysis_document(frames: Frames, analysis: Analysis) -> dict[str, Any]:
-    """Every run of `frames` in order of start, with its findings, most important first; then what only many runs show."""
+def analysis_document(frames: Frames, analysis: Analysis, judge: Judge | None = None) -> dict[str, Any]:
+    """Every run of `frames` in order of start, with its findings, most important first; then what only many runs show.
+
+    `judge` re-ranks the suspects of failed runs; without one no model is asked.
+    """
     judged = verdicts(frames)
     by_run: dict[str | None, list[Finding]] = defaultdict(list)
     for finding in analysis.findings:
         by_run[finding.trace_id].append(finding)
     skipped, failures = list(analysis.skipped), list(analysis.failures)
     runs = frames.traces.sort("start_ns", "run_id").select("trace_id", "run_id", "source_id", "workflow", "outcome")
-    deep = _deep(frames, by_run, judged, skipped, failures)
+    deep = _deep(frames, by_run, judged, skipped, failures, judge)
     return {
         "traces": [
             {
@@ -74,6 +78,7 @@ def _deep(
     judged: Mapping[str, Verdict],
     skipped: list[Skipped],
     failures: list[DetectorFailure],
+    judge: Judge | None,
 ) -> dict[str, dict[str, Any]]:
     """run_id -> what is made of single runs; a question that crashes is told in `failures`, and its field stays empty."""
     made: dict[str, dict[str, Any]] = {}
@@ -85,6 +90,12 @@ def _deep(
     except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
         attributed = dict[str, Attribution]()
         failures.append(_failure("suspects", "", error))
+    if judge is not None:
+        try:
+            attributed, unanswered = ask_judge(attributed, held, judge)
+            skipped += unanswered
+        except Exception as error:  # noqa: BLE001  as above
+            failures.append(_failure("judge", "", error))
     profiles: dict[str | None, dict[str, Profile]] = defaultdict(dict)
     workflows = dict(frames.traces.select("run_id", "workflow").iter_rows())
     try:

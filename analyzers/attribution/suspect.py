@@ -21,7 +21,9 @@ class Suspect:
     """0 to 1, comparable within one run only"""
     evidence: tuple[str, ...]
     tier: str
-    """evidence, differential, spectrum, or several joined by +"""
+    """evidence, differential, spectrum, or several joined by +; ends with +judge where a model ordered the suspects"""
+    rank_before: int | None = None
+    """rank by the tiers alone, where a judge was asked"""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "evidence": list(self.evidence)}

@@ -15,7 +15,9 @@ from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from dashboard.commands.common import add_json, add_store, console, count, note, print_json, printable, usd
 from dashboard.commands.show import SEVERITY_STYLE
+from dashboard.judging import add_judge, judge_of
 from dashboard.loading import analyse_runs, find_runs, load_frames, open_store
+from tracer.errors import BadInput
 
 EXIT_FOUND = 1
 SUSPECTS_SHOWN = 3
@@ -30,30 +32,47 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fail-on", choices=list(FAIL_ON), help="exit with 1 if there is a finding at least this severe"
     )
+    add_judge(parser)
     add_store(parser)
     add_json(parser)
 
 
 def run(args: Namespace) -> int:
     """Print findings, or the JSON document; exit 1 only where `--fail-on` is met."""
+    judge = judge_of(args)
+    if judge is not None and not args.traces and not args.json:
+        raise BadInput(
+            "--judge ranks suspects, which are shown for named runs.", hint="name a run, or add --json for all."
+        )
     store = open_store(args.store)
     if args.traces:
         frames, analysis = analyse_runs(store, find_runs(store, args.traces))
     else:
         frames = load_frames(store)
         analysis = analyse(frames)
+    document = analysis_document(frames, analysis, judge) if args.json or args.traces else None
     if args.json:
-        print_json(analysis_document(frames, analysis))
+        print_json(document)
     else:
         _print(frames, analysis)
-        if args.traces:
-            document = analysis_document(frames, analysis)
+        if document is not None:
             _print_suspects(document)
             _print_worth(document["traces"])
-    for failure in analysis.failures:
-        note(f"The detector {failure.detector} crashed: {failure.error}")
+    _note_gaps(analysis, document)
     found = {finding.severity for finding in (*analysis.findings, *analysis.fleet)}
     return EXIT_FOUND if args.fail_on and found & FAIL_ON[args.fail_on] else 0
+
+
+def _note_gaps(analysis: Analysis, document: dict[str, Any] | None) -> None:
+    """What crashed, and why a judge that was asked for did not answer."""
+    failures = [(one.detector, one.error) for one in analysis.failures]
+    if document is not None:
+        failures = [(one["detector"], one["error"]) for one in document["failures"]]
+        for one in document["skipped"]:
+            if one["detector"] == "judge":
+                note(one["reason"])
+    for detector, error in failures:
+        note(f"The detector {detector} crashed: {error}")
 
 
 def _print(frames: Frames, analysis: Analysis) -> None:

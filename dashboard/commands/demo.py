@@ -20,7 +20,7 @@ from dashboard.commands.report import write_report
 from dashboard.demo.checking import Verdict, check_truth, false_alarms
 from dashboard.demo.recording import Played, plan, record_and_tell
 from dashboard.loading import analyse_runs, load_frames, open_store
-from dashboard.report import FORMATS
+from dashboard.report import FORMATS, Case
 from reference_runtime.truth import Truth
 from tracer.clock import SystemClock
 from tracer.errors import BadInput, TracehoundError
@@ -196,6 +196,6 @@ def _write_reports(output: Path, store: Store, verdicts: dict[str, list[Verdict]
     written: list[Path] = []
     for suffix in (".html", ".md"):
         target = output / f"tracehound-report-{found.trace_id[:8]}{suffix}"
-        write_report(target, FORMATS[suffix](frames, analysis.findings, analysis.skipped, analysis.failures))
+        write_report(target, FORMATS[suffix](Case.of(frames, analysis.findings, analysis.skipped, analysis.failures)))
         written.append(target)
     return written

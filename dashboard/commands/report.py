@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dashboard.commands.common import add_json, add_store, note, print_json, progress, since_ns
+from dashboard.judging import add_judge, judge_of
 from dashboard.loading import analyse_runs, find_runs, open_store
 from dashboard.report import FORMATS
 from dashboard.report.case import Case
@@ -44,6 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="where to write: a .html, .md or .json file (default: tracehound-report-<run>.html), "
         f"with --all a folder (default: {FOLDER})",
     )
+    add_judge(parser)
     add_store(parser)
     add_json(parser)
 
@@ -53,6 +55,8 @@ def run(args: Namespace) -> int:
     if args.all:
         if args.trace is not None:
             raise BadInput(f"--all is about many runs, but {args.trace!r} was named.", hint="leave one of the two out.")
+        if judge_of(args) is not None:
+            raise BadInput("--judge is for one run, not for --all.", hint="name the run, or leave --judge out.")
         return _many(args)
     if args.since is not None or args.every:
         word = "--since" if args.since is not None else "--every"
@@ -64,6 +68,7 @@ def run(args: Namespace) -> int:
 
 def _one(args: Namespace) -> int:
     output: Path | None = args.output
+    judge = judge_of(args)
     if output is not None and output.suffix not in FORMATS:
         raise BadInput(
             f"Cannot write a report as {output.name!r}.", hint=f"known endings: {', '.join(sorted(FORMATS))}."
@@ -71,12 +76,15 @@ def _one(args: Namespace) -> int:
     store = open_store(args.store)
     [run_id] = find_runs(store, [args.trace])
     frames, analysis = analyse_runs(store, [run_id])
-    findings = analysis.findings
+    case = Case.of(frames, analysis.findings, analysis.skipped, analysis.failures, judge)
+    for one in case.skipped:
+        if one.detector == "judge":
+            note(one.reason)
     if output is None and args.json:
-        print(FORMATS[".json"](frames, findings, analysis.skipped, analysis.failures))
+        print(FORMATS[".json"](case))
         return 0
     target = output or Path(f"tracehound-report-{file_name(run_id).removesuffix('.html')[:8]}.html")
-    write_report(target, FORMATS[target.suffix](frames, findings, analysis.skipped, analysis.failures))
+    write_report(target, FORMATS[target.suffix](case))
     note(f"Wrote {target} ({target.stat().st_size / 1024:.0f} KB).")
     return 0
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analyzers.attribution.judge import Judge
 from analyzers.document import analysis_document
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
@@ -21,6 +22,8 @@ class Case:
     skipped: tuple[Skipped, ...]
     failures: tuple[DetectorFailure, ...]
     document: dict[str, Any]
+    asked: str | None = None
+    """the model that was asked to rank the suspects, if any"""
 
     @classmethod
     def of(
@@ -29,18 +32,20 @@ class Case:
         findings: Sequence[Finding] = (),
         skipped: Sequence[Skipped] = (),
         failures: Sequence[DetectorFailure] = (),
+        judge: Judge | None = None,
     ) -> Case:
         """Ask the questions about single runs that are not asked yet; what they could not answer joins `skipped` and `failures`."""
         run_id = frames.traces["run_id"][0]
         own = tuple(finding for finding in findings if finding.trace_id == run_id)
         analysis = Analysis(findings=own, fleet=(), skipped=tuple(skipped), failures=tuple(failures))
-        document = analysis_document(frames, analysis)
+        document = analysis_document(frames, analysis, judge)
         return cls(
             frames=frames,
             findings=own,
             skipped=tuple(Skipped(**one) for one in document["skipped"]),
             failures=tuple(DetectorFailure(**one) for one in document["failures"]),
             document=document,
+            asked=None if judge is None else judge.model,
         )
 
     @property

@@ -101,10 +101,15 @@ def case_html(case: Case) -> str:
     body += "".join(
         f'<section id="{name}"><h2>{esc(label)}</h2>{content}</section>' for name, label, content in sections
     )
+    asked = (
+        f"{case.asked} was asked for the order of the suspects, and no model for anything else"
+        if case.asked
+        else "No model was asked"
+    )
     body += tag(
         "footer",
         esc(
-            f"Written by tracehound {product_version()} from run {row['run_id']}. No model was asked; every verdict follows from the evidence shown."
+            f"Written by tracehound {product_version()} from run {row['run_id']}. {asked}; every verdict follows from the evidence shown."
         ),
     )
     css = SEQUENCE_CSS + DEPENDENCY_CSS + TIMELINE_CSS + BAR_CSS

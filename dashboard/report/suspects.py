@@ -12,6 +12,7 @@ _TIERS: Final[Mapping[str, str]] = {
     "evidence": "evidence in this run",
     "differential": "comparison with a run that went well",
     "spectrum": "statistics over failed and good runs",
+    "judge": "order by an LLM judge",
 }
 
 
