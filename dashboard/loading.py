@@ -11,10 +11,12 @@ import polars as pl
 from analyzers.attribution import verdicts
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
+from dashboard.commands.common import note
 from tracer.errors import BadInput
 from tracer.model import SpanKind
 from tracer.store import reads
 from tracer.store.database import Store
+from tracer.store.keeping import keep_to_limits
 from tracer.store.reads import RunData
 
 COMPARED_SPANS = 50_000
@@ -23,8 +25,11 @@ BASELINE_RUNS = 500
 """Runs of the same workflow that one run is compared with, newest first; more do not move a median."""
 
 
-def open_store(path: Path) -> Store:
-    """The store at `path`, with everything that was recorded so far folded in.
+def open_store(path: Path, *, upkeep: bool = True) -> Store:
+    """The store at `path`, with everything that was recorded so far folded in, and within the limits kept in it.
+
+    Args:
+        upkeep: False where runs that are over a limit must still be there, to be shown, pinned, marked or copied.
 
     Raises:
         BadInput: there is no store; a command that reads never creates one.
@@ -34,6 +39,10 @@ def open_store(path: Path) -> Store:
         raise BadInput(f"The store {str(path)!r} is a directory; a file was expected.", hint="name the .duckdb file.")
     store = Store(path, create=False)
     store.fold()
+    if upkeep and (kept := keep_to_limits(store)) and kept.removed.runs:
+        note(
+            f"{kept.removed.runs:,} runs went by the limits kept in the store (`tracehound prune --dry-run` shows them)."
+        )
     return store
 
 

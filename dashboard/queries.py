@@ -40,6 +40,7 @@ from tracer.clock import SystemClock
 from tracer.errors import BadInput
 from tracer.store import reads
 from tracer.store.database import Store
+from tracer.store.keeping import keep_to_limits
 
 STORE_VARIABLE = "TRACEHOUND_STORE"
 DEFAULT_STORE = "./traces.duckdb"
@@ -90,6 +91,7 @@ def _fold(path: str) -> str:
     store.fold()
     if not store.path.exists():
         return "empty"
+    keep_to_limits(store)
     stat = store.path.stat()
     return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 

@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Bring in what is pending, copy, look into the copy, say what it holds."""
-    done = back_up(open_store(args.store), args.file)
+    done = back_up(open_store(args.store, upkeep=False), args.file)
     if args.json:
         print_json(asdict(done) | {"path": str(done.path)})
     else:

@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Append the verdict; the newest one counts."""
-    store = open_store(args.store)
+    store = open_store(args.store, upkeep=False)
     [run_id] = find_runs(store, [args.trace])
     reads.mark(store, run_id, args.verdict, args.note)
     note(f"Marked {run_id} as {args.verdict}.")

@@ -68,7 +68,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Choose, show, remove, compact where it pays; one JSON document with --json."""
-    store = open_store(args.store)
+    store = open_store(args.store, upkeep=False)
     if not args.dry_run:
         retention.pin(store, find_runs(store, args.pin))
         retention.pin(store, find_runs(store, args.unpin), pinned=False)

@@ -1,4 +1,7 @@
-"""The receiver's side of folding: a thread that orders folds from a process of its own and knows how far behind it is."""
+"""The receiver's side of folding: a thread that orders folds from a process of its own and knows how far behind it is.
+
+The process also keeps the store to its limits; where nothing arrives it is asked for that from time to time.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ from typing import Any, cast
 
 from tracer.receiver.counts import Counts
 
+UPKEEP_S = 600.0
+"""longest time without an order to the process: old runs must go although nothing arrives"""
+
 
 class Folding:
     """Folds every `every_s` seconds as long as there is something new, and once more at the end."""
@@ -25,6 +31,7 @@ class Folding:
         """monotonic time of the first write since the running or last fold started"""
         self._being_folded: float | None = None
         self._pending_bytes = 0
+        self._ordered = time.monotonic()
         self._last_error = ""
         self._process: subprocess.Popen[str] | None = None
         self._stopping = threading.Event()
@@ -59,7 +66,7 @@ class Folding:
         if self._every_s:
             self._fold()
             while not self._stopping.wait(self._every_s):
-                if self._oldest is not None:
+                if self._oldest is not None or time.monotonic() > self._ordered + UPKEEP_S:
                     self._fold()
         else:
             self._stopping.wait()
@@ -69,6 +76,7 @@ class Folding:
     def _fold(self) -> None:
         with self._lock:
             self._being_folded, self._oldest = self._oldest, None
+        self._ordered = time.monotonic()
         answer = self._ask()
         failed = str(answer.get("error", ""))
         with self._lock:
@@ -82,6 +90,9 @@ class Folding:
         else:
             self._counts.add("fold_spans_total", int(answer["spans"]))
             self._pending_bytes = int(answer["pending_bytes"])
+            if removed := int(answer["removed_runs"]):
+                self._counts.add("retention_removed_runs_total", removed)
+                self._tell(f"{removed:,} runs went by the limits kept in the store.")
         self._last_error = failed
 
     def _ask(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import duckdb
 from tracer.errors import BadInput, StoreError, StoreLocked
 from tracer.store.database import Store
 from tracer.store.lease import WAIT_S, Lease, lock_file
+from tracer.store.retention import LIMITS
 from tracer.store.schema import CONFIG
 
 _TRIES = 5
@@ -35,8 +36,9 @@ class BackedUp:
 def back_up(store: Store, path: Path) -> BackedUp:
     """Copy the database, without what is still pending (`store.fold()` first), to `path`, and look into the copy.
 
-    The copy is a store: give its path with `--store`, or put it in the place of a lost one. Readers wait while the
-    file is copied; recording goes on.
+    The copy is a store: give its path with `--store`, or put it in the place of a lost one. It keeps everything: limits of
+    the store are not in it, or reading an old copy would remove its old runs. Readers wait while the file is copied;
+    recording goes on.
 
     Raises:
         BadInput: there is something at `path` already.
@@ -56,7 +58,8 @@ def back_up(store: Store, path: Path) -> BackedUp:
         else:
             raise StoreError(f"{str(store.path)!r} was never at rest.", hint="try again when less is going on.")
         try:
-            with duckdb.connect(str(part), read_only=True, config=CONFIG) as con:
+            with duckdb.connect(str(part), config=CONFIG) as con:
+                con.execute("DELETE FROM meta WHERE key IN (SELECT unnest($limits))", {"limits": LIMITS}).fetchall()
                 [(spans, runs)] = con.execute(
                     "SELECT (SELECT count(*) FROM spans) + (SELECT count(*) FROM running_spans), (SELECT count(*) FROM traces)"
                 ).fetchall()

@@ -26,7 +26,8 @@ DAY_NS = 86_400 * 1_000_000_000
 REMOVED_AT_ONCE_SPANS = 20_000
 _SPAN_BYTES = 300
 """what a span takes beside its attributes and texts, before compression; only proportions matter"""
-_LIMITS = ("retention_days", "max_bytes")
+LIMITS = ("retention_days", "max_bytes")
+"""names of the limits in `meta`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def read_limits(store: Store) -> Limits:
     """The limits kept in the store."""
     with store.lease() as con:
         kept = dict(con.execute("SELECT key, value FROM meta").fetchall())
-    days, size = (kept.get(name) for name in _LIMITS)
+    days, size = (kept.get(name) for name in LIMITS)
     return Limits(retention_days=None if days is None else float(days), max_bytes=None if size is None else int(size))
 
 
@@ -123,8 +124,13 @@ def used_bytes(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     return block * total, block * used
 
 
-def plan(store: Store, limits: Limits, *, run_ids: Sequence[str] = (), now_ns: int | None = None) -> Plan:
+def plan(
+    store: Store, limits: Limits, *, run_ids: Sequence[str] = (), now_ns: int | None = None, weighed: bool = True
+) -> Plan:
     """Which runs `limits` remove, and `run_ids` whatever the limits are. Changes nothing.
+
+    What a run takes of the file is judged by its attributes and texts, or by its spans alone unless `weighed`: that reads
+    one row a run and not one a span.
 
     Raises:
         BadInput: one of `run_ids` is still running.
@@ -132,7 +138,7 @@ def plan(store: Store, limits: Limits, *, run_ids: Sequence[str] = (), now_ns: i
     """
     now = time.time_ns() if now_ns is None else now_ns
     with store.lease() as con:
-        runs = _runs(con, weighed=limits.max_bytes is not None)
+        runs = _runs(con, weighed=weighed and limits.max_bytes is not None)
         _, used = used_bytes(con)
     weight = max(int(runs["weight"].sum()), 1)
     asked, cutoff = set(run_ids), None if limits.retention_days is None else now - int(limits.retention_days * DAY_NS)
