@@ -2,7 +2,7 @@
 
     document_view   blocks composed by dashboard.documents, drawn with textContent
     figure_view     an SVG or HTML fragment of dashboard.figures; clicks on marked elements come back
-    viewer          waterfall and flame graph (figures/viewer.js)
+    viewer          waterfall and flame graph (figures/viewer/)
 
 Each returns nothing: what a person picks is written to the URL by `on_pick`, and every view reads its state from there.
 """
@@ -104,7 +104,7 @@ def figure_view(
 
 
 def viewer(
-    packed: bytes, *, key: str, mode: str, weight: str, selected: str | None,
+    packed: bytes, *, key: str, mode: str, weight: str, selected: str | None, finding: str | None,
     on_pick: Callable[[Pick], None], on_state: Callable[[Mapping[str, str]], None],
 ) -> None:  # fmt: skip
     """Waterfall ("waterfall") or flame graph ("flame") of `figures.trace_view.payload`.
@@ -114,6 +114,7 @@ def viewer(
 
     Args:
         packed: the payload as gzipped JSON; its last eight bytes (checksum and length) name the content.
+        finding: id of the finding whose spans stand out.
         weight: "time", "work", "cost" or "tokens": what the width of the flame graph means.
         on_state: told `mode` and `weight` when the person changes them inside the viewer (key `v`, weight buttons).
     """
@@ -125,7 +126,7 @@ def viewer(
 
     _viewer_renderer()(
         key=key,
-        data={"stamp": packed[-8:].hex(), "mode": mode, "weight": weight, "selected": selected},
+        data={"stamp": packed[-8:].hex(), "mode": mode, "weight": weight, "selected": selected, "finding": finding},
         on_pick_change=_relay(key, on_pick),
         on_state_change=changed,
     )

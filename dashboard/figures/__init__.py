@@ -1,6 +1,6 @@
 """Figures as pure functions: typed frames and findings in, SVG, HTML fragments or viewer payloads out.
 
-    Frames + findings --trace_view--> columnar payload --viewer.js--> waterfall, flame graph, minimap
+    Frames + findings --trace_view--> columnar payload --viewer--> waterfall, flame graph, minimap
                       --sequence----> SVG, Mermaid
                       --dependency--> SVG (graph, or matrix above 25 agents)
                       --conversation, state_diff, findings--> HTML fragments

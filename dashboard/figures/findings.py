@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from analyzers.finding import Finding
+from dashboard.figures import units
 from dashboard.figures.markup import readable
 
 _COUNTS: Final = {"loop": "iterations", "ping_pong": "iterations", "hidden_calls": "calls", "guard_trip": "trips"}
 """kind -> name of the number in `data` that says how often"""
+_LASTING: Final = frozenset({"deadlock", "serial_bottleneck", "no_answer"})
+"""kinds whose cost is time"""
 
 
 def on_figures(findings: Sequence[Finding]) -> list[Finding]:
@@ -22,8 +25,24 @@ def finding_word(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def finding_tag(finding: Finding) -> str:
-    """The short tag drawn on spans: `loop ×47`, `deadlock`, `lost update`."""
+def finding_times(finding: Finding) -> int:
+    """How often it happened, 0 where that is not counted."""
     times = finding.data.get(_COUNTS.get(finding.kind, ""))
-    counted = isinstance(times, int) and not isinstance(times, bool) and times > 1
-    return readable(finding_word(finding.kind) + (f" ×{times}" if counted else ""))
+    return times if isinstance(times, int) and not isinstance(times, bool) else 0
+
+
+def finding_tag(finding: Finding) -> str:
+    """The short tag of a finding: `loop ×47`, `deadlock`, `lost update`."""
+    times = finding_times(finding)
+    return readable(finding_word(finding.kind) + (f" ×{times}" if times > 1 else ""))
+
+
+def finding_mark(finding: Finding) -> str:
+    """The tag with what the finding cost, as it stands on spans: `loop ×47 · $0.14`, `deadlock · 45m 00s`."""
+    if finding.wasted_usd:
+        return f"{finding_tag(finding)} · {units.money(finding.wasted_usd)}"
+    if finding.wasted_tokens:
+        return f"{finding_tag(finding)} · {units.count(finding.wasted_tokens)} tokens"
+    if finding.kind in _LASTING and finding.start_ns is not None and finding.end_ns is not None:
+        return f"{finding_tag(finding)} · {units.duration(finding.end_ns - finding.start_ns)}"
+    return finding_tag(finding)

@@ -1,4 +1,4 @@
-"""The flame graph over time as a still SVG: for paper, for Markdown, and where JavaScript is off. `viewer.js` draws the same lanes."""
+"""The flame graph over time as a still SVG: for paper, for Markdown, and where JavaScript is off. the viewer draws the same lanes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""One run as columns for `viewer.js`: everything to draw and search, no prompt or payload text.
+"""One run as columns for the viewer (folder `viewer`): everything to draw and search, no prompt or payload text.
 
 `payload` gives:
     trace_id, started (UTC text), t0_ns (text), duration_ns, css (the palette), kinds [{id, glyph, word}], agents, agent_slots, statuses,
-    labels and names (what a span is called here, and what its producer called it), findings [{id, kind, severity, title, tag, spans}],
+    labels and names (what a span is called here, and what its producer called it), findings [{id, kind, severity, title, tag, times, spans}],
+    idle [[from, to]] (see `idle_gaps`),
     errors {span id: text}, columns {id, parent, depth, lane, start, dur, kind, agent, status, label, name, cost, tokens, flags, mark}
 where columns are lists in depth-first order, times are ns from t0, and kind, agent, status, label, name, mark are indices
 (-1: none). Cost and tokens are a span's own. With `path` (see `path_columns`) the viewer marks the critical path.
@@ -24,13 +25,15 @@ from analyzers.critical_path import Piece
 from analyzers.finding import SEVERITIES, Finding
 from analyzers.frames import Frames
 from dashboard.figures import palette, units
-from dashboard.figures.findings import finding_tag, on_figures
+from dashboard.figures.findings import finding_mark, finding_times, on_figures
+from dashboard.figures.idle import idle_gaps
 from dashboard.figures.lanes import assign_lanes
 from dashboard.figures.markup import readable
 from dashboard.figures.tree import Tree, build_tree
 from tracer.model import SpanKind
 
-VIEWER_JS: Final = Path(__file__).with_name("viewer.js")
+VIEWER_PARTS: Final = ("words.js", "style.js", "axis.js", "rounds.js", "model.js", "save.js", "mount.js")
+"""files of the folder `viewer`, in the order in which they make one script"""
 
 STATUSES: Final = ("ok", "error", "running", "interrupted")
 
@@ -170,6 +173,7 @@ def payload(view: TraceView) -> dict[str, Any]:
         "kinds": [{"id": k, "glyph": palette.look(k).glyph, "word": palette.look(k).word} for k in kinds],
         "agents": [readable(a) for a in agents],
         "agent_slots": [slots.get(a, -1) for a in agents],
+        "idle": idle_gaps(tree),
         "statuses": list(STATUSES),
         "names": [readable(text) for text in names],
         "labels": [readable(text) for text in label_names],
@@ -179,7 +183,8 @@ def payload(view: TraceView) -> dict[str, Any]:
                 "kind": finding.kind,
                 "severity": finding.severity,
                 "title": readable(finding.title),
-                "tag": finding_tag(finding),
+                "tag": finding_mark(finding),
+                "times": finding_times(finding),
                 "spans": [tree.index[span] for span in finding.spans if span in tree.index],
             }
             for finding in view.findings
@@ -228,8 +233,9 @@ def packed(data: dict[str, Any]) -> str:
 
 
 def viewer_source() -> str:
-    """The text of `viewer.js`, an ES module exporting `mountTrace`."""
-    return VIEWER_JS.read_text(encoding="utf-8")
+    """The viewer's files as one text, an ES module exporting `mountTrace`."""
+    folder = Path(__file__).with_name("viewer")
+    return "".join((folder / part).read_text(encoding="utf-8") for part in VIEWER_PARTS)
 
 
 def _coded(values: list[Any]) -> tuple[list[str], list[int]]:

@@ -1,4 +1,4 @@
-"""Numbers as people read them, the same in every figure. `viewer.js` follows these rules too."""
+"""Numbers as people read them, the same in every figure. the viewer follows these rules too."""
 
 from __future__ import annotations
 

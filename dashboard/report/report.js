@@ -1,4 +1,4 @@
-/* Opens the packed trace and mounts the viewer; clicks on anything that names a span select it. Follows viewer.js in one script. */
+/* Opens the packed trace and mounts the viewer; clicks on anything that names a span select it. Follows the viewer in one script. */
 const packedTrace = Uint8Array.from(atob(document.getElementById('trace-data').textContent.trim()), (c) => c.charCodeAt(0));
 const payload = await new Response(new Blob([packedTrace]).stream().pipeThrough(new DecompressionStream('gzip'))).json();
 const place = document.getElementById('viewer');

@@ -182,7 +182,8 @@ def _timeline(mode: str) -> Callable[[RunView], None]:
 
         viewer(
             shown.packed, key="timeline", mode=mode, weight=address.get("weight") or "time",
-            selected=address.get("span"), on_pick=lambda pick: _pick(shown, pick), on_state=follow,
+            selected=address.get("span"), finding=address.get("finding"),
+            on_pick=lambda pick: _pick(shown, pick), on_state=follow,
         )  # fmt: skip
 
     return draw

@@ -1,5 +1,5 @@
 
-/* ---- mounted by Streamlit (appended to viewer.js) ---- */
+/* ---- mounted by Streamlit (appended to the viewer) ---- */
 const TALL = () => Math.max(480, window.innerHeight - 250);
 
 function themeOf(node) {
@@ -27,6 +27,7 @@ function follow(state, data, theme, payload) {
   // An answer to an older click must not undo a newer one.
   const late = state.sent && Date.now() - state.sentAt < 2000 && data.selected !== state.sent;
   if (data.selected !== given.selected && !late) more.selected = data.selected;
+  if (data.finding !== given.finding && !late) more.finding = data.finding;
   if (payload) state.api.update(payload, more);
   else if (Object.keys(more).length || theme !== state.theme) state.api.update(null, more);
 }
@@ -35,8 +36,9 @@ function mount(state, data, parent, payload) {
   const box = document.createElement('div');
   parent.append(box);
   state.api = mountTrace(box, payload, {
-    mode: data.mode, weight: data.weight, selected: data.selected, height: TALL(),
+    mode: data.mode, weight: data.weight, selected: data.selected, finding: data.finding, height: TALL(),
     onSelect: (span) => { state.sent = span; state.sentAt = Date.now(); state.report('pick', {span}); },
+    onFinding: (finding, span) => { state.sent = span; state.sentAt = Date.now(); state.report('pick', {finding, span}); },
     onState: ({mode, weight}) => {
       if (mode === state.mode && weight === state.weight) return; // zooming stays here
       state.mode = mode;
@@ -54,7 +56,7 @@ function settle(state, data, parent, payload) {
   state.mode = data.mode;
   state.weight = data.weight;
   state.theme = theme;
-  state.given = {mode: data.mode, weight: data.weight, selected: data.selected, stamp: data.stamp};
+  state.given = {mode: data.mode, weight: data.weight, selected: data.selected, finding: data.finding, stamp: data.stamp};
   const host = state.api.host;
   if (host.dataset.theme !== theme) {
     host.dataset.theme = theme;

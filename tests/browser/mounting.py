@@ -1,4 +1,4 @@
-"""Plain pages around `viewer.js`, for tests that need no server."""
+"""Plain pages around the viewer, for tests that need no server."""
 
 from __future__ import annotations
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.mounting import viewer_page
-from tests.drawn import agent, llm, run
+from tests.drawn import agent, llm, run, wait
 from tests.figures.scenes import deadlocked, hostile, looping, three_way
 
 pytestmark = pytest.mark.browser
@@ -104,6 +106,84 @@ def test_findings_are_tagged_and_one_key_away(open_page: OpenPage, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_a_loop_folds_to_its_first_round_with_count_time_and_cost(open_page: OpenPage, tmp_path: Path) -> None:
+    """46 of 47 rounds are one row; opened they are all there, and a span inside opens them by itself."""
+    drawn, findings = looping()
+    page = open_page(viewer_page(tmp_path / "page.html", drawn, findings))
+    page.wait_for_selector(READY)
+
+    folded = page.locator(".tv-sum")
+    expect(folded).to_have_count(1)
+    expect(folded).to_contain_text("46 more rounds · 276 spans")
+    expect(folded).to_contain_text("$4.60")
+    grid = page.get_by_role("treegrid")
+    before = int(grid.get_attribute("aria-rowcount") or 0)
+    page.evaluate("(span) => viewer.select(span)", findings[0].spans[-1])
+    assert selected(page) == findings[0].spans[-1]
+    expect(folded).to_have_count(0)
+    assert int(grid.get_attribute("aria-rowcount") or 0) == before + 275
+
+
+@pytest.mark.slow
+def test_the_spans_of_a_finding_stand_out(open_page: OpenPage, tmp_path: Path) -> None:
+    """The others turn pale until Escape; the tag reports the finding."""
+    drawn, findings = deadlocked()
+    page = open_page(viewer_page(tmp_path / "page.html", drawn, findings, finding=findings[0].id))
+    page.wait_for_selector(READY)
+
+    rows = page.locator(".tv-r:visible")
+    assert rows.count() - page.locator(".tv-r.tv-dim:visible").count() == len(findings[0].spans)
+    press(page, "n")
+    assert selected(page) in findings[0].spans
+    press(page, "Escape")
+    expect(page.locator(".tv-dim")).to_have_count(0)
+    page.locator(".tv-tag.tv-act:visible", has_text="deadlock").first.click()
+    expect(page.locator(".tv-bar")).to_contain_text("3 spans of deadlock")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["waterfall", "flame"])
+def test_a_long_wait_does_not_squash_the_work(open_page: OpenPage, tmp_path: Path, mode: str) -> None:
+    """Two calls of two seconds around a wait of hours are wide; to scale they are slivers; g switches."""
+    asked = run("refund", agent("clerk", 0, 12_004, llm(0, 2, id="before"), wait("lead", 2, 12_002, id="rest"), llm(12_002, 12_004, id="after")))  # fmt: skip
+    page = open_page(viewer_page(tmp_path / "page.html", asked, mode=mode))
+    page.wait_for_selector(READY)
+
+    def shares() -> dict[str, float]:
+        drawn = page.evaluate("viewer.layout()")
+        return {r["id"]: r["w"] / drawn["width"] for r in drawn["rects"]}
+
+    folded = shares()
+    assert folded["before"] == pytest.approx(folded["after"])
+    assert folded["before"] > 0.4
+    assert 0.05 < folded["rest"] < 0.2
+    press(page, "g")
+    assert shares()["before"] < 0.001
+    assert shares()["rest"] > 0.99
+
+
+@pytest.mark.slow
+def test_what_is_seen_is_saved(open_page: OpenPage, tmp_path: Path) -> None:
+    """The table holds exact values of the spans in the zoom, formulas defused; the picture is a document."""
+    shown = run("w", agent("=cmd()", 0, 2, llm(0, 1, id="first", cost="0.25"), llm(1, 2, id="second", cost=None)))
+    page = open_page(viewer_page(tmp_path / "page.html", shown))
+    page.wait_for_selector(READY)
+
+    with page.expect_download() as table:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    rows = list(csv.DictReader(Path(table.value.path()).read_text(encoding="utf-8").splitlines()))
+    by_id = {row["span_id"]: row for row in rows}
+    assert len(rows) == 4
+    assert by_id["first"]["duration_ns"] == "1000000000"
+    assert (by_id["first"]["cost_usd"], by_id["second"]["cost_usd"]) == ("0.25", "")
+    assert by_id["first"]["agent"] == "'=cmd()"
+    with page.expect_download() as picture:
+        page.get_by_role("button", name="SVG", exact=True).click()
+    root = ElementTree.fromstring(Path(picture.value.path()).read_text(encoding="utf-8"))
+    assert len(root.findall("{http://www.w3.org/2000/svg}g")) == 4
+
+
+@pytest.mark.slow
 def test_search_says_how_many_and_where(open_page: OpenPage, tmp_path: Path) -> None:
     """Matches are counted, those out of sight are pointed at, Enter goes to the next."""
     drawn, findings = looping()
@@ -113,8 +193,10 @@ def test_search_says_how_many_and_where(open_page: OpenPage, tmp_path: Path) -> 
     press(page, "/")
     page.keyboard.type("gpt-4o")
     expect(page.locator(".tv-bar")).to_contain_text("94 matches")
+    expect(page.locator(".tv-bar")).to_contain_text("92 in folded rounds")
+    page.locator(".tv-sum").click()
     expect(page.locator(".tv-bar")).to_contain_text("below ↓")
-    page.keyboard.press("Enter")
+    page.get_by_role("searchbox").press("Enter")
     expect(page.locator('.tv-r[aria-selected="true"]')).to_contain_text("gpt-4o")
 
 

@@ -1,170 +1,10 @@
-/* Trace viewer: waterfall with tree table, flame graph and minimap of one run. No dependencies; an ES module that may also be inlined.
- *
- *   mountTrace(element, payload, {mode, weight, selected, height, onSelect, onState}) -> {update, select, layout, destroy}
- *
- * payload   what `dashboard.figures.trace_view.payload` returns: spans as columns in depth-first order, times in ns from the start of the run
- * mode      "waterfall" | "flame"           weight   "time" | "work" (left-heavy) | "cost" | "tokens" (width of the flame graph)
- * selected  span id                         onSelect(spanId) and onState({mode, weight, range}) report what the reader does
- * update(payload, options)  new data (a live run) or options; selection, collapsed rows, zoom and scroll stay
- * layout()  rectangles of all spans in the present view, in CSS pixels: {mode, weight, width, rects: [{id, depth, lane, x, y, w, h}]}
- *
- * Solid colour is a span's own work, pale colour is covered by its children. Text enters the page through textContent and canvas only.
- */
-const ROW = 22, FLAME_ROW = 20, RULER = 22, MINI = 46, OVERSCAN = 8, FONT = '11px Inter, system-ui, sans-serif';
-const DUPLICATE = 1, UNPRICED = 2, UNPRICED_BELOW = 4, ORPHAN = 8, INFERRED = 16;
-const NAMES_AGENT = new Set(['agent', 'message', 'handoff', 'escalation']);   /* their label names the agent already */
-const OK = 0, ERROR = 1, RUNNING = 2, INTERRUPTED = 3;
-const KEYS = [
-  ['j k or ↓ ↑', 'next, previous span'], ['← →', 'fold, unfold; to the parent, to the first child'], ['w s', 'zoom in, out'], ['a d', 'move left, right'],
-  ['f', 'fit the selected span'], ['0', 'whole run'], ['/', 'find; Enter or n for the next match'], ['e', 'next error'],
-  ['l', 'next loop or other finding'], ['c', 'critical path only; n for its next span'], ['v', 'waterfall or flame graph'], ['?', 'this sheet'],
-];
-const STYLE = `
-.tv{position:relative;display:flex;flex-direction:column;box-sizing:border-box;overflow:hidden;background:var(--th-bg);border:1px solid var(--th-line);border-radius:6px}
-.tv *{box-sizing:border-box}.tv [hidden]{display:none!important}.tv canvas{display:block}.tv :focus-visible{outline:2px solid var(--th-accent);outline-offset:-2px}
-.tv-bar{display:flex;flex-wrap:wrap;gap:6px 8px;align-items:center;padding:6px 8px;background:var(--th-bg2);border-bottom:1px solid var(--th-line)}
-.tv-bar>span{white-space:nowrap}.tv-seg{display:inline-flex}.tv button,.tv input{font:inherit;color:var(--th-fg);background:var(--th-bg);border:1px solid var(--th-line);border-radius:4px;padding:2px 8px;height:24px}
-.tv button{cursor:pointer}.tv-seg button{border-radius:0;margin-left:-1px}.tv-seg button:first-child{border-radius:4px 0 0 4px;margin:0}.tv-seg button:last-child{border-radius:0 4px 4px 0}
-.tv button[aria-pressed=true]{background:color-mix(in srgb,var(--th-accent) 18%,var(--th-bg));border-color:var(--th-accent);position:relative;font-weight:600}
-.tv button:disabled{opacity:.45;cursor:default}.tv input{width:170px}.tv-sp{flex:1}.tv-mut{color:var(--th-muted)}.tv-num{font-variant-numeric:tabular-nums}
-.tv-head{display:flex;height:${RULER}px;flex:none;border-bottom:1px solid var(--th-line);background:var(--th-bg2);color:var(--th-muted);line-height:${RULER}px}
-.tv-head>div:first-child{padding-left:10px}.tv-scroll{flex:0 1 auto;min-height:96px;overflow:hidden auto;position:relative}.tv-rows{position:relative}
-.tv-r{position:absolute;left:0;right:0;height:${ROW}px;line-height:${ROW}px;display:flex;cursor:pointer}.tv-r:hover{background:color-mix(in srgb,var(--th-accent) 8%,transparent)}
-.tv-r[aria-selected=true]{background:color-mix(in srgb,var(--th-accent) 18%,transparent)}.tv-dim{opacity:.38}
-.tv-nm{flex:none;position:relative;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;border-right:1px solid var(--th-line);padding-right:6px}
-.tv-in{position:absolute;left:8px;top:0;bottom:0;background:repeating-linear-gradient(90deg,transparent 0 6px,var(--th-line) 6px 7px,transparent 7px 14px)}
-.tv-tw{display:inline-block;width:14px;color:var(--th-muted);text-align:center}.tv-gl{display:inline-block;width:16px;text-align:center}.tv-b{font-weight:600}
-.tv-tag{display:inline-block;font-size:10px;line-height:14px;padding:0 4px;margin-left:5px;border-radius:3px;border:1px solid currentColor}.tv-critical{color:var(--th-error);border-style:dashed}.tv-warning{color:var(--th-warning);border-style:dashed}.tv-info{color:var(--th-muted);border-style:dashed}
-.tv-c{flex:none;width:72px;padding-right:8px;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.tv-tl{flex:1;position:relative;min-width:60px;margin-right:8px;overflow:hidden}
-.tv-bar1{position:absolute;top:5px;height:12px;min-width:2px;border-radius:2px}.tv-path{position:absolute;bottom:1px;height:2px;left:0;right:0}.tv-bar1.tv-f{outline:1.5px dashed;outline-offset:1px}
-.tv-live{color:var(--th-accent)}
-.tv-tip{position:absolute;z-index:5;pointer-events:none;display:none;max-width:380px;padding:7px 10px;border-radius:5px;font-size:11.5px;line-height:1.45;background:var(--th-bg);color:var(--th-fg);border:1px solid color-mix(in srgb,var(--th-fg) 32%,var(--th-bg));box-shadow:0 3px 14px #0004;overflow-wrap:anywhere}
-.tv-tip dl,.tv-help dl{display:grid;grid-template-columns:auto 1fr;gap:1px 12px;margin:4px 0 0}.tv-tip dt,.tv-help dd{color:var(--th-muted)}.tv-tip dd,.tv-help dd{margin:0}.tv-tip dd{font-variant-numeric:tabular-nums}
-.tv-help{position:absolute;z-index:6;right:12px;top:42px;padding:10px 14px;background:var(--th-bg);border:1px solid color-mix(in srgb,var(--th-fg) 32%,var(--th-bg));border-radius:6px;box-shadow:0 4px 18px #0005}.tv-help[hidden]{display:none}
-.tv-help dt{font-weight:600;white-space:nowrap}.tv-note{padding:3px 10px;border-top:1px solid var(--th-line);background:var(--th-bg2);color:var(--th-muted);min-height:23px;display:flex;gap:1px 14px;flex-wrap:wrap}.tv-key i{display:inline-block;width:14px;height:9px;border-radius:2px;margin-right:4px;vertical-align:-1px}
-.tv-empty{padding:36px;text-align:center;color:var(--th-muted)}
-@media print{.tv-bar,.tv-help,.tv-tip{display:none!important}.tv-scroll{overflow:hidden}}`;
-
-const group = (n) => n.toLocaleString('en-US', {maximumFractionDigits: 0});
-const two = (n) => String(n).padStart(2, '0');
-export function fmtTime(ns) {
-  if (ns < 1e3) return ns ? `${Math.round(ns)} ns` : '0 s';
-  if (ns < 1e6) return `${(ns / 1e3).toFixed(0)} µs`;
-  if (ns < 9.995e8) return `${(ns / 1e6).toFixed(0)} ms`;
-  const s = ns / 1e9;
-  if (s < 59.995) return `${s.toFixed(2)} s`;
-  const w = Math.round(s);
-  if (w < 3600) return `${Math.floor(w / 60)}m ${two(w % 60)}s`;
-  return w < 172800 ? `${Math.floor(w / 3600)}h ${two(Math.floor(w % 3600 / 60))}m` : `${Math.floor(w / 86400)}d ${Math.floor(w % 86400 / 3600)}h`;
-}
-export function fmtCost(usd) {
-  if (!usd) return '$0';
-  if (usd < 5e-5) return '<$0.0001';
-  return usd < 1 ? `$${usd.toFixed(4)}` : `$${usd.toLocaleString('en-US', {minimumFractionDigits: 2, maximumFractionDigits: 2})}`;
-}
-function tickText(v, step, weight) {
-  if (weight === 'tokens') return group(v);
-  if (weight === 'cost') return v ? '$' + v.toFixed(Math.max(0, Math.min(6, 1 - Math.floor(Math.log10(step))))) : '$0';
-  if (step >= 6e10 || v >= 6e10) return fmtTime(v);
-  const unit = step >= 1e8 ? [1e9, 's'] : step >= 1e5 ? [1e6, 'ms'] : step >= 100 ? [1e3, 'µs'] : [1, 'ns'];
-  return `${+(v / unit[0]).toPrecision(12)} ${unit[1]}`;
-}
-function el(tag, cls, text) {
-  const node = document.createElement(tag);
-  if (cls) node.className = cls;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-/* first position in the ascending array `a` whose key is > v */
-function upper(a, v, key = (x) => x) {
-  let lo = 0, hi = a.length;
-  while (lo < hi) { const m = (lo + hi) >> 1; if (key(a[m]) <= v) lo = m + 1; else hi = m; }
-  return lo;
-}
-
-/* ---- model: typed columns, subtree ranges, search texts ---- */
-function model(P) {
-  const C = P.columns, n = C.id.length, f64 = (a) => Float64Array.from(a), i32 = (a) => Int32Array.from(a);
-  const M = {P, n, id: C.id, parent: i32(C.parent), depth: i32(C.depth), lane: i32(C.lane), start: f64(C.start), dur: f64(C.dur), kind: i32(C.kind), agent: i32(C.agent),
-    status: i32(C.status), label: i32(C.label), name: i32(C.name), cost: f64(C.cost), total_cost: f64(C.cost), tokens: f64(C.tokens), total_tokens: f64(C.tokens), flags: i32(C.flags), mark: i32(C.mark)};
-  M.end = new Float64Array(n); M.next = new Int32Array(n).fill(n); M.index = new Map(); M.text = (i) => P.labels[M.label[i]];
-  const open = [];
-  for (let i = 0; i < n; i++) {
-    M.end[i] = M.start[i] + M.dur[i];
-    M.index.set(M.id[i], i);
-    while (open.length && M.depth[open[open.length - 1]] >= M.depth[i]) M.next[open.pop()] = i;
-    open.push(i);
-  }
-  for (let i = n - 1; i >= 0; i--) {
-    const p = M.parent[i]; if (p < 0) continue;
-    M.total_cost[p] += M.total_cost[i]; M.total_tokens[p] += M.total_tokens[i];
-    if (M.flags[i] & (UNPRICED | UNPRICED_BELOW)) M.flags[p] |= UNPRICED_BELOW;
-  }
-  M.leaf = (i) => M.next[i] === i + 1;
-  M.errors = []; M.marked = [];
-  for (let i = 0; i < n; i++) { if (M.status[i] === ERROR) M.errors.push(i); if (M.mark[i] >= 0) M.marked.push(i); }
-  M.found = P.findings.map((f) => new Set(f.spans));
-  /* span -> its stretches of the critical path, in order of time */
-  M.path = new Map(); const path = P.path || {span: [], start: [], end: []};
-  path.span.forEach((i, k) => { if (!M.path.has(i)) M.path.set(i, []); M.path.get(i).push([path.start[k], path.end[k]]); });
-  M.pathList = [...M.path.keys()].sort((a, b) => a - b);
-  M.layouts = {};
-  return M;
-}
-/* work of a subtree in ns: own times summed, so that what ran side by side counts twice */
-function workOf(M) {
-  if (M.work) return M.work;
-  const time = layoutFor(M, 'time'), work = M.work = new Float64Array(M.n);
-  for (let i = M.n - 1; i >= 0; i--) {
-    for (const [p, q] of ownParts(M, time, i, 'time', 0)) work[i] += Math.max(0, q - p);
-    if (M.parent[i] >= 0) work[M.parent[i]] += work[i];
-  }
-  return work;
-}
-/* x0, x1 in units of the weight, row, and per row the spans in order of x0 */
-function layoutFor(M, weight) {
-  if (M.layouts[weight]) return M.layouts[weight];
-  const n = M.n, L = {x0: new Float64Array(n), x1: new Float64Array(n), row: new Int32Array(n), rows: [], total: 0, drawn: 0};
-  if (weight === 'time') {
-    L.x0 = M.start; L.x1 = M.end; L.row = M.lane; L.total = Math.max(M.P.duration_ns, 1);
-  } else {
-    /* left-heavy: heaviest child first, the span's own share at the right; concurrency cannot overlap because shares add up */
-    const value = weight === 'cost' ? M.total_cost : weight === 'tokens' ? M.total_tokens : workOf(M);
-    const kids = new Map();
-    for (let i = 0; i < n; i++) { const p = M.parent[i]; if (!kids.has(p)) kids.set(p, []); kids.get(p).push(i); }
-    for (const list of kids.values()) list.sort((a, b) => value[b] - value[a] || a - b);
-    const place = (list, x) => { for (const i of list) { L.x0[i] = x; L.x1[i] = x + value[i]; x += value[i]; } return x; };
-    L.total = place(kids.get(-1) || [], 0) || 1;
-    for (let i = 0; i < n; i++) { if (kids.has(i)) place(kids.get(i), L.x0[i]); L.row[i] = M.depth[i]; }
-  }
-  for (let i = 0; i < n; i++) {
-    if (weight !== 'time' && !(L.x1[i] > L.x0[i])) continue;
-    (L.rows[L.row[i]] = L.rows[L.row[i]] || []).push(i); L.drawn++;
-  }
-  for (let r = 0; r < L.rows.length; r++) (L.rows[r] = L.rows[r] || []).sort((a, b) => L.x0[a] - L.x0[b] || a - b);
-  return (M.layouts[weight] = L);
-}
-/* parts of span i that no child covers, in layout units, neighbours closer than `eps` merged */
-function ownParts(M, L, i, weight, eps) {
-  if (M.leaf(i)) return [[L.x0[i], L.x1[i]]];
-  if (weight !== 'time') { let x = L.x0[i]; for (let c = i + 1; c < M.next[i]; c = M.next[c]) x = Math.max(x, L.x1[c]); return x < L.x1[i] - eps / 4 ? [[x, L.x1[i]]] : []; }
-  const out = []; let at = L.x0[i];
-  for (let c = i + 1; c < M.next[i]; c = M.next[c]) {
-    if (L.x0[c] > at + eps) out.push([at, Math.min(L.x0[c], L.x1[i])]);
-    if (L.x1[c] > at) at = L.x1[c];
-    if (at >= L.x1[i]) return out;
-  }
-  if (L.x1[i] > at) out.push([at, L.x1[i]]);
-  return out;
-}
-
 export function mountTrace(element, payload, options = {}) {
-  const opt = {mode: 'waterfall', weight: 'time', selected: null, height: 560, ...options};
+  const opt = {mode: 'waterfall', weight: 'time', selected: null, finding: null, height: 560, ...options};
   const sheet = new CSSStyleSheet(); sheet.replaceSync((payload.css || '') + STYLE);
   const rootNode = element.getRootNode(), sheetRoot = rootNode.adoptedStyleSheets ? rootNode : document;
   sheetRoot.adoptedStyleSheets = [...sheetRoot.adoptedStyleSheets, sheet];
   let M = model(payload), vis = [], sel = -1, hits = null, query = '', frame = 0, drag = null, brush = null, colours = null, colourKey = '', widths = new Map(), anchor = 0;
-  const folded = new Set(), view = {time: null, cost: null, tokens: null};   /* zoom range per weight; null = all */
+  const folded = new Set(), opened = new Set(), view = {time: null, cost: null, tokens: null};   /* zoom range per weight; null = all */
 
   /* ---- page elements ---- */
   const host = el('div', 'th tv'); host.style.maxHeight = `${opt.height}px`;
@@ -179,8 +19,8 @@ export function mountTrace(element, payload, options = {}) {
   input.type = 'search'; input.placeholder = 'Find span  ( / )'; input.setAttribute('aria-label', 'Find span by name, agent, kind or id');
   live.setAttribute('aria-live', 'polite'); mini.setAttribute('role', 'img'); mini.setAttribute('aria-label', 'Overview of the whole run; drag to zoom'); mini.style.cursor = 'crosshair';
   bar.append(seg, wseg, input, hint, el('span', 'tv-sp'), info);
-  const errorButton = button(bar, '', 'Next error (e)', () => jump(M.errors)), findButton = button(bar, '', 'Next loop or other finding (l)', () => jump(M.marked)), pathButton = button(bar, 'Path', 'Critical path: what made the run take as long as it did (c)', () => togglePath());
-  button(bar, 'Reset', 'Whole run (0)', () => setRange(null)); const helpButton = button(bar, '?', 'Keyboard (?)', () => toggleHelp());
+  const errorButton = button(bar, '', 'Next error (e)', () => jump(M.errors)), findButton = button(bar, '', 'Next loop or other finding (l)', () => jump(M.marked)), pathButton = button(bar, 'Path', 'Critical path: what made the run take as long as it did (c)', () => togglePath()), idleButton = button(bar, 'Idle', 'Time in which nothing worked: folded, or to scale (g)', () => toggleIdle());
+  button(bar, 'Reset', 'Whole run (0)', () => setRange(null)); button(bar, 'CSV', 'Save the spans in view as a table: those in the zoomed range, and of a search its matches', () => save('csv')); button(bar, 'SVG', 'Save the picture in view', () => save('svg')); const helpButton = button(bar, '?', 'Keyboard (?)', () => toggleHelp());
   help.hidden = true; help.setAttribute('role', 'dialog'); help.setAttribute('aria-label', 'Keyboard'); const keys = el('dl'); for (const [k, t] of KEYS) keys.append(el('dt', '', k), el('dd', '', t)); help.append(el('b', '', 'Keyboard'), keys);
   scroll.tabIndex = 0; flame.setAttribute('role', 'img');
   host.append(bar, mini, head, scroll, note, tip, help, live, probe); element.append(host);
@@ -241,12 +81,21 @@ export function mountTrace(element, payload, options = {}) {
     host.dataset.drawMs = (performance.now() - t).toFixed(1); host.dataset.drawn = drawn; host.dataset.mode = opt.mode; host.dataset.weight = opt.weight; host.dataset.selected = sel >= 0 ? M.id[sel] : '';
   }
   function drawRuler(g, x, w) {
-    const [a, b] = range(), raw = (b - a) / Math.max(2, w / 96), scale = 10 ** Math.floor(Math.log10(raw));
-    let step = [1, 2, 5, 10].map((m) => m * scale).find((s) => s >= raw);
-    if (weight() === 'time' && raw > 1e10) step = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800].map((s) => s * 1e9).find((s) => s >= raw) || step;
-    const ticks = [];
-    for (let k = Math.ceil(a / step); k * step <= b; k++) { const px = x + (k * step - a) / (b - a) * w; ticks.push(px); if (g) { g.fillStyle = colours.line; g.fillRect(px, 0, 1, RULER); g.fillStyle = colours.muted; if (px < x + w - 30) g.fillText(tickText(k * step, step, weight()), px + 4, RULER / 2); } }
-    return ticks;
+    const [a, b] = range(), k = w / (b - a), L = layoutFor(M, weight()), step = tickStep(1 / k, Math.min(96, w / 2), weight() === 'time'), places = [];
+    for (const [at, value, room] of ticks(M, L, weight(), a, b, step)) {
+      const px = x + (at - a) * k; places.push(px); if (!g) continue;
+      const text = tickText(value, step, weight());
+      g.fillStyle = colours.line; g.fillRect(px, 0, 1, RULER); g.fillStyle = colours.muted;
+      if (px + textWidth(g, text) + 4 < x + w && textWidth(g, text) + 6 < room * k) g.fillText(text, px + 4, RULER / 2);
+    }
+    if (g) for (const {x0, x1, ns} of gapsInView(w)) { const text = fmtTime(ns), fits = textWidth(g, text) + 4 < x1 - x0; g.fillStyle = colours.muted; g.fillText(fits ? text : '≈', x + (x0 + x1 - textWidth(g, fits ? text : '≈')) / 2, RULER / 2); }
+    return places;
+  }
+  /* the folded gaps between the edges of a track `w` wide, in px from its left edge */
+  function gapsInView(w) {
+    const axis = weight() === 'time' && layoutFor(M, 'time').axis; if (!axis || !axis.gaps.length) return [];
+    const [a, b] = range(), k = w / (b - a);
+    return axis.gaps.filter((g) => g.x1 > a && g.x0 < b).map((g) => ({x0: Math.max(0, (g.x0 - a) * k), x1: Math.min(w, (g.x1 - a) * k), ns: g.to - g.from}));
   }
   let miniCache = null, miniKey = '';
   function drawMini() {
@@ -263,8 +112,8 @@ export function mountTrace(element, payload, options = {}) {
     if (view[W]) { g.strokeStyle = colours.accent; g.lineWidth = 1.5; g.strokeRect(xa + 0.75, 0.75, Math.max(2, xb - xa - 1.5), MINI - 1.5); }
     g.fillStyle = colours.line; g.fillRect(0, MINI - 1, w, 1);
   }
-  function hatch(g, x, y, w, h) {
-    g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.strokeStyle = colours.bg; g.lineWidth = 1.6; g.globalAlpha *= 0.8; g.beginPath();
+  function hatch(g, x, y, w, h, ink = colours.bg) {
+    g.save(); g.beginPath(); g.rect(x, y, w, h); g.clip(); g.strokeStyle = ink; g.lineWidth = 1.6; g.globalAlpha *= 0.8; g.beginPath();
     for (let k = x - h - ((x - h) % 6); k < x + w; k += 6) { g.moveTo(k, y + h); g.lineTo(k + h, y); } g.stroke(); g.restore();
   }
   function drawFlame() {
@@ -307,6 +156,7 @@ export function mountTrace(element, payload, options = {}) {
     /* a finding whose marks are all too narrow for its tag gets it beside the first of them */
     for (const [k, at] of [...tagged]) if (at !== 'drawn') outlineFinding(g, {k, x0: at.x0, x1: at.x1}, at.y, at.h, w, tagged, true);
     g.globalAlpha = 1;
+    for (const {x0, x1} of gapsInView(w)) { g.globalAlpha = 0.4; g.fillStyle = colours.bg; g.fillRect(x0, 0, x1 - x0, h); g.globalAlpha = 1; hatch(g, x0, 0, x1 - x0, h, colours.line); }
     return n;
   }
   function outlineFinding(g, {k, x0, x1}, y, h, w, tagged, beside = false) {
@@ -320,9 +170,9 @@ export function mountTrace(element, payload, options = {}) {
     g.fillStyle = colours.bg; g.fillRect(x, y + 1, tw, h - 2); g.strokeRect(x + 0.5, y + 1.5, tw - 1, h - 3); g.fillStyle = colours[finding.severity]; g.fillText(finding.tag, x + 5, y + h / 2 + 0.5);
   }
   function makeRow() {
-    const r = el('div', 'tv-r'), nm = el('div', 'tv-nm'), tl = el('div', 'tv-tl'), parts = {r, nm, indent: el('i', 'tv-in'), twist: el('span', 'tv-tw'), glyph: el('span', 'tv-gl'), label: el('span'), agent: el('span', 'tv-mut'), error: el('span', 'tv-tag tv-critical'), tag: el('span', 'tv-tag'), fold: el('span', 'tv-tag tv-mut'), flag: el('span', 'tv-tag tv-mut'), time: el('div', 'tv-c'), tokens: el('div', 'tv-c tv-mut'), cost: el('div', 'tv-c tv-mut'), bar: el('i', 'tv-bar1'), path: el('i', 'tv-path')};
+    const r = el('div', 'tv-r'), nm = el('div', 'tv-nm'), tl = el('div', 'tv-tl'), parts = {r, nm, indent: el('i', 'tv-in'), twist: el('span', 'tv-tw'), glyph: el('span', 'tv-gl'), label: el('span'), agent: el('span', 'tv-mut'), rail: el('i', 'tv-rail'), error: el('span', 'tv-tag tv-critical'), tag: el('span', 'tv-tag'), fold: el('span', 'tv-tag tv-mut'), flag: el('span', 'tv-tag tv-mut'), time: el('div', 'tv-c'), tokens: el('div', 'tv-c tv-mut'), cost: el('div', 'tv-c tv-mut'), bar: el('i', 'tv-bar1'), path: el('i', 'tv-path')};
     r.setAttribute('role', 'row'); for (const cell of [nm, parts.time, parts.tokens, parts.cost, tl]) cell.setAttribute('role', 'gridcell');
-    nm.append(parts.indent, parts.twist, parts.glyph, parts.label, parts.agent, parts.error, parts.tag, parts.fold, parts.flag); tl.append(parts.bar, parts.path); r.append(nm, parts.time, parts.tokens, parts.cost, tl); rowsBox.append(r);
+    nm.append(parts.rail, parts.indent, parts.twist, parts.glyph, parts.label, parts.tag, parts.error, parts.agent, parts.fold, parts.flag); tl.append(parts.bar, parts.path); r.append(nm, parts.time, parts.tokens, parts.cost, tl); rowsBox.append(r);
     return parts;
   }
   let pool = [], header = null;
@@ -335,37 +185,52 @@ export function mountTrace(element, payload, options = {}) {
     rowsBox.style.height = `${vis.length * ROW}px`;
     const first = Math.max(0, Math.floor(scroll.scrollTop / ROW) - OVERSCAN), last = Math.min(vis.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + OVERSCAN);
     while (pool.length < last - first) pool.push(makeRow());
-    scroll.setAttribute('aria-rowcount', vis.length); anchor = first;
+    scroll.setAttribute('aria-rowcount', vis.length); anchor = first; drawGaps(tx, tw);
+    const firstSeen = Math.floor(scroll.scrollTop / ROW);
     pool.forEach((p, slot) => {
       const row = first + slot; p.r.hidden = row >= last; p.r.style.display = row >= last ? 'none' : ''; if (row >= last) { p.r.removeAttribute('id'); return; }
-      const i = vis[row], c = paint(i), kind = M.P.kinds[M.kind[i]].id, lead = M.depth[i] < 1 || kind === 'agent' || kind === 'workflow', agent = M.P.agents[M.agent[i]];
+      const i = vis[row], sum = closedRounds(i), c = paint(i), kind = M.P.kinds[M.kind[i]].id, lead = M.depth[i] < 1 || kind === 'agent' || kind === 'workflow', agent = M.P.agents[M.agent[i]];
       p.r.style.top = `${row * ROW}px`; p.r.dataset.i = i; p.r.dataset.span = M.id[i]; p.r.id = `tv-${M.uid}-${i}`;
       p.r.classList.toggle('tv-dim', Boolean(hits && !hits.set.has(i)));
       p.r.setAttribute('aria-level', M.depth[i] + 1); p.r.setAttribute('aria-rowindex', row + 1); p.r.setAttribute('aria-selected', i === sel);
-      if (M.leaf(i)) p.r.removeAttribute('aria-expanded'); else p.r.setAttribute('aria-expanded', !folded.has(M.id[i]));
+      if (M.leaf(i) && !sum) p.r.removeAttribute('aria-expanded'); else p.r.setAttribute('aria-expanded', !sum && !folded.has(M.id[i]));
       const indent = Math.min(M.depth[i], 24) * 14; p.nm.style.width = `${nw}px`; p.nm.style.paddingLeft = `${8 + indent}px`; p.indent.style.width = `${indent}px`;
-      put(p.twist, M.leaf(i) ? '' : folded.has(M.id[i]) ? '▸' : '▾'); put(p.glyph, M.P.kinds[M.kind[i]].glyph); p.glyph.style.color = c.solid; put(p.label, M.text(i)); p.label.className = lead ? 'tv-b' : '';
-      put(p.agent, agent && !NAMES_AGENT.has(kind) ? ` ${agent}` : '');
-      show(p.error, M.status[i] === ERROR ? '✕ error' : M.status[i] === INTERRUPTED ? '⊗ interrupted' : M.status[i] === RUNNING ? '◌ running' : ''); p.error.className = `tv-tag ${M.status[i] === ERROR ? 'tv-critical' : M.status[i] === RUNNING ? 'tv-live' : 'tv-warning'}`;
-      if (M.mark[i] >= 0) { show(p.tag, M.P.findings[M.mark[i]].tag); p.tag.className = `tv-tag tv-${severity(i)}`; } else show(p.tag, '');
-      show(p.fold, folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : ''); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
-      put(p.time, fmtTime(M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
-      put(p.tokens, M.total_tokens[i] ? group(M.total_tokens[i]) : ''); put(p.cost, costText(i));
-      const x0 = (M.start[i] - a) * k, x1 = (M.end[i] - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : ''; drawPath(p.path, i, a, k, tw);
+      put(p.twist, sum ? '▸' : M.leaf(i) ? '' : folded.has(M.id[i]) ? '▸' : '▾'); put(p.glyph, sum ? '⟳' : M.P.kinds[M.kind[i]].glyph); p.glyph.style.color = sum ? colours[M.P.findings[sum.finding].severity] : c.solid; put(p.label, sum ? `${group(sum.rounds)} more ${sum.rounds === 1 ? 'round' : 'rounds'} · ${group(sum.spans)} spans` : M.text(i)); p.label.className = lead && !sum ? 'tv-b' : '';
+      p.r.classList.toggle('tv-sum', Boolean(sum)); put(p.agent, !sum && agent && !NAMES_AGENT.has(kind) ? `  ${agent}` : '');
+      show(p.error, sum ? '' : M.status[i] === ERROR ? '✕ error' : M.status[i] === INTERRUPTED ? '⊗ interrupted' : M.status[i] === RUNNING ? '◌ running' : ''); p.error.className = `tv-tag ${M.status[i] === ERROR ? 'tv-critical' : M.status[i] === RUNNING ? 'tv-live' : 'tv-warning'}`;
+      drawMark(p, i, row > firstSeen ? vis[row - 1] : -1, sum);
+      show(p.fold, sum ? '' : folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : M.rounds.has(i) ? `fold ${group(M.rounds.get(i).rounds)} rounds` : ''); p.fold.classList.toggle('tv-act', !sum && M.rounds.has(i)); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
+      put(p.time, fmtTime(sum ? sum.ns : M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
+      const tokens = sum ? sum.tokens : M.total_tokens[i]; put(p.tokens, tokens ? group(tokens) : ''); put(p.cost, sum ? (sum.usd ? (sum.unpriced ? '≥ ' : '') + fmtCost(sum.usd) : sum.unpriced ? 'unknown' : '') : costText(i));
+      const x0 = (L.x0[i] - a) * k, x1 = ((sum ? L.axis.at(sum.end) : L.x1[i]) - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : ''; drawPath(p.path, i, a, k, tw);
       if (off) return;
       const left = Math.max(x0, -4), bw = Math.max(2, Math.min(x1, tw + 4) - left); p.bar.style.left = `${left}px`; p.bar.style.width = `${bw}px`;
-      const fill = M.leaf(i) || bw < 6 ? c.solid : gradient(i, L, c, left, bw, a, k);
+      const fill = sum ? `repeating-linear-gradient(90deg, ${c.solid} 0 4px, ${c.pale} 4px 9px)` : M.leaf(i) || bw < 6 ? c.solid : gradient(i, L, c, left, bw, a, k);
       p.bar.style.background = M.status[i] === RUNNING ? `repeating-linear-gradient(45deg, transparent 0 4px, ${colours.bg} 4px 6px), ${fill}` : fill;
       p.bar.classList.toggle('tv-f', M.mark[i] >= 0); p.bar.style.outlineColor = M.mark[i] >= 0 ? colours[severity(i)] : '';
     });
     if (sel >= 0) scroll.setAttribute('aria-activedescendant', `tv-${M.uid}-${sel}`); else scroll.removeAttribute('aria-activedescendant');
     return last - first;
   }
+  /* a finding is a rail along its rows, with its name and cost where it begins */
+  function drawMark(p, i, above, sum) {
+    const k = sum ? sum.finding : M.rail[i], level = k >= 0 ? M.P.findings[k].severity : '';
+    p.rail.className = `tv-rail tv-${level}`; p.rail.hidden = k < 0;
+    const goesOn = above >= 0 && (closedRounds(above) ? closedRounds(above).finding : M.rail[above]) === k;
+    if (k < 0 || (goesOn && !sum)) { show(p.tag, ''); return; }
+    show(p.tag, M.P.findings[k].tag); p.tag.className = `tv-tag tv-act tv-${level}`; p.tag.title = M.P.findings[k].title;
+  }
+  let gapPool = [];
+  function drawGaps(x, w) {
+    const gaps = gapsInView(w);
+    while (gapPool.length < gaps.length) { const div = el('div', 'tv-gap'); rowsBox.append(div); gapPool.push(div); }
+    gapPool.forEach((div, n) => { const gap = gaps[n]; div.hidden = !gap; if (!gap) return; div.style.left = `${x + gap.x0}px`; div.style.width = `${gap.x1 - gap.x0}px`; });
+  }
   /* the critical path: an ink line below the bar, over those parts of it during which the run waited for this span */
   function pathParts(i, a, k, w) {
     const out = [];
     for (const [p, q] of M.path.get(i) || []) {
-      const x = (p - a) * k, e = Math.max(x + 1.5, (q - a) * k), last = out[out.length - 1];
+      const at = layoutFor(M, 'time').axis.at, x = (at(p) - a) * k, e = Math.max(x + 1.5, (at(q) - a) * k), last = out[out.length - 1];
       if (e < 0 || x > w) continue;
       if (last && x - last[1] < 1) last[1] = e; else out.push([Math.max(0, x), Math.min(w, e)]);
     }
@@ -384,20 +249,24 @@ export function mountTrace(element, payload, options = {}) {
   }
   function drawHint() {
     if (!hits) { put(hint, ''); return; }
-    let text = hits.path ? `${group(hits.list.length)} on the critical path` : hits.list.length === 1 ? '1 match' : `${group(hits.list.length)} matches`;
+    let text = hits.finding !== undefined ? `${group(hits.list.length)} ${hits.list.length === 1 ? 'span' : 'spans'} of ${M.P.findings[hits.finding].tag} · n next, Esc all` : hits.path ? `${group(hits.list.length)} on the critical path` : hits.list.length === 1 ? '1 match' : `${group(hits.list.length)} matches`;
     if (opt.mode === 'waterfall' && vis.length) {
       const top = vis[Math.min(vis.length - 1, Math.floor(scroll.scrollTop / ROW))], bottom = vis[Math.min(vis.length - 1, Math.floor((scroll.scrollTop + scroll.clientHeight - 1) / ROW))];
       const above = upper(hits.list, top - 1), below = hits.list.length - upper(hits.list, M.next[bottom] === bottom + 1 || !folded.has(M.id[bottom]) ? bottom : M.next[bottom] - 1);
-      if (view.time) { const [a, b] = view.time; let out = 0; for (const i of hits.list) if (M.start[i] > b || M.end[i] < a) out++; if (out) text += ` · ${group(out)} outside the zoom`; }
+      if (view.time) { const [a, b] = view.time; let out = 0; const L = layoutFor(M, 'time'); for (const i of hits.list) if (L.x0[i] > b || L.x1[i] < a) out++; if (out) text += ` · ${group(out)} outside the zoom`; }
+      let hidden = 0; for (const fold of M.rounds.values()) if (closedRounds(fold.at)) hidden += upper(hits.list, fold.to - 1) - upper(hits.list, fold.at);
+      if (hidden) text += ` · ${group(hidden)} in folded rounds`;
       if (above) text += ` · ${group(above)} above ↑`; if (below) text += ` · ${group(below)} below ↓`;
     }
     put(hint, text);
   }
 
   /* ---- structure that changes with mode or data ---- */
-  function rebuild() { vis = []; for (let i = 0; i < M.n;) { vis.push(i); i = folded.has(M.id[i]) ? M.next[i] : i + 1; } }
+  const closedRounds = (i) => { const fold = M.rounds.get(i); return fold && !opened.has(M.id[i]) ? fold : null; };
+  function rebuild() { vis = []; for (let i = 0; i < M.n;) { vis.push(i); const fold = closedRounds(i); i = fold ? fold.to : folded.has(M.id[i]) ? M.next[i] : i + 1; } }
+  function openRounds(i, on = true) { on ? opened.add(M.id[i]) : opened.delete(M.id[i]); rebuild(); request(); }
   function setMode(mode, quiet) {
-    opt.mode = mode; showTip(-1); head.replaceChildren(); scroll.replaceChildren(M.n ? rowsBox : empty); rowsBox.replaceChildren(); rowsBox.style.height = ''; pool = []; scroll.scrollTop = 0;
+    opt.mode = mode; showTip(-1); head.replaceChildren(); scroll.replaceChildren(M.n ? rowsBox : empty); rowsBox.replaceChildren(); rowsBox.style.height = ''; pool = []; gapPool = []; scroll.scrollTop = 0;
     for (const [m, b] of Object.entries(modeButtons)) b.setAttribute('aria-pressed', m === mode);
     for (const [w, b] of Object.entries(weightButtons)) b.setAttribute('aria-pressed', mode === 'flame' && w === opt.weight);
     ruler.style.flex = 'none';
@@ -422,7 +291,7 @@ export function mountTrace(element, payload, options = {}) {
     note.replaceChildren(...items);
   }
   function drawCounts() {
-    put(info, `${group(M.n)} spans · ${fmtTime(M.P.duration_ns)}`);
+    put(info, `${group(M.n)} ${M.n === 1 ? 'span' : 'spans'} · ${fmtTime(M.P.duration_ns)}`); idleButton.hidden = !(M.P.idle || []).length; idleButton.setAttribute('aria-pressed', M.foldIdle); put(idleButton, `≈ ${fmtTime((M.P.idle || []).reduce((sum, [p, q]) => sum + q - p, 0))} idle`);
     put(errorButton, `✕ ${group(M.errors.length)}`); errorButton.disabled = !M.errors.length; errorButton.setAttribute('aria-label', `${M.errors.length} errors, go to the next`);
     put(findButton, `⟳ ${group(M.P.findings.length)}`); findButton.disabled = !M.marked.length; findButton.setAttribute('aria-label', `${M.P.findings.length} findings, go to the next span of one`); pathButton.disabled = !M.path.size; pathButton.setAttribute('aria-pressed', Boolean(hits && hits.path));
   }
@@ -433,7 +302,9 @@ export function mountTrace(element, payload, options = {}) {
     request(); if (!quiet && i >= 0 && opt.onSelect) opt.onSelect(M.id[i]);
   }
   function reveal(i) {
-    let opened = false; for (let p = M.parent[i]; p >= 0; p = M.parent[p]) opened = folded.delete(M.id[p]) || opened; if (opened) rebuild();
+    let changed = false; for (let p = M.parent[i]; p >= 0; p = M.parent[p]) changed = folded.delete(M.id[p]) || changed;
+    for (const fold of M.rounds.values()) if (fold.at < i && i < fold.to && !opened.has(M.id[fold.at])) { opened.add(M.id[fold.at]); changed = true; }
+    if (changed) rebuild();
     const L = layoutFor(M, weight()), [a, b] = range(), y = opt.mode === 'waterfall' ? (upper(vis, i) - 1) * ROW : L.row[i] * FLAME_ROW, h = opt.mode === 'waterfall' ? ROW : FLAME_ROW;
     if (y < scroll.scrollTop || y + h > scroll.scrollTop + scroll.clientHeight) { if (opt.mode === 'waterfall') rowsBox.style.height = `${vis.length * ROW}px`; scroll.scrollTop = Math.max(0, y - scroll.clientHeight / 2); }
     if (L.x0[i] > b || L.x1[i] < a) { const c = (L.x0[i] + L.x1[i]) / 2; setRange([c - (b - a) / 2, c + (b - a) / 2]); }
@@ -442,7 +313,7 @@ export function mountTrace(element, payload, options = {}) {
   function go(i) { if (i === undefined || i < 0) return; select(i); reveal(i); }
   function jump(list) { if (list.length) go(list[upper(list, sel)] ?? list[0]); }
   function fit() { if (sel < 0) return; const L = layoutFor(M, weight()), pad = (L.x1[sel] - L.x0[sel]) * 0.05; setRange([L.x0[sel] - pad, L.x1[sel] + pad]); }
-  function toggle(i) { if (M.leaf(i)) return; folded.has(M.id[i]) ? folded.delete(M.id[i]) : folded.add(M.id[i]); rebuild(); request(); }
+  function toggle(i) { if (closedRounds(i)) { openRounds(i); return; } if (M.leaf(i)) return; folded.has(M.id[i]) ? folded.delete(M.id[i]) : folded.add(M.id[i]); rebuild(); request(); }
   function toggleHelp(on = help.hidden) { help.hidden = !on; helpButton.setAttribute('aria-expanded', on); }
   function search(text) {
     query = text.trim().toLowerCase(); hits = null; pathButton.setAttribute('aria-pressed', false);
@@ -457,6 +328,22 @@ export function mountTrace(element, payload, options = {}) {
     input.value = ''; search(''); if (!on) return;
     hits = {list: M.pathList, set: new Set(M.pathList), path: true}; pathButton.setAttribute('aria-pressed', true); request();
   }
+  /* the spans of one finding, the others pale; null shows everything again */
+  function showFinding(id) {
+    opt.finding = id; const k = id ? M.P.findings.findIndex((f) => f.id === id) : -1;
+    if (k < 0) { if (hits && hits.finding !== undefined) hits = null; } else { input.value = ''; query = ''; const list = [...M.found[k]].sort((a, b) => a - b); hits = {list, set: M.found[k], finding: k}; pathButton.setAttribute('aria-pressed', false); }
+    request();
+  }
+  function clear() { toggleHelp(false); input.value = ''; search(''); opt.finding = null; }
+  function toggleIdle() {
+    M.foldIdle = !M.foldIdle; delete M.layouts.time; view.time = null; miniKey = ''; drawCounts(); request(); if (sel >= 0) reveal(sel);
+  }
+  function save(kind) {
+    const L = layoutFor(M, weight()), [a, b] = range(), list = [];
+    for (let i = 0; i < M.n; i++) if (L.x1[i] >= a && L.x0[i] <= b && (!hits || hits.set.has(i))) list.push(i);
+    const name = `${(M.P.trace_id || 'trace').slice(0, 12)}-${opt.mode}`;
+    if (kind === 'csv') download(`${name}.csv`, 'text/csv', spansCsv(M, list)); else { readColours(); download(`${name}.svg`, 'image/svg+xml', spansSvg(M, layout(), paint, colours)); }
+  }
   function pick(x, y) {
     const L = layoutFor(M, weight()), row = L.rows[Math.floor((y + scroll.scrollTop) / FLAME_ROW)], [a, b] = range(), w = scroll.clientWidth, at = a + x / w * (b - a), slack = 2 / w * (b - a);
     if (!row) return -1;
@@ -467,7 +354,7 @@ export function mountTrace(element, payload, options = {}) {
     if (i < 0 || !event) { tip.style.display = 'none'; return; }
     const list = el('dl'), add = (k, v) => { if (v) list.append(el('dt', '', k), el('dd', '', v)); }, f = M.flags[i], T = M.P.duration_ns || 1;
     add('kind', M.P.kinds[M.kind[i]].word); add('agent', M.P.agents[M.agent[i]] + (f & INFERRED && M.P.agents[M.agent[i]] ? ' (derived)' : '')); add('status', M.P.statuses[M.status[i]]);
-    add('starts', `+${fmtTime(M.start[i])}`); add('duration', `${fmtTime(M.dur[i])} = ${(M.dur[i] / 1e6).toLocaleString('en-US', {maximumFractionDigits: 3})} ms, ${(M.dur[i] / T * 100).toFixed(1)} % of the run`); if (!M.leaf(i)) add('own time', fmtTime(ownParts(M, layoutFor(M, 'time'), i, 'time', 0).reduce((sum, [p, q]) => sum + q - p, 0)));
+    add('starts', `+${fmtTime(M.start[i])}`); add('duration', `${fmtTime(M.dur[i])} = ${(M.dur[i] / 1e6).toLocaleString('en-US', {maximumFractionDigits: 3})} ms, ${(M.dur[i] / T * 100).toFixed(1)} % of the run`); if (!M.leaf(i)) add('own time', fmtTime(ownParts(M, layoutFor(M, 'real'), i, 'real', 0).reduce((sum, [p, q]) => sum + q - p, 0)));
     add('tokens', M.total_tokens[i] ? group(M.total_tokens[i]) + (M.leaf(i) ? '' : ` with children, ${group(M.tokens[i])} own`) : ''); add('cost', costText(i) && costText(i) + (M.leaf(i) || f & UNPRICED ? '' : ` with children, ${fmtCost(M.cost[i])} own`));
     if (f & DUPLICATE) add('note', 'repeats another span, counted nowhere'); if (f & ORPHAN) add('note', 'its parent span never arrived'); add('error', M.P.errors[M.id[i]]);
     M.P.findings.forEach((finding, k) => { if (M.found[k].has(i)) add(finding.severity, finding.title); });
@@ -484,7 +371,13 @@ export function mountTrace(element, payload, options = {}) {
   });
   scroll.addEventListener('pointerleave', () => showTip(-1));
   scroll.addEventListener('pointerdown', (e) => { if (opt.mode === 'flame' && e.button === 0 && e.target === flame) drag = {x: e.clientX, r: range(), moved: false}; });
-  scroll.addEventListener('click', (e) => { const i = opt.mode === 'flame' ? (drag && drag.moved ? -1 : flameAt(e)) : rowAt(e); drag = null; if (i < 0) return; if (e.target.className === 'tv-tw' && !M.leaf(i)) toggle(i); else select(i); });
+  scroll.addEventListener('click', (e) => { const i = opt.mode === 'flame' ? (drag && drag.moved ? -1 : flameAt(e)) : rowAt(e); drag = null; if (i < 0) return;
+    if (e.target.className.includes('tv-act') && M.rounds.has(i) && e.target.textContent.startsWith('fold ')) { openRounds(i, false); return; }
+    const marked = closedRounds(i) && opt.mode === 'waterfall' ? closedRounds(i).finding : M.rail[i];
+    if (e.target.className.includes('tv-act') && marked >= 0) { const id = M.P.findings[marked].id; select(i, true); showFinding(id); if (opt.onFinding) opt.onFinding(id, M.id[i]); else if (opt.onSelect) opt.onSelect(M.id[i]); return; }
+    if (opt.mode === 'waterfall' && closedRounds(i)) { openRounds(i); return; }
+    if (e.target.className === 'tv-tw' && !M.leaf(i)) toggle(i); else select(i);
+  });
   scroll.addEventListener('dblclick', (e) => { const i = opt.mode === 'flame' ? flameAt(e) : rowAt(e); if (i >= 0) { select(i, true); fit(); } });
   scroll.addEventListener('wheel', (e) => {
     const side = e.shiftKey ? e.deltaY || e.deltaX : e.deltaX; if (!(e.ctrlKey || e.metaKey) && !side) return;
@@ -507,9 +400,9 @@ export function mountTrace(element, payload, options = {}) {
     const at = sel < 0 ? -1 : upper(vis, sel) - 1;
     const act = {j: () => go(vis[Math.min(vis.length - 1, at + 1)]), k: () => go(vis[Math.max(0, at - 1)]), Home: () => go(vis[0]), End: () => go(vis[vis.length - 1]),
       ArrowLeft: () => { if (sel < 0) return; if (!M.leaf(sel) && !folded.has(M.id[sel]) && opt.mode === 'waterfall') toggle(sel); else go(M.parent[sel]); },
-      ArrowRight: () => { if (sel < 0 || M.leaf(sel)) return; if (folded.has(M.id[sel])) toggle(sel); else go(sel + 1); },
+      ArrowRight: () => { if (sel >= 0 && closedRounds(sel)) { openRounds(sel); return; } if (sel < 0 || M.leaf(sel)) return; if (folded.has(M.id[sel])) toggle(sel); else go(sel + 1); },
       w: () => zoom(0.7), s: () => zoom(1 / 0.7), a: () => pan(-0.2), d: () => pan(0.2), f: fit, 0: () => setRange(null), '/': () => input.focus(), n: () => hits && jump(hits.list), e: () => jump(M.errors), c: () => M.path.size && togglePath(), l: () => jump(M.marked),
-      v: () => setMode(opt.mode === 'flame' ? 'waterfall' : 'flame'), '?': () => toggleHelp(), Escape: () => toggleHelp(false), ' ': () => sel >= 0 && toggle(sel)};
+      v: () => setMode(opt.mode === 'flame' ? 'waterfall' : 'flame'), g: () => (M.P.idle || []).length && toggleIdle(), '?': () => toggleHelp(), Escape: clear, ' ': () => sel >= 0 && toggle(sel)};
     act.ArrowDown = act.j; act.ArrowUp = act.k;
     const does = Object.hasOwn(act, key) ? act[key] : null; if (does) { does(); e.preventDefault(); e.stopPropagation(); }
   });
@@ -527,13 +420,14 @@ export function mountTrace(element, payload, options = {}) {
       const row = opt.mode === 'flame' ? L.row[i] : upper(vis, i) - 1; if (opt.mode === 'waterfall' && vis[row] !== i) continue;
       rects.push({id: M.id[i], depth: M.depth[i], lane: row, x: t.x + (L.x0[i] - a) * k, y: row * (opt.mode === 'flame' ? FLAME_ROW : ROW), w: (L.x1[i] - L.x0[i]) * k, h: opt.mode === 'flame' ? FLAME_ROW : ROW});
     }
-    return {mode: opt.mode, weight: W, width: t.w, rects};
+    return {mode: opt.mode, weight: W, left: t.x, width: t.w, rects};
   }
   function update(next, more = {}) {
     const keep = sel >= 0 ? M.id[sel] : null, modeChanges = more.mode && more.mode !== opt.mode || more.weight && more.weight !== opt.weight; Object.assign(opt, more);
-    if (next && next !== M.P) { const uid = M.uid, stamp = M.stamp + 1; M = model(next); M.uid = uid; M.stamp = stamp; colourKey = ''; rebuild(); sel = keep === null ? -1 : M.index.get(keep) ?? -1; if (query) search(query); else if (hits && hits.path) togglePath(true); drawCounts(); drawNote(); if (!scroll.contains(M.n ? rowsBox : empty)) setMode(opt.mode, true); }
+    if (next && next !== M.P) { const uid = M.uid, stamp = M.stamp + 1; const idle = M.foldIdle; M = model(next); M.foldIdle = idle; M.uid = uid; M.stamp = stamp; colourKey = ''; rebuild(); sel = keep === null ? -1 : M.index.get(keep) ?? -1; if (query) search(query); else if (hits && hits.path) togglePath(true); else if (opt.finding) { hits = null; showFinding(opt.finding); } drawCounts(); drawNote(); if (!scroll.contains(M.n ? rowsBox : empty)) setMode(opt.mode, true); }
     if (more.height) host.style.maxHeight = `${more.height}px`;
     if (modeChanges) setMode(opt.mode, true);
+    if ('finding' in more) showFinding(more.finding);
     if ('selected' in more) api.select(more.selected); else request();
   }
   function destroy() {
@@ -542,6 +436,7 @@ export function mountTrace(element, payload, options = {}) {
   }
   const api = {host, layout, update, destroy, payload: () => M.P, select: (id) => { const i = id ? M.index.get(id) ?? -1 : -1; if (i === sel && i >= 0) return; select(i, true); if (i >= 0) reveal(i); }};
   M.uid = Math.random().toString(36).slice(2, 8); M.stamp = 0; rebuild(); drawCounts(); setMode(opt.mode, true);
+  if (opt.finding) showFinding(opt.finding);
   if (opt.selected) api.select(opt.selected);
   draw(); host.dataset.ready = '1'; host.traceView = api;
   return api;
