@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("analyze", "find what went wrong, with evidence", "analyze"),
     Command("compare", "compare two runs step by step, or many runs against many", "compare"),
     Command("check", "the gate of a build: exit 1 where runs break rules or have new findings", "check"),
+    Command("alerts", "evaluate alert rules, send what they say, show what is on", "alerts"),
     Command("report", "write a post-mortem of one run (HTML, Markdown or JSON)", "report"),
     Command("export", "write one run for Perfetto, speedscope, a spreadsheet or a program", "export"),
     Command("mark", "record a person's verdict on a run", "mark"),

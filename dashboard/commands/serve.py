@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
 
 from dashboard.commands.common import add_store, note, positive_int
 
@@ -37,14 +38,35 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="S",
         help="seconds between folds into the database; 0 leaves them to the commands that read (default: 1)",
     )
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE", help="alert rules and channels in TOML, over the defaults"
+    )
+    parser.add_argument(
+        "--alerts-every",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds between two looks at the alert rules; 0 leaves them to `tracehound alerts` (default: 60)",
+    )
     add_store(parser)
 
 
 def run(args: Namespace) -> int:
     """Receive until SIGINT or SIGTERM, then fold what is left."""
+    from analyzers.alerts.parsing import rules_of
+    from analyzers.toml_tables import TomlFile
+    from dashboard.alerting.channels import channels_of
+    from dashboard.alerting.service import AlertService
     from tracer.receiver.options import MB, Options
     from tracer.receiver.server import serve
 
+    if args.rules:
+        file = TomlFile.read(args.rules)  # a mistake must be seen now, not in a minute
+        rules_of(file)
+        channels_of(file)
+    alerting = AlertService(args.store, args.rules, args.alerts_every, note) if args.alerts_every else None
+    if alerting is not None:
+        alerting.start()
     serve(
         Options(
             store=args.store,
@@ -59,6 +81,8 @@ def run(args: Namespace) -> int:
         ),
         note,
     )
+    if alerting is not None:
+        alerting.stop()
     return 0
 
 
