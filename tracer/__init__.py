@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .capture.spans import agent, current_span, llm_call, record_llm_call, tool, workflow
     from .capture.states import state_read, state_write
     from .capture.tracked import TrackedState, state
+    from .capture.verdicts import mark, score
 
 __all__ = [
     "Guard",
@@ -41,9 +42,11 @@ __all__ = [
     "instrument",
     "join",
     "llm_call",
+    "mark",
     "message",
     "progress",
     "record_llm_call",
+    "score",
     "shutdown",
     "state",
     "state_read",
@@ -63,6 +66,7 @@ _HOMES = {
     "spans": ("agent", "current_span", "llm_call", "record_llm_call", "tool", "workflow"),
     "states": ("state_read", "state_write"),
     "tracked": ("TrackedState", "state"),
+    "verdicts": ("mark", "score"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

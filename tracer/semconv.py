@@ -80,6 +80,11 @@ class Tracehound:
     STEP = "tracehound.step"
     SYNTHETIC_TIME = "tracehound.time.synthetic"
     """true where the source has no times; start and end only keep the order"""
+    EVENT_MARK = "tracehound.mark"
+    """event on any span of a run: a verdict on the run, with the two attributes below"""
+    MARK_VERDICT = "tracehound.mark.verdict"
+    """ok or failed"""
+    MARK_NOTE = "tracehound.mark.note"
     INPUT = "tracehound.input"
     OUTPUT = "tracehound.output"
 

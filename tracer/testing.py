@@ -28,7 +28,7 @@ from .capture.privacy import CaptureContent, Privacy, Redact
 from .capture.processor import RecordingProcessor
 from .capture.writer import MemoryWriter, SpanWriter
 from .clock import Clock, TickingClock
-from .model import RawSpan
+from .model import RawEvent, RawSpan
 from .semconv import Resource, Tracehound
 
 if TYPE_CHECKING:
@@ -78,6 +78,13 @@ class Recorder:
     def spans(self) -> list[RawSpan]:
         """Ended spans, in order of their end."""
         return self.writer.spans
+
+    @property
+    def events(self) -> list[RawEvent]:
+        """Scores and marks, in order; each names the span it is about."""
+        from .normalise.otlp import decode_logs
+
+        return [event for request in self.writer.log_requests for event in decode_logs(request)]
 
     @property
     def running(self) -> list[RawSpan]:

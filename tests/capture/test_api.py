@@ -22,7 +22,7 @@ __all__ = ["recorder"]  # the fixture
 
 NAMES = [
     "Guard", "LiveSpan", "TrackedState", "agent", "current_span", "decision", "escalate", "flush", "guard", "guard_trip", "handoff", "init",
-    "instrument", "join", "llm_call", "message", "progress", "record_llm_call", "shutdown", "state", "state_read", "state_write", "tool",
+    "instrument", "join", "llm_call", "mark", "message", "progress", "record_llm_call", "score", "shutdown", "state", "state_read", "state_write", "tool",
     "wait", "workflow",
 ]  # fmt: skip
 

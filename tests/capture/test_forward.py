@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -32,6 +34,15 @@ def told(other: Backend) -> dict[str, Any]:
         spans = [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
         found |= {span.name: span for span in spans}
     return found
+
+
+def test_init_forwards(tmp_path: Path) -> None:
+    """The whole way: `init(forward=...)` in a program of its own."""
+    program = "import sys, tracer\ntracer.init('a.duckdb', forward=sys.argv[1], fold_at_exit=False)\nwith tracer.workflow('w'): pass\n"
+    with backend() as other:
+        subprocess.run([sys.executable, "-c", program, other.url], cwd=tmp_path, check=True, timeout=60)
+    assert set(told(other)) == {"w"}
+    assert [span.name for span in read_spool(tmp_path / "a.duckdb").spans] == ["w"]
 
 
 def test_the_other_back_end_gets_every_ended_span_with_its_texts(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Our raw spans as an OTLP export request, for other back-ends: texts travel in the attributes that they look for.
 
-Imports protobuf, so only the forwarding thread imports this.
+Imports protobuf, so only the forwarding thread and whoever scores a run import this.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from ..model import RawSpan
+from ..model import RawEvent, RawSpan
 from ..semconv import GenAI, Tracehound
+from .active import SCOPE_NAME
 
 _STATUS = {"unset": Status.STATUS_CODE_UNSET, "ok": Status.STATUS_CODE_OK, "error": Status.STATUS_CODE_ERROR}
 
@@ -33,6 +35,21 @@ def export_request(spans: Sequence[RawSpan], bodies: Mapping[int, str]) -> bytes
             scopes[key, span.scope] = resources[key].scope_spans.add()
             scopes[key, span.scope].scope.name = span.scope
         _fill(scopes[key, span.scope].spans.add(), span, bodies)
+    return request.SerializeToString()
+
+
+def log_request(events: Sequence[RawEvent], resource: Mapping[str, Any]) -> bytes:
+    """An ExportLogsServiceRequest of `events` that name their spans."""
+    request = ExportLogsServiceRequest()
+    held = request.resource_logs.add()
+    held.resource.attributes.extend(_pairs(resource))
+    records = held.scope_logs.add()
+    records.scope.name = SCOPE_NAME
+    for event in events:
+        made = records.log_records.add()
+        made.event_name, made.time_unix_nano = event.name, event.time_ns
+        made.trace_id, made.span_id = bytes.fromhex(event.trace_id), bytes.fromhex(event.span_id)
+        made.attributes.extend(_pairs(event.attributes))
     return request.SerializeToString()
 
 

@@ -32,7 +32,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource as OtelResource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from ..model import RawSpan
+from ..model import RawEvent, RawSpan
 from ..semconv import Resource
 from .active import CONTENT
 from .content import Contents, Name
@@ -202,6 +202,21 @@ class RecordingProcessor(SpanProcessor):
         entry = self._open.get(span_id)
         if entry is not None and self._privacy.names_contents:
             entry.content.setdefault(slot, []).extend(ids)
+
+    def record_event(self, event: RawEvent) -> bool:
+        """Write an event that names its span, which may have ended; True when it is durable."""
+        if self._closed:
+            return False
+        from .otlp import log_request  # protobuf: not for everybody
+
+        event.attributes = self._privacy.attributes(event.attributes)
+        try:
+            self._writer.write_otlp(log_request([event], {Resource.PROCESS_PID: os.getpid()}), logs=True)
+            self.wrote = True
+        except Exception:  # noqa: BLE001 - disk full ...; counted and logged by _lose
+            self._lose(1)
+            return False
+        return True
 
     # inside
 

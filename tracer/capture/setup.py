@@ -128,7 +128,7 @@ def init(
         else:
             atexit.register(_at_exit)
         processor = RecordingProcessor(
-            SegmentWriter(path),
+            tee or segments,
             privacy=Privacy(capture_content, redact),
             start_delay_s=start_delay_s,
             write_delay_s=write_delay_s,

@@ -15,6 +15,8 @@ class SpanWriter(Protocol):
         self, spans: Sequence[RawSpan], *, starts: Sequence[RawSpan] = (), contents: Mapping[int, str] = ...
     ) -> None: ...
 
+    def write_otlp(self, payload: bytes, *, logs: bool = False) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -27,6 +29,8 @@ class MemoryWriter:
         self.starts: list[RawSpan] = []
         """start records, in order of writing"""
         self.contents: dict[int, str] = {}
+        self.log_requests: list[bytes] = []
+        """OTLP export requests of log records: scores and marks"""
         self.writes = 0
 
     def write_spans(
@@ -36,6 +40,11 @@ class MemoryWriter:
         self.spans.extend(spans)
         self.starts.extend(starts)
         self.contents.update(contents or {})
+
+    def write_otlp(self, payload: bytes, *, logs: bool = False) -> None:
+        if not logs:
+            raise NotImplementedError("spans come as records")
+        self.log_requests.append(payload)
 
     def close(self) -> None:
         """Nothing to seal."""

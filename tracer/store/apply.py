@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import polars as pl
@@ -13,6 +14,7 @@ from tracer.model import SPAN_FIELDS, Span, SpanEvent, SpanLink, span_of
 from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.outcome import PAUSED_REASON
 from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
+from tracer.semconv import Tracehound
 from tracer.store.columns import frame_of, insert, with_frame
 from tracer.store.gather import Gathered, SpanKey
 from tracer.store.merge import Changes, Stored, TraceExtent, key_of
@@ -182,6 +184,30 @@ class _Content:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    run_id: str
+    time_ns: int
+    verdict: str
+    note: str | None
+
+
+def _marks(changes: Changes, contents: Mapping[int, str]) -> list[_Mark]:
+    """The verdicts that programs gave on their runs (`tracer.mark`), which came as events."""
+    run_of = {extent.trace_id: extent.run_id for extent in changes.extents}
+    found: list[_Mark] = []
+    for event in changes.events:
+        if event.name == Tracehound.EVENT_MARK:
+            told: dict[str, Any] = json.loads(event.attributes)
+            note = told.get(Tracehound.MARK_NOTE)
+            if isinstance(note, dict):  # a long text
+                note = contents.get(cast("dict[str, int]", note).get("$content", 0))
+            if told.get(Tracehound.MARK_VERDICT) in ("ok", "failed"):
+                run_id = run_of.get(event.trace_id, event.trace_id)
+                found.append(_Mark(run_id, event.time_ns, told[Tracehound.MARK_VERDICT], note))
+    return found
+
+
 def prepare(new: Gathered, stored: Stored, changes: Changes) -> Prepared:
     """Build the frames, which takes longer than writing them."""
     contents = [_Content(key, len(body.encode("utf-8", "replace")), body) for key, body in new.contents.items()]
@@ -195,6 +221,7 @@ def prepare(new: Gathered, stored: Stored, changes: Changes) -> Prepared:
             "contents": frame_of("contents", contents),
             "traces": frame_of("traces", changes.summaries),
             "run_traces": frame_of("run_traces", changes.extents),
+            "marks": frame_of("marks", _marks(changes, new.contents)),
         },
         removed=_keys(changes.removed),
         removed_window=(min(starts, default=0), max(starts, default=0)),
