@@ -31,7 +31,9 @@ def test_scores_and_marks_become_verdicts(tmp_path: Path) -> None:
         assert tracer.score(7, of=runs["scale"])
         assert tracer.score(True, of=runs["marked"])
         assert tracer.mark("ok", of=runs["marked"])
-        assert tracer.mark("failed", "key sk-" + "a" * 30 + " long " + "x" * 600, of=runs["marked"].otel.get_span_context())
+        assert tracer.mark(
+            "failed", "key sk-" + "a" * 30 + " long " + "x" * 600, of=runs["marked"].otel.get_span_context()
+        )
     store = open_store(tmp_store(tmp_path))
 
     frames = load_frames(store)
@@ -44,7 +46,8 @@ def test_scores_and_marks_become_verdicts(tmp_path: Path) -> None:
         "scored": ("evaluation", True), "labelled": ("evaluation", True), "scale": ("outcome", False), "marked": ("mark", True),
     }  # fmt: skip
     assert found["scored"].why == "evaluation correctness says 0.2: wrong sum"
-    assert mark["run_id"] == runs["marked"].trace_id and mark["note"].startswith("key [redacted] long xx")
+    assert mark["run_id"] == runs["marked"].trace_id
+    assert mark["note"].startswith("key [redacted] long xx")
     assert traces["marked"]["spans"] == 1  # no span was made for it
 
 
@@ -55,7 +58,9 @@ def test_without_a_run_around_nothing_is_recorded(recorder: Recorder, caplog: py
     assert "name a span of the run" in caplog.text
     with tracer.workflow("w") as run:
         tracer.score(1.0)
-    assert [(event.span_id, event.attributes["gen_ai.evaluation.score.value"]) for event in recorder.events] == [(run.span_id, 1.0)]
+    assert [(event.span_id, event.attributes["gen_ai.evaluation.score.value"]) for event in recorder.events] == [
+        (run.span_id, 1.0)
+    ]
 
 
 def test_any_other_word_is_no_verdict() -> None:

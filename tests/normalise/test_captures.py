@@ -92,6 +92,13 @@ FACTS: dict[str, Facts] = {
     "openai-openinference-ordinary": Facts("", 4, 0, 0, ""),
     "openai-openllmetry-ordinary": Facts("", 4, 0, 0, ""),
     "openai-openinference-error429": Facts("", 3, 0, 0, ""),
+    "haystack-openinference+openai-ordinary": Facts("Agent", 2, 0, 0, ""),
+    "haystack-openinference+openai-toolerror": Facts("Agent", 2, 0, 0, ""),
+    "ag2-native-ordinary": Facts("coordinator researcher", 5, 4, 0, ASKED),
+    "ag2-native-toolerror": Facts("coordinator researcher", 5, 4, 1, ASKED),
+    "langgraph-openinference+openai-retrieval": Facts("clerk", 2, 2, 0, ""),
+    "langgraph-genai+openai-retrieval": Facts("", 2, 2, 0, ""),
+    "langgraph-openllmetry+openai-retrieval": Facts("clerk", 2, 2, 0, ""),
 }
 
 
@@ -183,6 +190,9 @@ def _oracle(name: str) -> tuple[int, int]:
                 int(attributes.get("llm.token_count.prompt") or attributes.get("gen_ai.usage.input_tokens") or 0),
                 int(attributes.get("llm.token_count.completion") or attributes.get("gen_ai.usage.output_tokens") or 0),
             )
+    if any(is_call and parent for parent, is_call, *_ in spans.values()):
+        # LangChain's callbacks leave the client's spans of the same calls without a parent; of embeddings they tell nothing.
+        spans = {key: span for key, span in spans.items() if span[0] or not span[1] or not span[3]}
     total_in = total_out = 0
     for parent, is_call, given, got in spans.values():
         while parent in spans and not (spans[parent][1] and any(spans[parent][2:])):

@@ -19,6 +19,7 @@ MIXED = (
     "langgraph-openinference-ordinary",
     "autogen-openinference+openai-swarm",
     "openai-agents-genai+openai-ordinary",
+    "langgraph-openinference+openai-retrieval",
 )
 TRACE = trace_id_of("drawn")
 
@@ -189,6 +190,32 @@ def test_doubled_llm_span_is_counted_once() -> None:
     assert found["outer"].cached_tokens == 400
     assert found["outer"].cost_usd == found["inner"].cost_usd is not None
     assert (summarise(list(found.values())).llm_calls, summarise(list(found.values())).input_tokens) == (1, 1000)
+
+
+LANGCHAIN = "openinference.instrumentation.langchain"
+
+
+def test_a_clients_span_without_a_parent_is_the_frameworks_call() -> None:
+    """LangChain's callbacks: one run, tokens once, its failed attempt is no end of the run. Two that fit: nobody can say."""
+    asked, done = (
+        oi("LLM", llm__model_name="gpt-4o"),
+        oi("LLM", llm__model_name="gpt-4o", llm__token_count__prompt=10, llm__token_count__completion=2),
+    )
+    desk = (raw("desk", 0, 9, a=oi("CHAIN"), scope=LANGCHAIN), raw("chat", 1, 5, "desk", a=done, scope=LANGCHAIN))
+    client = (
+        raw("failed", 2, 3, a=asked, trace=trace_id_of("1"), status="error", message="429"),
+        raw("client", 3, 4, a=done, trace=trace_id_of("2")),
+        raw("elsewhere", 3, 4, a=done, trace=trace_id_of("3"), resource={"service.name": "other"}),
+        raw("later", 6, 7, a=done, trace=trace_id_of("4")),
+    )
+    found = rows(*desk, *client)
+
+    assert {name for name, row in found.items() if row.run_id == TRACE} == {"desk", "chat", "failed", "client"}
+    assert [name for name, row in found.items() if row.duplicate_of] == ["client"]
+    summary = summarise([row for row in found.values() if row.run_id == TRACE])
+    assert (summary.outcome, summary.input_tokens, summary.llm_calls) == ("completed", 10, 2)
+    also = raw("also", 1, 5, "desk", a=done, scope=LANGCHAIN)
+    assert rows(*desk, *client, also)["client"].duplicate_of is None
 
 
 def test_tokens_only_on_the_inner_span() -> None:

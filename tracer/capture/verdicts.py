@@ -59,7 +59,9 @@ def mark(
         BadInput: `verdict` is neither "ok" nor "failed".
     """
     if verdict not in VERDICTS:
-        raise BadInput(f"{verdict!r} is no verdict on a run.", hint="say 'ok' or 'failed'; for anything else there is score().")
+        raise BadInput(
+            f"{verdict!r} is no verdict on a run.", hint="say 'ok' or 'failed'; for anything else there is score()."
+        )
     return _record(Tracehound.EVENT_MARK, {Tracehound.MARK_VERDICT: verdict, Tracehound.MARK_NOTE: note}, of)
 
 
@@ -69,7 +71,9 @@ def _record(name: str, attributes: dict[str, Any], of: LiveSpan | SpanContext | 
     if where.processor is None:
         return False  # nothing is recorded, as for spans
     if not context.is_valid:
-        logger.warning("tracehound: %s says nothing of a run: call it inside of one, or name a span of the run (of=...)", name)
+        logger.warning(
+            "tracehound: %s says nothing of a run: call it inside of one, or name a span of the run (of=...)", name
+        )
         return False
     event = RawEvent(
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -56,6 +57,7 @@ _COUNTED_COLUMNS = frozenset(
         "cost_source",
     }
 )
+_NAMED_ERROR = re.compile(r"([A-Za-z_]\w*(?:Error|Exception|Timeout|Exceeded|Interrupt|Refused))\(")
 _GRAPHS = frozenset({SpanKind.OTHER, SpanKind.WORKFLOW})
 """kinds that the nodes of a graph, and the graph, have before whole runs are looked at"""
 _OTHER, _OK = SpanKind.OTHER.value, SpanStatus.OK.value
@@ -230,6 +232,8 @@ def _status(raw: RawSpan, span: Span) -> None:
             error_type = named if error_type in (None, "_OTHER") else error_type
             message = message or as_text(event.attributes.get(Common.EXCEPTION_MESSAGE)) or ""
             break
+    if error_type == "Exception" and (named := _NAMED_ERROR.match(message)):
+        error_type = named[1]  # LangSmith writes the name of the error before its text only
     if (error_type or "").rsplit(".", 1)[-1] in CONTROL_FLOW or message.split("(", 1)[0] in CONTROL_FLOW:
         span.derived = [*(span.derived or ()), "status"]
         return

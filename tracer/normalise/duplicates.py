@@ -37,13 +37,14 @@ _TRANSPARENT = frozenset({SpanKind.OTHER, SpanKind.MESSAGE, SpanKind.WORKFLOW})
 def find_duplicates(forest: Forest) -> None:
     """Mark inner twins; what only the twin knows is copied to the outer span, so that nothing is lost by leaving twins out."""
     inside: dict[int, list[int]] = {}
-    for position, upper in enumerate(forest.nearest((SpanKind.LLM,))):
-        if upper >= 0 and forest.spans[position].kind == SpanKind.LLM:
-            inside.setdefault(upper, []).append(position)
+    for kind in (SpanKind.LLM, SpanKind.EMBEDDING):
+        for position, upper in enumerate(forest.nearest((kind,))):
+            if upper >= 0 and forest.spans[position].kind == kind:
+                inside.setdefault(upper, []).append(position)
     for position in forest.order:
         span = forest.spans[position]
         if span.duplicate_of is None:
-            if span.kind == SpanKind.LLM:
+            if span.kind in (SpanKind.LLM, SpanKind.EMBEDDING):
                 if position in inside:
                     _llm(forest, position, inside)
             elif span.kind in (SpanKind.TOOL, SpanKind.HANDOFF):
@@ -58,9 +59,9 @@ def _llm(forest: Forest, position: int, inside: dict[int, list[int]]) -> None:
     if not inner:
         return
     twins = [span for span in inner if _same_call(outer, span)]
-    if not twins and len(inner) == 1 and _models_agree(outer, inner[0]) and not _both_ours(outer, inner[0]):
+    if not twins and len(inner) == 1 and models_agree(outer, inner[0]) and not _both_ours(outer, inner[0]):
         twins = inner
-    if not twins and outer.input_tokens is None and outer.output_tokens is None:
+    if not twins and outer.kind == SpanKind.LLM and outer.input_tokens is None and outer.output_tokens is None:
         counted = [span for span in inner if span.input_tokens is not None]
         twins = counted[-1:]
     if twins:
@@ -73,6 +74,13 @@ def _llm(forest: Forest, position: int, inside: dict[int, list[int]]) -> None:
             infer(outer, "cost_source", best.cost_source)
     for span in twins:
         span.duplicate_of = outer.span_id
+
+
+def mark_twin(outer: Span, inner: Span) -> None:
+    """`inner` is the same call as `outer`, or an attempt of it, in another trace."""
+    if _same_call(outer, inner):
+        _take(outer, inner, _LLM_COLUMNS)
+        inner.duplicate_of = outer.span_id
 
 
 def _llm_below(inside: dict[int, list[int]], position: int) -> list[int]:
@@ -90,11 +98,11 @@ def _same_call(outer: Span, inner: Span) -> bool:
         return outer.response_id == inner.response_id
     tokens = (outer.input_tokens, outer.output_tokens)
     return (
-        tokens == (inner.input_tokens, inner.output_tokens) and tokens != (None, None) and _models_agree(outer, inner)
+        tokens == (inner.input_tokens, inner.output_tokens) and tokens != (None, None) and models_agree(outer, inner)
     )
 
 
-def _models_agree(outer: Span, inner: Span) -> bool:
+def models_agree(outer: Span, inner: Span) -> bool:
     """One is asked for as `gpt-4o`, the other answers as `gpt-4o-2024-08-06`."""
     if not outer.model or not inner.model:
         return True

@@ -132,6 +132,12 @@ def inherit_agents(forest: Forest, links: Mapping[tuple[str, str], Sequence[Span
                     span.agent, span.agent_inferred = next(iter(names)), True
 
 
+def take_agent(span: Span, host: Span) -> None:
+    """`span` was made for `host`, which is in another trace."""
+    if span.agent is None and host.agent is not None:
+        span.agent, span.agent_inferred = host.agent, True
+
+
 def _climb(forest: Forest, order: Sequence[int]) -> None:
     for position in order:
         span = forest.spans[position]

@@ -27,10 +27,13 @@ KINDS: dict[str, str] = {
 }
 
 _RESPONSE_ID = re.compile(r'^\s*\{\s*"id"\s*:\s*"([^"]{4,120})"')
+_RESPONSE_METADATA = re.compile(r'"response_metadata"\s*:\s*\{(?:[^{}]|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})*?"id"\s*:\s*"([^"]{4,120})"')
+"""LangChain's messages: the id stands beside the token counts, which nest twice"""
 _HANDOFF_NAME = re.compile(r"handoff to (.+)", re.IGNORECASE)
 _METHODS = re.compile(
-    r"^(.+?)\.(?:run|run_stream|arun|on_messages|on_messages_stream|invoke|ainvoke|kickoff|_execute_core)$"
+    r"^(.+?)\.(?:run|run_stream|run_async|run_async_generator|arun|on_messages|on_messages_stream|invoke|ainvoke|kickoff|_execute_core)$"
 )
+_HAYSTACK = "openinference.instrumentation.haystack"
 _STOP_REASON = re.compile(r'"stop_reason"\s*:\s*"([^"]*)"\s*\}\s*$')
 
 
@@ -45,6 +48,8 @@ def kind(raw: RawSpan) -> str | None:
     found = KINDS.get(named.upper(), SpanKind.OTHER)
     if found == SpanKind.TOOL and OpenInference.TOOL_NAME not in raw.attributes and _HANDOFF_NAME.fullmatch(raw.name):
         return SpanKind.HANDOFF
+    if raw.scope == _HAYSTACK and found == SpanKind.OTHER and raw.name.startswith("Agent.run"):
+        return SpanKind.AGENT  # a component like others to its instrumentor; Haystack's agents have no names
     return llamaindex.kind(raw.name, found) if raw.scope == llamaindex.SCOPE else found
 
 
@@ -123,8 +128,9 @@ def _llm(reading: Reading) -> None:
         if known is None and (found := message_list(attributes.get(name))):
             put(reading.contents.put_messages(found))
     output = attributes.get(OpenInference.OUTPUT_VALUE)
-    if span.response_id is None and isinstance(output, str) and (answer := _RESPONSE_ID.match(output)):
-        span.response_id = answer[1]
+    if span.response_id is None and isinstance(output, str):
+        known = _RESPONSE_ID.match(output) or (_RESPONSE_METADATA.search(output) if "response_metadata" in output else None)
+        span.response_id = known[1] if known else None
     for event in raw.events:
         if event.name == OpenInference.FIRST_TOKEN_EVENT and span.ttft_ns is None:
             span.ttft_ns = max(0, event.time_ns - raw.start_ns)

@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "tool": SpanKind.TOOL,
     "handoff": SpanKind.HANDOFF,
 }
+_RETRIEVAL = "vector_db_retrieve"
 _SCOPES = ("opentelemetry.instrumentation.openai.v1", "opentelemetry.instrumentation.openai_agents", "traceloop")
 _LLM_TYPES = {"chat": SpanKind.LLM, "completion": SpanKind.LLM, "embedding": SpanKind.EMBEDDING}
 
@@ -30,6 +31,8 @@ def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
 def kind(raw: RawSpan) -> str | None:
     named = raw.attributes.get(OpenLLMetry.KIND)
     if isinstance(named, str) and named in KINDS:
+        if raw.attributes.get(GenAI.OPERATION) == _RETRIEVAL:
+            return SpanKind.RETRIEVER  # called a task
         return KINDS[named]
     request = raw.attributes.get("llm.request.type")
     return _LLM_TYPES.get(request) if isinstance(request, str) else None
@@ -51,7 +54,7 @@ def read(reading: Reading) -> None:
         span.agent = entity or raw.name.removesuffix(".agent")
     reading.set_input(_flattened(reading, OpenLLMetry.PROMPTS))
     reading.set_output(_flattened(reading, OpenLLMetry.COMPLETIONS))
-    if reading.kind in (SpanKind.WORKFLOW, SpanKind.AGENT, SpanKind.OTHER):
+    if reading.kind in (SpanKind.WORKFLOW, SpanKind.AGENT, SpanKind.OTHER, SpanKind.RETRIEVER):
         for name, put in (
             (OpenLLMetry.ENTITY_INPUT, reading.set_input),
             (OpenLLMetry.ENTITY_OUTPUT, reading.set_output),

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
-from tracer.normalise.duplicates import find_duplicates
+from tracer.normalise.duplicates import find_duplicates, mark_twin
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
-from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers, unwrap_nodes
+from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers, take_agent, unwrap_nodes
 from tracer.normalise.limits import note_limits, note_pauses
 from tracer.normalise.llamaindex import note_tools
+from tracer.normalise.loose_calls import loose_calls
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
 from tracer.normalise.runs import join_traces, name_runs
@@ -46,11 +47,16 @@ def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequ
     find_roots(forest)
     unwrap_nodes(forest)
     find_graph_agents(forest)
-    join_traces(forest, links)
+    calls = list(loose_calls(forest))
+    join_traces(forest, links, calls)
     note_tools(forest)
     inherit_agents(forest, by_span)
+    for call, host in calls:
+        take_agent(forest.spans[call], forest.spans[host])
     classify_tools(forest, _agents(forest))
     find_duplicates(forest)
+    for call, host in calls:
+        mark_twin(forest.spans[host], forest.spans[call])
     note_callers(forest)
     note_limits(forest)
     number_versions(forest)

@@ -25,7 +25,7 @@ SETUP_WINDOW_NS = 600 * 10**9
 
 _CREATE = "create_agent"
 _OPERATION = re.compile(r"^invoke_(?:workflow|agent) ")
-_METHOD = re.compile(r"\.(?:workflow|forward|run|run_stream|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$")
+_METHOD = re.compile(r"\.(?:workflow|forward|run|run_stream|run_async|run_async_generator|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$")
 _WORKFLOW_NAMES = (
     Tracehound.WORKFLOW,
     GenAI.WORKFLOW_NAME,
@@ -54,7 +54,7 @@ def is_setup(span: Span) -> bool:
     return span.kind == SpanKind.OTHER and (span.name == _CREATE or span.name.startswith(_CREATE + " "))
 
 
-def join_traces(forest: Forest, links: Iterable[SpanLink]) -> None:
+def join_traces(forest: Forest, links: Iterable[SpanLink], calls: Iterable[tuple[int, int]] = ()) -> None:
     """Set run_id on every span: the id of the run's first trace that does work, or the run id the program gave."""
     traces = _traces(forest.spans)
     group = {trace_id: trace_id for trace_id in traces}
@@ -82,6 +82,8 @@ def join_traces(forest: Forest, links: Iterable[SpanLink]) -> None:
             and (not one.sessions or not other.sessions or one.sessions & other.sessions)
         ):
             join(one.trace_id, other.trace_id)
+    for call, host in calls:
+        join(forest.spans[host].trace_id, forest.spans[call].trace_id)
     _join_conversations(traces.values(), join)
     _join_setups(traces.values(), join)
 
