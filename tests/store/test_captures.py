@@ -46,7 +46,12 @@ def feed(store: Store, found: list[tuple[bytes, bool]], *, at_once: int) -> read
         "pydantic-ai-native-v2",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("autogen-openinference-roundrobin", "langgraph", "openai-agents-genai")
+            for name in (
+                "autogen-openinference-roundrobin",
+                "langgraph",
+                "langgraph-openinference+openai",
+                "openai-agents-genai",
+            )
         ),
     ],
 )

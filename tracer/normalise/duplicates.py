@@ -97,9 +97,7 @@ def _same_call(outer: Span, inner: Span) -> bool:
     if outer.response_id and inner.response_id:
         return outer.response_id == inner.response_id
     tokens = (outer.input_tokens, outer.output_tokens)
-    return (
-        tokens == (inner.input_tokens, inner.output_tokens) and tokens != (None, None) and models_agree(outer, inner)
-    )
+    return tokens == (inner.input_tokens, inner.output_tokens) and tokens != (None, None) and models_agree(outer, inner)
 
 
 def models_agree(outer: Span, inner: Span) -> bool:

@@ -27,7 +27,9 @@ KINDS: dict[str, str] = {
 }
 
 _RESPONSE_ID = re.compile(r'^\s*\{\s*"id"\s*:\s*"([^"]{4,120})"')
-_RESPONSE_METADATA = re.compile(r'"response_metadata"\s*:\s*\{(?:[^{}]|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})*?"id"\s*:\s*"([^"]{4,120})"')
+_RESPONSE_METADATA = re.compile(
+    r'"response_metadata"\s*:\s*\{(?:[^{}]|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})*?"id"\s*:\s*"([^"]{4,120})"'
+)
 """LangChain's messages: the id stands beside the token counts, which nest twice"""
 _HANDOFF_NAME = re.compile(r"handoff to (.+)", re.IGNORECASE)
 _METHODS = re.compile(
@@ -129,7 +131,9 @@ def _llm(reading: Reading) -> None:
             put(reading.contents.put_messages(found))
     output = attributes.get(OpenInference.OUTPUT_VALUE)
     if span.response_id is None and isinstance(output, str):
-        known = _RESPONSE_ID.match(output) or (_RESPONSE_METADATA.search(output) if "response_metadata" in output else None)
+        known = _RESPONSE_ID.match(output) or (
+            _RESPONSE_METADATA.search(output) if "response_metadata" in output else None
+        )
         span.response_id = known[1] if known else None
     for event in raw.events:
         if event.name == OpenInference.FIRST_TOKEN_EVENT and span.ttft_ns is None:

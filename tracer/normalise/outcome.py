@@ -254,7 +254,9 @@ def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
     # AutoGen alone opens no span for the run: the messages to and from the team are all there is at the top.
     true_roots = [span for span in parentless if span.convention != "autogen"] or parentless
     # A client's call that was stitched to the framework's is a part of the run, however it ended.
-    true_roots = [span for span in true_roots if not (is_loose(span) and "run_id" in (span.derived or ()))] or true_roots
+    true_roots = [
+        span for span in true_roots if not (is_loose(span) and "run_id" in (span.derived or ()))
+    ] or true_roots
     said: dict[str, Any] = {}
     for span in tops:
         if any(name in span.attributes for name in _SAYS):

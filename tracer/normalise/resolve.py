@@ -13,7 +13,14 @@ from typing import Any, cast
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
 from tracer.normalise.duplicates import find_duplicates, mark_twin
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
-from tracer.normalise.identity import find_graph_agents, find_roots, inherit_agents, note_callers, take_agent, unwrap_nodes
+from tracer.normalise.identity import (
+    find_graph_agents,
+    find_roots,
+    inherit_agents,
+    note_callers,
+    take_agent,
+    unwrap_nodes,
+)
 from tracer.normalise.limits import note_limits, note_pauses
 from tracer.normalise.llamaindex import note_tools
 from tracer.normalise.loose_calls import loose_calls

@@ -25,7 +25,9 @@ SETUP_WINDOW_NS = 600 * 10**9
 
 _CREATE = "create_agent"
 _OPERATION = re.compile(r"^invoke_(?:workflow|agent) ")
-_METHOD = re.compile(r"\.(?:workflow|forward|run|run_stream|run_async|run_async_generator|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$")
+_METHOD = re.compile(
+    r"\.(?:workflow|forward|run|run_stream|run_async|run_async_generator|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$"
+)
 _WORKFLOW_NAMES = (
     Tracehound.WORKFLOW,
     GenAI.WORKFLOW_NAME,

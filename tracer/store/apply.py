@@ -12,6 +12,7 @@ import polars as pl
 
 from tracer.model import SPAN_FIELDS, Span, SpanEvent, SpanLink, span_of
 from tracer.normalise.langgraph import PAUSED
+from tracer.normalise.loose_calls import is_loose, lacks_context
 from tracer.normalise.outcome import PAUSED_REASON
 from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.semconv import Tracehound
@@ -43,6 +44,13 @@ _TOUCHED = """
         UNION SELECT run_id FROM traces
         WHERE start_ns <= $last + $setup AND coalesce(end_ns, $last) >= $first
             AND coalesce(service, '') IN (SELECT unnest($new_services::VARCHAR[]))
+        -- client calls without a parent, and what was under way when they were made (`normalise.loose_calls`)
+        UNION SELECT run_id FROM traces
+        WHERE spans > 1 AND start_ns <= $last AND coalesce(end_ns, $last) >= $first
+            AND coalesce(service, '') IN (SELECT unnest($calling::VARCHAR[]))
+        UNION SELECT run_id FROM traces
+        WHERE spans = 1 AND start_ns BETWEEN $first AND $last
+            AND coalesce(service, '') IN (SELECT unnest($told::VARCHAR[]))
     )
     SELECT trace_id, run_id, first_ns, last_ns FROM run_traces WHERE run_id IN (SELECT run_id FROM touched)
 """
@@ -94,6 +102,8 @@ def wanted(new: Gathered) -> Wanted:
         ),
         "services": sorted({span.service or "" for span in new.spans}),
         "new_services": sorted({span.service or "" for span in new.spans if is_setup(span)}),
+        "calling": sorted({span.service or "" for span in new.spans if is_loose(span)}),
+        "told": sorted({span.service or "" for span in new.spans if lacks_context(span)}),
         "first": min(times, default=0),
         "last": max(times, default=0),
         "setup": SETUP_WINDOW_NS,
