@@ -174,6 +174,30 @@ def split(frames: Frames, findings: Sequence[Finding] = (), reading: Reading | N
     )
 
 
+def add_up(ledgers: Sequence[Ledger]) -> Ledger:
+    """The split of several runs together; its length is that of the runs one after the other, None where one has no times."""
+    lengths = [held.ns for held in ledgers]
+    together = [Part(name) for name in PARTS]
+    for held in ledgers:
+        for whole, part in zip(together, held.parts, strict=True):
+            whole.calls += part.calls
+            whole.usd += part.usd
+            whole.input_tokens += part.input_tokens
+            whole.output_tokens += part.output_tokens
+            whole.ns += part.ns
+            whole.spans += part.spans
+    return Ledger(
+        parts=tuple(together),
+        usd=sum((held.usd for held in ledgers), Decimal(0)),
+        input_tokens=sum(held.input_tokens for held in ledgers),
+        output_tokens=sum(held.output_tokens for held in ledgers),
+        calls=sum(held.calls for held in ledgers),
+        unpriced_calls=sum(held.unpriced_calls for held in ledgers),
+        estimated_calls=sum(held.estimated_calls for held in ledgers),
+        ns=None if None in lengths else sum(length for length in lengths if length is not None),
+    )
+
+
 def _placed(frames: Frames, findings: Sequence[Finding], delegating: set[str]) -> dict[str, str]:
     """span_id -> part, for every billed call and every span that was wasted or repeated."""
     spans = frames.spans

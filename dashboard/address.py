@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ PAGES: tuple[tuple[Path, str], ...] = (
 """Every page with its title, in the order of the navigation; the first is the one without a path. A test compares the
 table with the folder."""
 
+_PICKED = "picked"
 _LIST_STATE = frozenset({"q", "order", "page", "window"})
 
 Name = Literal["trace", "span", "finding", "weight", "workflow", "agent", "session", "a", "b"]
@@ -82,6 +83,23 @@ def open_trace(run_id: str, *, span: str | None = None) -> None:
 def open_traces(query: str = "") -> None:
     """Go to the list, filtered."""
     st.switch_page(TRACES, query_params={"q": query} if query else {})
+
+
+def remember(pick: Mapping[str, str]) -> None:
+    """For `on_pick` of a document: a run that was clicked is opened, a query is shown on the Traces page.
+
+    A callback cannot change the page, so what was clicked waits for `go`, in the run of the script that follows.
+    """
+    st.session_state[_PICKED] = dict(pick)
+
+
+def go() -> None:
+    """Go where the click led that `remember` keeps; nothing where there is none. Called before a page or fragment is drawn."""
+    pick = st.session_state.pop(_PICKED, {})
+    if "run" in pick:
+        open_trace(pick["run"], span=pick.get("span"))
+    if "query" in pick:
+        open_traces(pick["query"])
 
 
 def open_compare(a: str | None, b: str | None) -> None:

@@ -19,6 +19,7 @@ def main() -> None:
     chrome.draw()
     if not gate.let_in():
         return
+    address.go()
     try:
         page.run()
     except NoStore as error:

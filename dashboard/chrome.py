@@ -12,11 +12,13 @@ from dashboard import address, queries
 from dashboard.analyst import StoreAnalysis
 from dashboard.charts.base import Figure
 from dashboard.figures import units
+from dashboard.figures.markup import readable
 from dashboard.figures.palette import Mode
 from dashboard.population import Population
 from tracer.errors import SchemaTooNew, StoreLocked, TracehoundError
 
 ICON = Path(__file__).with_name("web") / "icon.svg"
+_WORDMARK = ICON.with_name("wordmark.svg")
 
 _CSS = """<style>
 [data-testid="stMainBlockContainer"] { padding-inline: 1.75rem; max-width: 1760px; }
@@ -24,17 +26,40 @@ _CSS = """<style>
 [data-testid="stMetricValue"], [data-testid="stMetricDelta"], td, th { font-variant-numeric: tabular-nums; }
 [data-testid="stMetric"]:has([data-testid="stMetricChart"]) { min-height: 9.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.75rem; }
+[data-testid="stMetricDelta"] { background: none; padding: 0; }
+[data-testid="stMetricDelta"] * { overflow: hidden; text-overflow: ellipsis; }
 [data-testid="stPlotlyChart"] { overflow: hidden; }
-h1 { padding-block: 0.15rem 0.6rem !important; }
+h1 { padding-block: 0.15rem 0.75rem !important; }
+.st-key-name [data-testid="stText"] { font-size: 1.15rem; font-weight: 600; white-space: normal; overflow-wrap: anywhere; }
+.st-key-said [data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; }
 </style>"""
 
 
 def draw() -> None:
     """Trim Streamlit's chrome; nothing here depends on the store."""
     st.html(_CSS)
+    st.logo(_WORDMARK, size="medium", icon_image=ICON)
 
 
 _PLOTLY_CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+def name(text: str) -> None:
+    """Draw a recorded name as a heading. Streamlit's own headings read Markdown, where a name could be a link or an image."""
+    with st.container(key="name"):
+        st.text(readable(text))
+
+
+def say(text: str) -> None:
+    """Draw a remark that quotes what was recorded or typed; Streamlit's coloured boxes read Markdown, this does not."""
+    with st.container(key="said", border=True):
+        st.text(readable(text))
+
+
+def explain_input(error: TracehoundError) -> None:
+    """Say what is wrong with what a person typed, and what to write instead."""
+    hint = f" {error.hint[0].upper()}{error.hint[1:]}" if error.hint else ""
+    say("▲ " + (error.message + hint).replace("`", "'"))
 
 
 def looked_at(shown: Population, analysis: StoreAnalysis | None) -> None:
@@ -92,9 +117,9 @@ def explain(error: TracehoundError) -> None:
     """Say what went wrong and what to do; errors of the store are often over by the next second."""
     st.title("This cannot be shown right now" if isinstance(error, StoreLocked | SchemaTooNew) else "Not found")
     with st.container(border=True):
-        st.text(error.message)
+        st.text(readable(error.message))
         if error.hint:
-            st.text(f"Hint: {error.hint}")
+            st.text(readable(f"Hint: {error.hint}"))
     if isinstance(error, StoreLocked):
         st.button("Try again", type="primary")
     else:

@@ -18,11 +18,12 @@ import webbrowser
 from pathlib import Path
 from types import FrameType
 
-from dashboard.gate import PASSWORD_VARIABLE, password_for
+from dashboard.gate import PASSWORD_VARIABLE, is_loopback, password_for
 from tracer.errors import BadInput, TracehoundError
 
 APP = Path(__file__).with_name("app.py")
 LOOPBACK = "127.0.0.1"
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 DEFAULT_PORT = 8501
 STORE_VARIABLE = "TRACEHOUND_STORE"
 
@@ -43,6 +44,8 @@ _SAFETY: dict[str, str] = {
     "client.toolbarMode": "minimal",
     "runner.magicEnabled": "false",
     "logger.level": "warning",
+    # Its greeting looks up what address the world sees this machine at; `serve` prints an address of its own.
+    "logger.hideWelcomeMessage": "true",
 }
 
 _THEME: dict[str, str] = {
@@ -78,11 +81,18 @@ class DashboardFailed(TracehoundError):
     """The server ended, or did not answer in time."""
 
 
-def server_command(*, host: str = LOOPBACK, port: int = DEFAULT_PORT) -> list[str]:
-    """The command line of the server. `-P` keeps modules of the user's folder (a `tracer.py`!) from shadowing ours."""
+def server_command(*, host: str = LOOPBACK, port: int = DEFAULT_PORT, guarded: bool = False) -> list[str]:
+    """The command line of the server. `-P` keeps modules of the user's folder (a `tracer.py`!) from shadowing ours.
+
+    Args:
+        guarded: the pages ask for a password, so that a proxy may serve them under any name.
+    """
     options = {**_SAFETY, **_THEME, "server.address": host, "server.port": str(port)}
     flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-P", "-m", "streamlit", "run", str(APP), *flags]
+    if is_loopback(host) and not guarded:
+        # A name that a hostile page makes point to this machine is refused: nothing else protects what has no password.
+        flags += [f"--server.allowedHosts={name}" for name in sorted({*_LOOPBACK_NAMES, host})]
+    return [sys.executable, "-P", "-m", "dashboard.server", "run", str(APP), *flags]
 
 
 def start(
@@ -104,17 +114,16 @@ def start(
         BadInput: `port` is taken, `host` is not one of this machine's addresses, or others reach it and there is no password.
     """
     given = password
-    password = password_for(host, ask=lambda: given)
+    password = password_for(host, ask=lambda: given) or given
     _check_bindable(host, port)
     environment = {**os.environ, STORE_VARIABLE: str(Path(store).resolve())}
     if password is not None:
         environment[PASSWORD_VARIABLE] = password
+    command = server_command(host=host, port=port, guarded=password is not None)
     if log is None:
-        return subprocess.Popen(server_command(host=host, port=port), env=environment, stdout=subprocess.DEVNULL)
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     with log.open("ab") as sink:
-        return subprocess.Popen(
-            server_command(host=host, port=port), env=environment, stdout=sink, stderr=subprocess.STDOUT
-        )
+        return subprocess.Popen(command, env=environment, stdout=sink, stderr=subprocess.STDOUT)
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], url: str, *, timeout_s: float = 60.0) -> None:

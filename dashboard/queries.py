@@ -24,7 +24,7 @@ from dashboard import comparing, live_reads, run_reads, session_reads
 from dashboard import facets as narrowing
 from dashboard.analyst import PATIENCE_S, Analyst, StoreAnalysis, analyse_in_background
 from dashboard.comparing import Sides, TwoRuns
-from dashboard.economics import Worth, worth_of
+from dashboard.economics import Economy, Worth, economy_of, worth_of
 from dashboard.facets import Facets
 from dashboard.health import Examination, examine
 from dashboard.live_reads import Live
@@ -193,6 +193,20 @@ def _worth(state: StoreState, since_ns: int | None, workflow: str | None, analys
     known = store_analysis(state)
     by_run: Mapping[str, tuple[Finding, ...]] = known.by_run if known else {}
     return worth_of(_store(state.path), population(state, since_ns), workflow, by_run)
+
+
+def economy(state: StoreState, since_ns: int | None, workflow: str | None) -> Economy | None:
+    """Ledger and savings over the newest ended runs; findings count as far as they are known. None where none has ended."""
+    known = store_analysis(state)
+    return _economy(state, since_ns, workflow, known.token if known else None)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _economy(state: StoreState, since_ns: int | None, workflow: str | None, analysis_token: str | None) -> Economy | None:  # fmt: skip
+    del analysis_token  # part of the key: a newer analysis may know more findings
+    known = store_analysis(state)
+    by_run: Mapping[str, tuple[Finding, ...]] = known.by_run if known else {}
+    return economy_of(_store(state.path), population(state, since_ns, workflow), by_run)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

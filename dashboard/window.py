@@ -56,7 +56,7 @@ def heading(title: str, *, workflows: Sequence[str] = ()) -> Window:
 def say_nothing_in(window: Window) -> None:
     """The page of a window without runs."""
     if window.workflow is not None:
-        st.info(f"No run of {readable(window.workflow)} started in this window.")
+        st.text(f"No run of {readable(window.workflow)} started in this window.")
     elif window.since_ns is None:
         st.info("The store is there, but no run has been recorded in it yet.")
     else:

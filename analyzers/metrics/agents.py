@@ -87,30 +87,65 @@ def first_attempts(attempts: pl.DataFrame) -> pl.DataFrame:
     return pointers
 
 
-def _invocations(frames: Frames, spans: pl.DataFrame) -> pl.DataFrame:
+def invocations(spans: pl.DataFrame) -> pl.DataFrame:
+    """One row per invocation of an agent: trace_id, agent, first_id, run_id, attempts, start_ns of the first, end_ns and status of the last.
+
+    Args:
+        spans: as in `Frames`, duplicates left out.
+    """
     attempts = spans.filter((pl.col("kind") == SpanKind.AGENT) & pl.col("agent").is_not_null()).select(
         "run_id", "trace_id", "span_id", "agent", "retry_of", "start_ns", "end_ns", "status"
     )
     by_start = first_attempts(attempts).sort("start_ns", "span_id")
-    invocations = by_start.group_by("trace_id", "agent", "first_id").agg(
+    return by_start.group_by("trace_id", "agent", "first_id").agg(
         pl.col("run_id").first(),
         pl.len().alias("attempts"),
         pl.col("start_ns").min(),
         pl.col("end_ns").last(),
         pl.col("status").last(),
     )
+
+
+def invocations_over_time(frames: Frames, agent: str, *, bucket_ns: int) -> pl.DataFrame:
+    """How one agent did per bucket of time: start_ns, calls, ended, ok (counts), p50_s, p95_s; ordered, buckets without a start left out."""
+    spans = frames.spans.filter((pl.col("agent") == agent) & pl.col("duplicate_of").is_null())
+    ended, seconds = _ended_and_seconds(frames)
+    return (
+        invocations(spans)
+        .group_by(start_ns=pl.col("start_ns") // bucket_ns * bucket_ns)
+        .agg(
+            calls=pl.len().cast(pl.Int64),
+            ended=ended.sum().cast(pl.Int64),
+            ok=(pl.col("status") == SpanStatus.OK).sum().cast(pl.Int64),
+            p50_s=seconds.quantile(0.5, interpolation="linear"),
+            p95_s=seconds.quantile(0.95, interpolation="linear"),
+        )
+        .sort("start_ns")
+    )
+
+
+def _ended_and_seconds(frames: Frames) -> tuple[pl.Expr, pl.Expr]:
+    """Whether an invocation ended, and how long those with real times took."""
     ended = pl.col("status") != SpanStatus.RUNNING
     timed = ended & pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
-    seconds = ((pl.col("end_ns") - pl.col("start_ns")) / SECOND_NS).filter(timed)
-    return invocations.group_by("agent").agg(
-        calls=pl.len(),
-        running=(~ended).sum(),
-        attempts=pl.col("attempts").sum(),
-        success_rate=(pl.col("status") == SpanStatus.OK).filter(ended).mean(),
-        timed=timed.sum(),
-        latency_mean_s=seconds.mean(),
-        latency_p50_s=seconds.quantile(0.5, interpolation="linear"),
-        latency_p95_s=seconds.quantile(0.95, interpolation="linear"),
+    return ended, ((pl.col("end_ns") - pl.col("start_ns")) / SECOND_NS).filter(timed)
+
+
+def _invocations(frames: Frames, spans: pl.DataFrame) -> pl.DataFrame:
+    ended, seconds = _ended_and_seconds(frames)
+    return (
+        invocations(spans)
+        .group_by("agent")
+        .agg(
+            calls=pl.len(),
+            running=(~ended).sum(),
+            attempts=pl.col("attempts").sum(),
+            success_rate=(pl.col("status") == SpanStatus.OK).filter(ended).mean(),
+            timed=seconds.len(),
+            latency_mean_s=seconds.mean(),
+            latency_p50_s=seconds.quantile(0.5, interpolation="linear"),
+            latency_p95_s=seconds.quantile(0.95, interpolation="linear"),
+        )
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from dashboard.figures import units
+
 HEIGHT = 240
 
 Figure = dict[str, Any]
@@ -48,6 +50,20 @@ def rows_height(rows: int, *, row: int = 30, least: int = 120) -> int:
 def time_unit(longest_s: float) -> tuple[float, str]:
     """The unit a duration axis is drawn in: its length in seconds and its name."""
     return (3_600.0, "h") if longest_s > 7_200 else (60.0, "min") if longest_s > 180 else (1.0, "s")
+
+
+SECONDS_TICKS = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3_600, 36_000, 86_400, 864_000)
+"""where an axis of durations that spans magnitudes has its marks"""
+
+
+def logarithmic_seconds(shortest_s: float, longest_s: float) -> dict[str, Any]:
+    """An axis for durations of different magnitudes, with its marks in words."""
+    inside = [tick for tick in SECONDS_TICKS if shortest_s / 3 <= tick <= longest_s * 3]
+    return {
+        "type": "log",
+        "tickvals": inside,
+        "ticktext": [units.duration(tick * 1e9).replace(".00", "") for tick in inside],
+    }
 
 
 def times(frame: pl.DataFrame, column: str = "start_ns") -> list[Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from dashboard.charts.base import Figure, escape, figure, rows_height, short, time_unit
-from dashboard.figures import palette
+from dashboard.charts.base import Figure, escape, figure, logarithmic_seconds, rows_height, short, time_unit
+from dashboard.figures import palette, units
 from dashboard.figures.palette import Mode
 
 _QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+MAGNITUDES = 50
+"""a slowest box this many times the quickest: on a linear axis most boxes would be a line at its foot"""
 
 
 def latency_boxes(durations: pl.DataFrame, mode: Mode, *, rows: int = 12) -> Figure:
@@ -24,8 +26,13 @@ def latency_boxes(durations: pl.DataFrame, mode: Mode, *, rows: int = 12) -> Fig
         .head(rows)
         .reverse()
     )
-    unit_s, unit = time_unit(float(spread["p95"].max() or 0.0))  # pyright: ignore[reportArgumentType]  (a column of floats)
+    slow, quick = (float(value or 0.0) for value in (spread["p95"].max(), spread["p50"].min()))  # pyright: ignore[reportArgumentType]  (columns of floats)
+    apart = 0 < quick < slow / MAGNITUDES
+    unit_s, unit = (1.0, "s") if apart else time_unit(slow)
     scaled = spread.with_columns(pl.col(list(_QUANTILES)) / unit_s)
+    axis = {"type": "linear", "ticksuffix": f" {unit}", "rangemode": "tozero", "nticks": 6}
+    if apart:
+        axis = logarithmic_seconds(float(spread["p5"].filter(spread["p5"] > 0).min() or quick), slow)  # pyright: ignore[reportArgumentType]  (a column of floats)
     box = {
         "type": "box", "orientation": "h", "y": [short(name) for name in scaled["name"]],
         "lowerfence": scaled["p5"].to_list(), "q1": scaled["p25"].to_list(), "median": scaled["p50"].to_list(),
@@ -36,17 +43,21 @@ def latency_boxes(durations: pl.DataFrame, mode: Mode, *, rows: int = 12) -> Fig
         "type": "scatter", "mode": "markers", "x": scaled["p50"].to_list(), "y": [short(name) for name in scaled["name"]],
         "marker": {"size": 9, "color": palette.BLUE.of(mode), "symbol": "line-ns-open"},
         "text": [
-            f"{escape(row['name'])}: median {row['p50']:,.2f} {unit}<br>5 % under {row['p5']:,.2f}, 5 % over {row['p95']:,.2f} {unit}"
-            f"<br>{row['n']:,} ended" for row in scaled.iter_rows(named=True)
+            f"{escape(row['name'])}: median {_told(row['p50'])}<br>5 % under {_told(row['p5'])}, 5 % over {_told(row['p95'])}"
+            f"<br>{row['n']:,} ended" for row in spread.iter_rows(named=True)
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
     return figure(
         [box, dots],
         layout={"showlegend": False, "height": rows_height(scaled.height), "margin": {"l": 8, "r": 16, "t": 8, "b": 8}},
-        x={"ticksuffix": f" {unit}", "rangemode": "tozero", "showgrid": True, "type": "linear", "nticks": 6},
+        x={"showgrid": True, **axis},
         y={"nticks": None, "type": "category", "showgrid": False},
     )
+
+
+def _told(seconds: float) -> str:
+    return units.duration(seconds * 1e9)
 
 
 def _faint(colour: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -63,23 +63,28 @@ def latency_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
     return figure(lines, y={"ticksuffix": f" {unit}", "rangemode": "tozero"})
 
 
-def success_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
-    """Share of ended runs that completed, and that needed a person. `trend`: start_ns, ended, completed, escalated."""
+Share = tuple[str, str, palette.Ink, str]
+"""column of a trend that counts, what the legend calls it, its colour, its line"""
+RUN_SHARES: tuple[Share, ...] = (
+    ("completed", "completed", palette.GREEN, "solid"),
+    ("escalated", "escalated to a person", palette.PINK, "dot"),
+    ("looping", "in a loop", palette.ERROR, "dash"),
+)
+
+
+def shares_over_time(trend: pl.DataFrame, shares: Sequence[Share], mode: Mode) -> Figure:
+    """Shares of what ended, one line each. `trend`: start_ns, ended, and a count per share; a share without its column is left out."""
+    known = [share for share in shares if share[0] in trend.columns]
     rates = trend.with_columns(
-        [
-            pl.when(pl.col("ended") > 0).then(pl.col(column) / pl.col("ended")).alias(f"{column}_rate")
-            for column in ("completed", "escalated")
-        ]
+        pl.when(pl.col("ended") > 0).then(pl.col(column) / pl.col("ended")).alias(f"{column}_rate")
+        for column, *_ in known
     )
     lines = [
-        _line(rates, column, name, ink.of(mode), dash, extra="ended",
+        _line(rates, f"{column}_rate", name, ink.of(mode), dash, extra="ended",
               hover=f"{name}: %{{y:.0%}} of %{{customdata}} ended<br>%{{x|%d %b %H:%M}}")
-        for column, name, ink, dash in (
-            ("completed_rate", "completed", palette.GREEN, "solid"),
-            ("escalated_rate", "escalated to a person", palette.PINK, "dot"),
-        )
+        for column, name, ink, dash in known
     ]  # fmt: skip
-    return figure(lines, y={"tickformat": ".0%", "range": [-0.04, 1.06]})
+    return figure(lines, layout={"showlegend": len(lines) > 1}, y={"tickformat": ".0%", "range": [-0.04, 1.06]})
 
 
 def outcome_bars(outcomes: pl.DataFrame, mode: Mode) -> Figure:

@@ -9,7 +9,7 @@ import polars as pl
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from dashboard.documents import blocks as b
-from dashboard.documents.run import SEVERITY_TONES
+from dashboard.documents.run import SEVERITY_TONES, finding_blocks
 from dashboard.figures import palette, units
 from tracer.model import SpanKind, SpanStatus
 
@@ -17,14 +17,16 @@ _ROWS = 12
 
 
 def agent_document(
-    frames: Frames, agent: str | None, spans: pl.DataFrame, versions: pl.DataFrame, findings: Sequence[Finding]
-) -> list[b.Block]:
+    frames: Frames, agent: str | None, spans: pl.DataFrame, versions: pl.DataFrame, findings: Sequence[Finding],
+    drift: Sequence[Finding] = (),
+) -> list[b.Block]:  # fmt: skip
     """The blocks for `agent`.
 
     Args:
         spans: its spans in `frames`, duplicates left out.
         versions: see `analyzers.metrics.versions.version_metrics`.
         findings: those that name it.
+        drift: what changed in the workflows it works in.
     """
     blocks: list[b.Block] = []
     blocks += _findings(findings)
@@ -32,7 +34,15 @@ def agent_document(
     blocks += _tools(spans)
     blocks += _neighbours(frames, agent)
     blocks += _versions(versions)
+    blocks += _drift(drift)
     return blocks
+
+
+def _drift(drift: Sequence[Finding]) -> list[b.Block]:
+    if not drift:
+        return []
+    cards = [b.card(finding_blocks(finding, brief=True), tone=SEVERITY_TONES[finding.severity]) for finding in drift]
+    return [b.section("What changed in its workflows", cards, note=str(len(drift)), open=True)]
 
 
 def _findings(findings: Sequence[Finding]) -> list[b.Block]:

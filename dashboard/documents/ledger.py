@@ -32,13 +32,21 @@ def ledger_view(document: Mapping[str, Any] | None) -> list[b.Block]:
     blocks = [
         b.heading("Where the money and the time went", note=_whole(total)),
         b.note("The parts add up to the whole. A row selects the first of its calls."),
-        b.table(_COLUMNS, [_part(part, total) for part in ledger["parts"] if _any(part)] + [_sum(total)]),
+        *parts_table(ledger),
     ]
+    blocks += _savings(ledger.get("savings"))
+    blocks += _alone(document.get("architecture"))
+    return blocks
+
+
+def parts_table(ledger: Mapping[str, Any], run_of: Mapping[str, str] | None = None) -> list[b.Block]:
+    """The parts with their sum, and what is not exact about them. A row selects its first call; `run_of` says in which run."""
+    total = _honest(ledger)
+    rows = [_part(part, total, run_of or {}) for part in ledger["parts"] if _any(part)]
+    blocks = [b.table(_COLUMNS, [*rows, _sum(total)])]
     remarks = _remarks(ledger)
     if remarks:
         blocks.append(b.note(" ".join(remarks)))
-    blocks += _savings(ledger.get("savings"))
-    blocks += _alone(document.get("architecture"))
     return blocks
 
 
@@ -64,7 +72,7 @@ def _any(part: Mapping[str, Any]) -> bool:
     return bool(part["usd"] or part["tokens"] or part["calls"] or part["ns"])
 
 
-def _part(part: Mapping[str, Any], total: Mapping[str, Any]) -> b.Block:
+def _part(part: Mapping[str, Any], total: Mapping[str, Any], run_of: Mapping[str, str]) -> b.Block:
     name = part["part"]
     return b.row(
         [
@@ -76,8 +84,14 @@ def _part(part: Mapping[str, Any], total: Mapping[str, Any]) -> b.Block:
             None if part["ns"] is None else units.duration(part["ns"]),
             _share(part["time_share"]),
         ],
-        pick={"span": part["spans"][0]} if part["spans"] else None,
+        pick=_first(part["spans"], run_of),
     )
+
+
+def _first(spans: Sequence[str], run_of: Mapping[str, str]) -> b.Pick | None:
+    if not spans:
+        return None
+    return {"run": run_of[spans[0]], "span": spans[0]} if spans[0] in run_of else {"span": spans[0]}
 
 
 def _sum(total: Mapping[str, Any]) -> b.Block:

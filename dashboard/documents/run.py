@@ -184,7 +184,7 @@ def finding_blocks(
         b.chip(finding.kind.replace("_", " ")),
         b.chip(f"confidence {finding.confidence:.0%}", title="How sure the rule is, not how bad it would be."),
     ]
-    if finding.wasted_usd is not None:
+    if finding.wasted_usd:
         chips.append(b.chip(f"{units.money(finding.wasted_usd)} wasted"))
     elif finding.wasted_tokens:
         chips.append(b.chip(f"{units.count(finding.wasted_tokens)} tokens wasted"))

@@ -8,16 +8,17 @@ import polars as pl
 import streamlit as st
 
 from analyzers.finding import Finding
+from analyzers.metrics.agents import invocations_over_time
 from analyzers.metrics.versions import version_metrics
-from dashboard import address, chrome, queries
-from dashboard.charts import breakdowns, distributions
+from dashboard import address, chrome
+from dashboard.charts import breakdowns, distributions, trends
 from dashboard.components import document_view
 from dashboard.documents.agent import agent_document
-from dashboard.figures import units
+from dashboard.figures import palette, units
+from dashboard.frame import Scene, one_of_them, over_runs
 from dashboard.grids import Column, grid
 from dashboard.population import Population
-from dashboard.run_reads import SECOND_NS
-from dashboard.window import heading, say_nothing_in
+from dashboard.run_reads import SECOND_NS, bucket_width_s
 from tracer.model import SpanKind
 
 NOBODY = "(no agent)"
@@ -37,28 +38,21 @@ COLUMNS = (
     Column("findings", "findings", "count", "findings that name this agent, remarks left out"),
 )
 
+SHARES: tuple[trends.Share, ...] = (("ok", "ended ok", palette.GREEN, "solid"),)
 
-def render() -> None:
-    """Draw the page."""
-    state = queries.current()
-    window = heading("Agents")
-    shown = queries.population(state, window.since_ns)
-    if shown.total == 0:
-        say_nothing_in(window)
-        return
-    analysis = queries.store_analysis(state)
-    findings = [f for f in shown.findings(analysis.by_run) if f.severity != "info"] if analysis else None
-    rows = _rows(shown, findings)
+
+def _draw(scene: Scene) -> None:
+    shown = scene.shown
+    serious = None if scene.findings is None else [f for f in scene.findings if f.severity != "info"]
+    rows = _rows(shown, serious)
     picked = grid(rows, COLUMNS, key="agents", label="Agents; click one to look into it")
     if picked is not None:
         address.put(agent=rows["agent"][picked])
-    chrome.looked_at(shown, analysis)
     chosen = address.get("agent")
     if chosen is not None and chosen in rows["agent"].to_list():
-        _one(shown, chosen, findings or [])
+        _one(scene, chosen, serious or [])
     else:
         _all(shown, rows)
-    chrome.follow(state, recording=rows["running"].sum() > 0, findings_of=analysis.token if analysis else None)
 
 
 def _rows(shown: Population, findings: Sequence[Finding] | None) -> pl.DataFrame:
@@ -100,26 +94,34 @@ def _durations(shown: Population) -> pl.DataFrame:
     ).select(name="agent", seconds=(pl.col("end_ns") - pl.col("start_ns")) / SECOND_NS)
 
 
-def _one(shown: Population, agent: str, findings: Sequence[Finding]) -> None:
+def _one(scene: Scene, agent: str, findings: Sequence[Finding]) -> None:
     """Everything about one agent."""
-    title, links = st.columns([5, 2], vertical_alignment="center")
-    title.subheader(agent, anchor=False)
-    with links, st.container(horizontal=True, horizontal_alignment="right"):
-        if agent != NOBODY and st.button("Its runs", icon=":material/list:"):
-            address.open_traces(address.term("agent", agent))
-        if st.button("All agents", icon=":material/close:", type="tertiary"):
-            address.put(agent=None)
-            st.rerun()
     own = None if agent == NOBODY else agent
-    spans = shown.frames.spans.filter(pl.col("agent").eq_missing(pl.lit(own)) & pl.col("duplicate_of").is_null())
+    one_of_them("agent", agent, all_of_them="All agents", query=None if own is None else address.term("agent", agent))
+    frames = scene.shown.frames
+    spans = frames.spans.filter(pl.col("agent").eq_missing(pl.lit(own)) & pl.col("duplicate_of").is_null())
+    if own is not None:
+        _course(scene.shown, own)
     named = [finding for finding in findings if agent in finding.agents]
-    document_view(
-        agent_document(shown.frames, own, spans, version_metrics(spans), named), key="agent", label=agent, subject=agent,
-        on_pick=lambda pick: st.session_state.update(agent_pick=dict(pick)),
-    )  # fmt: skip
-    pick = st.session_state.pop("agent_pick", {})
-    if "run" in pick:
-        address.open_trace(pick["run"])
+    workflows = frames.traces.filter(pl.col("run_id").is_in(spans["run_id"].implode()))["workflow"].unique()
+    drift = [f for f in scene.fleet if f.kind == "drift" and f.data.get("workflow") in workflows]
+    document_view(agent_document(frames, own, spans, version_metrics(spans), named, drift), key="agent", label=agent,
+                  subject=agent, on_pick=address.remember)  # fmt: skip
 
 
-render()
+def _course(shown: Population, agent: str) -> None:
+    """How the agent's invocations went over time, where they stretch over more than one bucket."""
+    starts = shown.frames.traces["start_ns"]
+    width_s = bucket_width_s(int(starts.min() or 0), int(starts.max() or 0))  # pyright: ignore[reportArgumentType]  (a column of ints)
+    course = invocations_over_time(shown.frames, agent, bucket_ns=width_s * SECOND_NS)
+    if course.height < 2:
+        return
+    left, right = st.columns(2, gap="medium")
+    bucket, mode = units.stretch(width_s), chrome.mode()
+    chrome.chart(
+        left, f"Invocations that ended ok, per {bucket}", trends.shares_over_time(course, SHARES, mode), "success"
+    )
+    chrome.chart(right, f"How long an invocation took, per {bucket}", trends.latency_over_time(course, mode), "course")
+
+
+over_runs("Agents", _draw)

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from analyzers.comparison.selection import By, Group
-from dashboard import address, queries
+from dashboard import address, chrome, queries
 from dashboard.comparing import Sides
 from dashboard.components import document_view
 from dashboard.documents.compare import (
@@ -106,10 +106,7 @@ def _two(state: queries.StoreState, newest: Sequence[Mapping[str, Any]]) -> None
             st.info("Choose a step to see its texts side by side.")
         else:
             document_view(step_document(shown, steps[step]), key="step", label="The chosen step", subject=f"{a}{other}{step}",
-                          panel=True, on_pick=lambda pick: st.session_state.update(compare_open=dict(pick)))  # fmt: skip
-    pick = st.session_state.pop("compare_open", None)
-    if pick and "run" in pick:
-        address.open_trace(pick["run"], span=pick.get("span"))
+                          panel=True, on_pick=address.remember)  # fmt: skip
 
 
 def _steps(steps: Sequence[Mapping[str, Any]], chosen: int | None, subject: str) -> None:
@@ -144,7 +141,7 @@ def _many(state: queries.StoreState, since_ns: int | None, workflow: str | None)
     if found is None:
         return
     if not found.pairs:
-        st.info(readable(found.why))
+        chrome.say(found.why)
         return
     a, other = _pair(found)
     with st.spinner("Comparing …", show_time=False):
@@ -189,8 +186,7 @@ def _by_queries(state: queries.StoreState, since_ns: int | None, workflow: str |
     try:
         return queries.sides_of_queries(state, since_ns, workflow, texts[0], texts[1], queries.this_minute())
     except BadInput as error:
-        hint = f" {error.hint[0].upper()}{error.hint[1:]}" if error.hint else ""
-        st.warning(readable(error.message + hint).replace("`", "'"), icon=":material/edit:")
+        chrome.explain_input(error)
         return None
 
 

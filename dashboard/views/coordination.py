@@ -9,17 +9,18 @@ import streamlit as st
 
 from analyzers.contacts import find_contacts
 from analyzers.finding import Finding
+from analyzers.metrics.guards import guard_metrics
 from analyzers.metrics.waits import wait_metrics
-from dashboard import address, chrome, queries
+from dashboard import address, chrome
 from dashboard.components import document_view, figure_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.figures import palette, units
 from dashboard.figures.contact_matrix import contact_graph
 from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
+from dashboard.frame import Scene, over_runs
 from dashboard.population import Population
 from dashboard.run_reads import SECOND_NS
-from dashboard.window import heading, say_nothing_in
 
 KINDS = (
     "loop", "ping_pong", "deadlock", "orphan_task", "no_answer", "conflicting_decisions", "lost_update", "stale_read",
@@ -27,27 +28,17 @@ KINDS = (
 )  # fmt: skip
 """the findings that are about agents getting along"""
 ROWS = 15
-MATRIX_AGENTS = 60
+MATRIX_AGENTS = 30
+"""more do not fit a readable matrix beside a table"""
 
 
-def render() -> None:
-    """Draw the page."""
-    state = queries.current()
-    window = heading("Coordination", workflows=queries.workflows(state))
-    shown = queries.population(state, window.since_ns, window.workflow)
-    if shown.total == 0:
-        say_nothing_in(window)
-        return
-    analysis = queries.store_analysis(state)
-    findings = shown.findings(analysis.by_run) if analysis else None
-    _numbers(shown, findings)
-    chrome.looked_at(shown, analysis)
-    _contacts(shown)
-    if findings is not None:
-        _incidents([finding for finding in findings if finding.kind in KINDS and finding.severity != "info"])
-    _waits(shown)
-    running = bool((shown.frames.traces["outcome"] == "running").any())
-    chrome.follow(state, recording=running, findings_of=analysis.token if analysis else None)
+def _draw(scene: Scene) -> None:
+    _numbers(scene.shown, scene.findings)
+    _contacts(scene.shown)
+    if scene.findings is not None:
+        _incidents([finding for finding in scene.findings if finding.kind in KINDS and finding.severity != "info"])
+    _guards(scene.shown)
+    _waits(scene.shown)
 
 
 def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
@@ -109,6 +100,28 @@ def _pairs(contacts: pl.DataFrame) -> list[b.Block]:
     return blocks
 
 
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _guards(shown: Population) -> None:
+    """Which breakers acted, on whom, and how often; those that only warned are told apart."""
+    guards = guard_metrics(shown.frames)
+    if guards.is_empty():
+        return
+    st.subheader("Breakers", anchor=False)
+    rows = [
+        b.row([row["guard"] or "unnamed guard", _few(row["agents"]) or None, b.cell(units.count(row["stopped"]), "critical") if row["stopped"] else None,
+               b.cell(units.count(row["warned"]), "warning") if row["warned"] else None, units.count(row["runs"]), units.moment(row["last_ns"])[:16]])
+        for row in guards.head(ROWS).iter_rows(named=True)
+    ]  # fmt: skip
+    columns = [b.column("breaker"), b.column("acted on"), *(b.column(name, right=True, tight=True) for name in ("stopped", "warned", "runs", "last"))]  # fmt: skip
+    blocks = [b.table(columns, rows)]
+    if guards.height > ROWS:
+        blocks.append(b.note(f"Showing {ROWS} of {guards.height:,}."))
+    document_view(blocks, key="guards", label="Breakers", subject="guards")
+
+
 def _incidents(findings: Sequence[Finding]) -> None:
     """What the detectors found about coordination, the most serious first; a click opens the run."""
     st.subheader("What went wrong between agents", anchor=False)
@@ -121,7 +134,7 @@ def _incidents(findings: Sequence[Finding]) -> None:
     rows = [
         b.row(
             [b.cell(f"{palette.SEVERITY_GLYPHS[f.severity]} {f.kind.replace('_', ' ')}", SEVERITY_TONES[f.severity]), f.title,
-             ", ".join(f.agents[:4]) + (f" and {len(f.agents) - 4} more" if len(f.agents) > 4 else ""),
+             _few(f.agents),
              units.moment(f.start_ns)[:16] if f.start_ns is not None else None,
              units.money(f.wasted_usd) if f.wasted_usd is not None else None],
             pick={"run": f.trace_id} if f.trace_id else None,
@@ -133,11 +146,7 @@ def _incidents(findings: Sequence[Finding]) -> None:
     blocks = [b.table(columns, rows)]
     if len(worst) > ROWS:
         blocks.append(b.note(f"Showing {ROWS} of {units.plural(len(worst), 'finding')}."))
-    document_view(blocks, key="incidents", label="Findings about coordination", subject="incidents",
-                  on_pick=lambda pick: st.session_state.update(coordination_pick=pick.get("run")))  # fmt: skip
-    run_id = st.session_state.pop("coordination_pick", None)
-    if run_id:
-        address.open_trace(run_id)
+    document_view(blocks, key="incidents", label="Findings about coordination", subject="incidents", on_pick=address.remember)  # fmt: skip
 
 
 def _waits(shown: Population) -> None:
@@ -149,13 +158,13 @@ def _waits(shown: Population) -> None:
         return
     rows = [
         b.row([
-            row["target"] or "nobody named", row["reason"], ", ".join(row["agents"][:4]) + (" …" if len(row["agents"]) > 4 else ""), units.count(row["waits"]),
+            _few(row["target"].split(", ")) if row["target"] else "nobody named", (row["reason"] or "").replace("_", " ") or None, _few(row["agents"]), units.count(row["waits"]),
             b.cell(units.count(row["running"]), "running") if row["running"] else None, b.cell(units.count(row["timed_out"]), "warning") if row["timed_out"] else None,
             units.duration(row["total_s"] * SECOND_NS), units.duration(row["longest_s"] * SECOND_NS) if row["longest_s"] is not None else None,
         ])
         for row in waits.head(ROWS).iter_rows(named=True)
     ]  # fmt: skip
-    columns = [b.column("for"), b.column("because"), b.column("who waited"),
+    columns = [b.column("for"), b.column("because", tight=True), b.column("who waited"),
                *(b.column(name, right=True, tight=True) for name in ("waits", "still waiting", "timed out", "in all", "longest"))]  # fmt: skip
     blocks = [b.table(columns, rows)]
     if waits.height > ROWS:
@@ -163,4 +172,4 @@ def _waits(shown: Population) -> None:
     document_view(blocks, key="waits", label="Waits", subject="waits")
 
 
-render()
+over_runs("Coordination", _draw, one_workflow=True)

@@ -15,11 +15,13 @@ from dashboard.charts import breakdowns, trends
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
+from dashboard.documents.spending import ledger_blocks, savings_blocks, unusual_blocks
 from dashboard.figures import palette, units
+from dashboard.fleet import fleet_cards
+from dashboard.frame import Scene, over_runs
 from dashboard.grids import Column, grid
 from dashboard.population import Population
 from dashboard.run_reads import SECOND_NS, bucket_width_s
-from dashboard.window import heading, say_nothing_in
 
 BY: Mapping[str, By] = {
     "Workflow": "workflow",
@@ -41,30 +43,48 @@ COLUMNS = (
     Column("coverage", "priced", "share", "share of the calls with tokens and a known price"),
 )
 ROWS = 12
+FLEET = ("spend_rate", "run_rate", "duplicate_calls_across_runs")
+"""the findings over many runs that are about money"""
 
 
-def render() -> None:
-    """Draw the page."""
-    state = queries.current()
-    window = heading("Cost", workflows=queries.workflows(state))
-    shown = queries.population(state, window.since_ns, window.workflow)
-    if shown.total == 0:
-        say_nothing_in(window)
+def _draw(scene: Scene) -> None:
+    _numbers(scene)
+    _parts(scene.shown)
+    _unusual(scene)
+    _economy(scene)
+    if scene.findings is not None:
+        _wasted(scene.findings)
+    _dearest(scene.shown)
+
+
+def _unusual(scene: Scene) -> None:
+    """What cost more than usual: single runs, and many together."""
+    runs = [f for f in scene.findings or () if f.kind == "cost_anomaly" and f.severity != "info"]
+    fleet = [f for f in scene.fleet if f.kind in FLEET]
+    if not runs and not fleet:
         return
-    analysis = queries.store_analysis(state)
-    findings = shown.findings(analysis.by_run) if analysis else None
-    _numbers(shown, findings)
-    chrome.looked_at(shown, analysis)
-    _parts(shown)
-    if findings is not None:
-        _wasted(findings)
-    _dearest(shown)
-    running = bool((shown.frames.traces["outcome"] == "running").any())
-    chrome.follow(state, recording=running, findings_of=analysis.token if analysis else None)
+    st.subheader("Dearer than usual", anchor=False)
+    if fleet:
+        fleet_cards(fleet, key="fleet")
+    if runs:
+        document_view(unusual_blocks(runs), key="unusual", label="Unusual cost", subject="unusual", on_pick=address.remember)  # fmt: skip
 
 
-def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
-    """Five figures: all, per run, per call, tokens, wasted."""
+def _economy(scene: Scene) -> None:
+    """The ledger, and what could have been saved."""
+    with st.spinner("Reading the dearest runs …", show_time=False):
+        economy = queries.economy(scene.state, scene.window.since_ns, scene.window.workflow)
+    if economy is None:
+        return
+    st.subheader("What it was spent on", anchor=False)
+    document_view(ledger_blocks(economy), key="ledger", label="Ledger", subject="ledger", on_pick=address.remember)
+    st.subheader("What could be saved", anchor=False)
+    document_view(savings_blocks(economy), key="savings", label="Savings", subject="savings", on_pick=address.remember)
+
+
+def _numbers(scene: Scene) -> None:
+    """Five figures: all, per run, tokens in and out, wasted."""
+    shown, findings = scene.shown, scene.findings
     billed = shown.frames.billed
     known = billed.filter(pl.col("cost_usd").is_not_null())
     cost = float(known["cost_usd"].cast(pl.Float64).sum())
@@ -74,14 +94,23 @@ def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
         int(billed[name].sum()) for name in ("input_tokens", "output_tokens", "cached_tokens")
     )
     missing = billed.height - known.height
-    wasted = None if findings is None else sum(float(f.wasted_usd) for f in findings if f.wasted_usd is not None)
+    alone = sum(float(f.wasted_usd) for f in findings or () if f.wasted_usd is not None)
+    together = sum(float(f.wasted_usd) for f in scene.fleet if f.wasted_usd is not None)
+    wasted, said = (
+        ("…", "being looked for")
+        if findings is None
+        else (
+            units.money(alone + together),
+            f"{units.money(together)} by many runs together" if together else f"{units.share(alone, cost)} of the cost",
+        )
+    )
     figures = (
         ("Cost", units.money(cost) if known.height else "unknown" if billed.height else "—",
          f"{units.plural(missing, 'call')} without a price" if missing else "every call has a price"),
         ("Median run", units.money(median) if isinstance(median, float) else "—", f"{units.plural(runs.len(), 'run')} with a cost"),
         ("Tokens in", units.count(tokens_in), f"{units.share(cached, tokens_in)} from the provider's cache"),
         ("Tokens out", units.count(tokens_out), f"{units.share(tokens_out, tokens_in + tokens_out)} of all tokens"),
-        ("Wasted", "…" if wasted is None else units.money(wasted), "being looked for" if wasted is None else f"{units.share(wasted, cost)} of the cost, by the findings"),
+        ("Wasted", wasted, said),
     )  # fmt: skip
     chrome.numbers(figures)
 
@@ -138,11 +167,7 @@ def _wasted(findings: Sequence[Finding]) -> None:
         )  # fmt: skip
     columns = [b.column("found", tight=True), b.column("wasted", right=True), b.column("runs", right=True), b.column("for example"),
                b.column("what to change")]  # fmt: skip
-    document_view([b.table(columns, rows)], key="wasted", label="Waste by kind of finding", subject="wasted",
-                  on_pick=lambda pick: st.session_state.update(cost_query=pick.get("query")))  # fmt: skip
-    query = st.session_state.pop("cost_query", None)
-    if query:
-        address.open_traces(query)
+    document_view([b.table(columns, rows)], key="wasted", label="Waste by kind of finding", subject="wasted", on_pick=address.remember)  # fmt: skip
 
 
 def _dearest(shown: Population) -> None:
@@ -164,11 +189,7 @@ def _dearest(shown: Population) -> None:
         for row in dearest.join(usual, on="workflow", how="left", nulls_equal=True, maintain_order="left").iter_rows(named=True)
     ]  # fmt: skip
     columns = [b.column("run", tight=True), b.column("started", tight=True), *(b.column(name, right=True) for name in ("LLM calls", "tokens", "cost", "of the median of its workflow"))]  # fmt: skip
-    document_view([b.table(columns, rows)], key="dearest", label="Most expensive runs", subject="dearest",
-                  on_pick=lambda pick: st.session_state.update(cost_run=pick.get("run")))  # fmt: skip
-    run_id = st.session_state.pop("cost_run", None)
-    if run_id:
-        address.open_trace(run_id)
+    document_view([b.table(columns, rows)], key="dearest", label="Most expensive runs", subject="dearest", on_pick=address.remember)  # fmt: skip
 
 
-render()
+over_runs("Cost", _draw, one_workflow=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import address, chrome, queries
-from dashboard.components import Pick, document_view
+from dashboard.components import document_view
 from dashboard.documents.live import ended_document, running_document
 from dashboard.figures import units
 from tracer.model import SpanKind
@@ -22,6 +22,7 @@ def render() -> None:
 
 @st.fragment(run_every=EVERY_S)
 def _now() -> None:
+    address.go()  # a click inside a fragment draws the fragment alone
     state = queries.current()
     shown, now_ns = queries.live(state)
     spans = [span for run in shown.runs for span in run.open]
@@ -36,7 +37,7 @@ def _now() -> None:
     )
     chrome.numbers(figures)
     if shown.runs:
-        document_view(running_document(shown.runs, now_ns), key="running", label="Running now", subject="running", on_pick=_remember)  # fmt: skip
+        document_view(running_document(shown.runs, now_ns), key="running", label="Running now", subject="running", on_pick=address.remember)  # fmt: skip
     elif shown.recent.is_empty():
         st.info(
             "The store is there, but no run has been recorded in it yet. A run appears here within a second of its start."
@@ -47,14 +48,9 @@ def _now() -> None:
         )
     if shown.recent.height:
         st.subheader("Ended last", anchor=False)
-        document_view(ended_document(shown.recent), key="ended", label="Ended last", subject="ended", on_pick=_remember)
-    run_id = st.session_state.pop("live_run", None)
-    if run_id:
-        address.open_trace(run_id)
-
-
-def _remember(pick: Pick) -> None:
-    st.session_state["live_run"] = pick.get("run")
+        document_view(
+            ended_document(shown.recent), key="ended", label="Ended last", subject="ended", on_pick=address.remember
+        )
 
 
 render()

@@ -12,13 +12,16 @@ from analyzers.finding import Finding
 from dashboard import address, chrome, queries
 from dashboard.analyst import StoreAnalysis
 from dashboard.charts import trends
-from dashboard.components import Pick, document_view
+from dashboard.components import document_view
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, finding_blocks, took_cell
+from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
+from dashboard.fleet import fleet_cards
 from dashboard.run_reads import SECOND_NS, Overview
 from dashboard.window import heading, say_nothing_in
+
+LOOPS = ("loop", "ping_pong")
 
 
 def render() -> None:
@@ -38,9 +41,9 @@ def render() -> None:
             icon=":material/search:",
         )
     else:
-        _fleet(analysis.fleet, since_ns)
         _worst(analysis, since_ns)
-    _trends(shown)
+        _fleet(analysis.fleet, since_ns)
+    _trends(shown, _serious(analysis, since_ns) if analysis else {}, analysis)
     _footer(state, analysis)
     chrome.follow(state, recording=shown.totals.running > 0, findings_of=analysis.token if analysis else None)
 
@@ -73,13 +76,19 @@ def _numbers(shown: Overview, analysis: StoreAnalysis | None, since_ns: int | No
     )
     _metric(columns[2], "Latency, p95", _seconds(totals.p95_s), f"median {_seconds(totals.p50_s)}", course["p95"])
     covered = totals.priced_share
-    note = "no LLM calls" if covered is None else f"{covered:.0%} of calls priced"
+    note = (
+        "no LLM calls"
+        if covered is None
+        else "no call has a known price"
+        if totals.cost_usd is None
+        else f"{covered:.0%} of calls priced"
+    )
     cost = units.money(totals.cost_usd) if totals.cost_usd is not None else "unknown" if totals.llm_calls else "—"
     _metric(columns[3], "Cost", cost, note, course["cost"], "bar")
     serious = _serious(analysis, since_ns)
     found = f"{units.count(len(serious))}" if analysis else "…"
     critical = sum(any(f.severity == "critical" for f in findings) for findings in serious.values())
-    loops = sum(any(f.kind in ("loop", "ping_pong") for f in findings) for findings in serious.values())
+    loops = sum(any(f.kind in LOOPS for f in findings) for findings in serious.values())
     note = f"{units.count(critical)} critical, {units.count(loops)} looping" if analysis else "being looked for"
     starts = _per_bucket(list(serious), analysis.traces, trend) if analysis else []
     _metric(columns[4], "Runs with findings", found, note, starts, "bar")
@@ -130,32 +139,9 @@ def _seconds(value: float | None) -> str:
 def _fleet(all_findings: Sequence[Finding], since_ns: int | None) -> None:
     """What only a view over many runs can see."""
     fleet = [finding for finding in all_findings if since_ns is None or (finding.end_ns or 0) >= since_ns]
-    if not fleet:
-        return
-    st.subheader("Across all runs", anchor=False)
-    blocks = [
-        b.card(finding_blocks(finding, brief=True, items=_runs_chip(finding)), tone=SEVERITY_TONES[finding.severity])
-        for finding in fleet[:5]
-    ]
-    if len(fleet) > 5:
-        blocks.append(b.note(f"Showing 5 of {units.plural(len(fleet), 'finding')}."))
-    document_view(blocks, key="fleet", label="Findings across runs", subject="fleet", on_pick=_remember)
-    _go()
-
-
-def _runs_chip(finding: Finding) -> list[b.Block]:
-    """A way from a finding about a workflow to its runs."""
-    workflow = finding.data.get("workflow")
-    if not isinstance(workflow, str):
-        return []
-    query = address.term("workflow", workflow)
-    if finding.start_ns is not None and finding.end_ns is not None:
-        query += f" after:{_minute(finding.start_ns)} before:{_minute(finding.end_ns + 60 * SECOND_NS)}"
-    return [b.chip("show these runs →", tone="info", pick={"query": query})]
-
-
-def _minute(time_ns: int) -> str:
-    return units.moment(time_ns)[:16].replace(" ", "T")
+    if fleet:
+        st.subheader("Across all runs", anchor=False)
+        fleet_cards(fleet, key="fleet")
 
 
 def _worst(findings: StoreAnalysis, since_ns: int | None) -> None:
@@ -172,22 +158,8 @@ def _worst(findings: StoreAnalysis, since_ns: int | None) -> None:
                b.column("took", right=True), b.column("cost", right=True)]  # fmt: skip
     document_view(
         [b.table(columns, rows), b.chips([b.chip("all runs with findings →", pick={"query": "finding:any"})])],
-        key="worst", label="Worst runs", subject="worst", on_pick=_remember,
+        key="worst", label="Worst runs", subject="worst", on_pick=address.remember,
     )  # fmt: skip
-    _go()
-
-
-def _remember(pick: Pick) -> None:
-    """Callbacks cannot change the page, so what was clicked waits for the run of the script that follows."""
-    st.session_state["overview_pick"] = dict(pick)
-
-
-def _go() -> None:
-    pick = st.session_state.pop("overview_pick", {})
-    if "run" in pick:
-        address.open_trace(pick["run"])
-    if "query" in pick:
-        address.open_traces(pick["query"])
 
 
 def _worst_row(row: Mapping[str, Any], found: Sequence[Finding]) -> b.Block:
@@ -209,7 +181,20 @@ def _worst_row(row: Mapping[str, Any], found: Sequence[Finding]) -> b.Block:
     )
 
 
-def _trends(shown: Overview) -> None:
+def _with_loops(
+    shown: Overview, serious: Mapping[str, Sequence[Finding]], analysis: StoreAnalysis | None
+) -> pl.DataFrame:
+    """The trend with a count of runs that went in circles; unknown before the oldest run that was analysed."""
+    if analysis is None:
+        return shown.trend
+    looping = [run for run, found in serious.items() if any(f.kind in LOOPS for f in found)]
+    counts = _per_bucket(looping, analysis.traces, shown.trend) or [0] * shown.trend.height
+    whole = len(analysis.by_run) == analysis.total
+    known = pl.lit(whole) | (pl.col("start_ns") >= analysis.traces["start_ns"].min())
+    return shown.trend.with_columns(pl.Series("looping", counts, pl.Int64)).with_columns(pl.when(known).then("looping"))
+
+
+def _trends(shown: Overview, serious: Mapping[str, Sequence[Finding]], analysis: StoreAnalysis | None) -> None:
     """Four charts at most: each costs the browser."""
     st.subheader("Over time", anchor=False)
     mode = chrome.mode()
@@ -222,7 +207,8 @@ def _trends(shown: Overview) -> None:
         left.info("No call in this window has a known price.")
     chrome.chart(right, "Latency of ended runs", trends.latency_over_time(shown.trend, mode), "latency")
     left, right = st.columns(2, gap="medium")
-    chrome.chart(left, "Share of ended runs", trends.success_over_time(shown.trend, mode), "success")
+    shares = trends.shares_over_time(_with_loops(shown, serious, analysis), trends.RUN_SHARES, mode)
+    chrome.chart(left, "Share of ended runs", shares, "success")
     chrome.chart(right, "How runs ended", trends.outcome_bars(shown.outcomes, mode), "outcomes")
 
 

@@ -8,7 +8,6 @@ from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents.session import session_document, sessions_document
 from dashboard.figures import units
-from dashboard.figures.markup import readable
 from dashboard.window import heading
 
 PAGE_ROWS = 40
@@ -59,7 +58,8 @@ def _one(state: queries.StoreState, session_id: str) -> None:
     """The runs of one session, oldest first, with what was found in each."""
     runs = queries.session(state, session_id)
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.title(readable(session_id), anchor=False)
+    with left:
+        chrome.name(session_id)
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("All sessions", icon=":material/close:", type="tertiary"):
             address.put(session=None)
@@ -70,11 +70,8 @@ def _one(state: queries.StoreState, session_id: str) -> None:
     analysis = queries.store_analysis(state)
     document_view(
         session_document(runs, analysis.by_run if analysis else {}), key="session", label=f"Runs of session {session_id}", subject=session_id,
-        on_pick=lambda pick: st.session_state.update(session_run=pick.get("run")),
+        on_pick=address.remember,
     )  # fmt: skip
-    run_id = st.session_state.pop("session_run", None)
-    if run_id:
-        address.open_trace(run_id)
     running = bool((runs["outcome"] == "running").any())
     chrome.follow(state, recording=running, findings_of=analysis.token if analysis else None)
 

@@ -12,7 +12,7 @@ from analyzers.finding import Finding
 from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell
+from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, took_cell
 from dashboard.figures import units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.markup import readable
@@ -101,7 +101,7 @@ def _query_box() -> TraceQuery | None:
     try:
         return parse_query(text or "")
     except BadInput as error:
-        st.warning(readable(error.message + (f" {error.hint[0].upper()}{error.hint[1:]}" if error.hint else "")).replace("`", "'"), icon=":material/edit:")  # fmt: skip
+        chrome.explain_input(error)
         return None
 
 
@@ -127,7 +127,7 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
         on_select="rerun",
         selection_mode="single-cell",
         height="content" if shown.rows.height <= SHORT_LIST else TALL_LIST_PX,
-        column_config=_columns(shown),
+        column_config=_columns(),
         alt="Runs; click one to open it",
     )
     first = (page_number - 1) * PAGE_ROWS + 1
@@ -186,7 +186,7 @@ def _table(shown: RunPage, by_run: Mapping[str, Sequence[Finding]], marked: Mapp
             ],
             "agents": [[readable(name) for name in names or ()] for names in rows["agent_names"].to_list()],
             "started": rows.select(pl.from_epoch("start_ns", time_unit="ns").dt.cast_time_unit("ms")).to_series(),
-            "took": rows.select((pl.col("end_ns") - pl.col("start_ns")) / 1e9).to_series(),
+            "took": [took_cell(row) for row in rows.iter_rows(named=True)],
             "spans": rows["spans"],
             "tokens": rows["input_tokens"] + rows["output_tokens"],
             "cost": [cost_cell(row) for row in rows.iter_rows(named=True)],
@@ -199,19 +199,16 @@ def _tag(finding: Finding) -> str:
     return f"{SEVERITY_GLYPHS[finding.severity]} {finding_tag(finding)}"
 
 
-def _columns(shown: RunPage) -> dict[str, Any]:
+def _columns() -> dict[str, Any]:
     config = st.column_config
-    longest = shown.rows.select(((pl.col("end_ns") - pl.col("start_ns")) / 1e9).max()).item()
     return {
         "outcome": config.TextColumn("Outcome", width=135, help="⚑ and a person's verdict, where a run was marked"),
         "run": config.TextColumn("Run", width=175),
         "workflow": config.TextColumn("Workflow", width=125),
         "findings": config.ListColumn("Findings", width=170),
-        "agents": config.ListColumn("Agents", width=160),
+        "agents": config.ListColumn("Agents", width=180),
         "started": config.DatetimeColumn("Started, UTC", format="DD MMM YYYY HH:mm", width=130),
-        "took": config.ProgressColumn(
-            "Took, s", format="%.1f", min_value=0.0, max_value=max(float(longest or 0), 0.001), width=100
-        ),
+        "took": config.TextColumn("Took", width=80, alignment="right"),
         "spans": config.NumberColumn("Spans", format="localized", width=60),
         "tokens": config.NumberColumn("Tokens", format="localized", width=72),
         "cost": config.TextColumn("Cost", width=85, help="≥ where some calls have no known price", alignment="right"),

@@ -16,10 +16,11 @@ from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.documents.worth import worth_document
 from dashboard.figures import palette, units
+from dashboard.fleet import fleet_cards
+from dashboard.frame import Scene, one_of_them, over_runs
 from dashboard.grids import Column, grid
 from dashboard.population import Population
 from dashboard.run_reads import SECOND_NS
-from dashboard.window import heading, say_nothing_in
 
 UNNAMED = "(unnamed)"
 COLUMNS = (
@@ -40,16 +41,8 @@ COLUMNS = (
 )
 
 
-def render() -> None:
-    """Draw the page."""
-    state = queries.current()
-    window = heading("Workflows")
-    shown = queries.population(state, window.since_ns)
-    if shown.total == 0:
-        say_nothing_in(window)
-        return
-    analysis = queries.store_analysis(state)
-    findings = shown.findings(analysis.by_run) if analysis else None
+def _draw(scene: Scene) -> None:
+    shown, findings = scene.shown, scene.findings
     known = shown.metrics_with(findings) if findings is not None else shown.metrics
     rows = known.workflows.join(
         known.coordination.drop("runs"), on="workflow", how="left", nulls_equal=True, maintain_order="left"
@@ -57,14 +50,12 @@ def render() -> None:
     picked = grid(rows, COLUMNS, key="workflows", label="Workflows; click one to look into it")
     if picked is not None:
         address.put(workflow=rows["workflow"][picked])
-    chrome.looked_at(shown, analysis)
     chosen = address.get("workflow")
     if chosen is not None and chosen in rows["workflow"].to_list():
-        _one(shown, chosen, findings)
-        _worth(state, window.since_ns, shown, chosen)
+        _one(scene, chosen)
+        _worth(scene, chosen)
     else:
         _all(shown)
-    chrome.follow(state, recording=rows["running"].sum() > 0, findings_of=analysis.token if analysis else None)
 
 
 def _all(shown: Population) -> None:
@@ -82,43 +73,33 @@ def _durations(shown: Population) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _one(shown: Population, workflow: str, findings: Sequence[Finding] | None) -> None:
-    """One workflow: what was found in it, and the way to its runs."""
-    title, links = st.columns([5, 2], vertical_alignment="center")
-    title.subheader(workflow, anchor=False)
-    with links, st.container(horizontal=True, horizontal_alignment="right"):
-        if workflow != UNNAMED and st.button("Its runs", icon=":material/list:"):
-            address.open_traces(address.term("workflow", workflow))
-        if st.button("All workflows", icon=":material/close:", type="tertiary"):
-            address.put(workflow=None)
-            st.rerun()
-    own = pl.col("workflow").fill_null(UNNAMED) == workflow
-    runs = shown.frames.traces.filter(own)
-    mine = set(runs["run_id"])
-    found = [finding for finding in findings or () if finding.trace_id in mine]
-    document_view(_found(found, runs.height, findings is not None), key="found", label=f"Found in {workflow}",
-                  subject=workflow, on_pick=lambda pick: _remember(pick.get("query")))  # fmt: skip
-    wanted = st.session_state.pop("workflow_query", None)
-    if wanted:
-        address.open_traces(f"{address.term('workflow', workflow)} {wanted}" if workflow != UNNAMED else wanted)
+def _one(scene: Scene, workflow: str) -> None:
+    """One workflow: what was found in it, in one run or over many, and the way to its runs."""
+    own = None if workflow == UNNAMED else workflow
+    term = "" if own is None else address.term("workflow", workflow)
+    one_of_them("workflow", workflow, all_of_them="All workflows", query=term or None)
+    mine = set(scene.shown.frames.traces.filter(pl.col("workflow").eq_missing(pl.lit(own)))["run_id"])
+    found = [finding for finding in scene.findings or () if finding.trace_id in mine]
+    blocks = _found(found, len(mine), scene.findings is not None, term)
+    document_view(blocks, key="found", label=f"Found in {workflow}", subject=workflow, on_pick=address.remember)
+    drawn = [finding for finding in scene.fleet if own is not None and finding.data.get("workflow") == own]
+    if drawn:
+        st.subheader("Over many of its runs", anchor=False)
+        fleet_cards(drawn, key="fleet")
 
 
-def _worth(state: queries.StoreState, since_ns: int | None, shown: Population, workflow: str) -> None:
+def _worth(scene: Scene, workflow: str) -> None:
     """Whether the way the agents work together pays."""
     own = pl.col("workflow").fill_null(UNNAMED) == workflow
-    if shown.frames.traces.filter(own & (pl.col("outcome") != "running")).is_empty():
+    if scene.shown.frames.traces.filter(own & (pl.col("outcome") != "running")).is_empty():
         return
     st.subheader("Does it need these agents?", anchor=False)
     with st.spinner("Reading its newest runs …", show_time=False):
-        worth = queries.worth(state, since_ns, None if workflow == UNNAMED else workflow)
+        worth = queries.worth(scene.state, scene.window.since_ns, None if workflow == UNNAMED else workflow)
     document_view(worth_document(worth), key="worth", label=f"Architecture of {workflow}", subject=workflow)
 
 
-def _remember(query: str | None) -> None:
-    st.session_state["workflow_query"] = query
-
-
-def _found(found: Sequence[Finding], runs: int, looked: bool) -> list[b.Block]:
+def _found(found: Sequence[Finding], runs: int, looked: bool, term: str) -> list[b.Block]:
     """Kinds of findings with how many runs they touch and what they wasted; the worst of each in its own words."""
     if not looked:
         return [b.note("Findings are still being looked for.")]
@@ -141,7 +122,7 @@ def _found(found: Sequence[Finding], runs: int, looked: bool) -> list[b.Block]:
                     units.money(sum(wasted)) if wasted else None,
                     worst.title,
                 ],
-                pick={"query": f"finding:{kind}"},
+                pick={"query": f"{term} finding:{kind}".strip()},
             )
         )  # fmt: skip
     columns = [b.column("found", tight=True), b.column("times", right=True), b.column("runs", right=True, tight=True),
@@ -149,4 +130,4 @@ def _found(found: Sequence[Finding], runs: int, looked: bool) -> list[b.Block]:
     return [b.table(columns, rows)]
 
 
-render()
+over_runs("Workflows", _draw)

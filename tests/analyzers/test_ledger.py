@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from analyzers.document import analysis_document
 from analyzers.finding import Finding
-from analyzers.ledger import PARTS, Ledger, ledger_document, split
+from analyzers.ledger import PARTS, Ledger, add_up, ledger_document, split
 from analyzers.resent import find_resent
 from analyzers.run import analyse
 from tests.drawn import Drawn, Node, agent, frames, handoff, llm, message, node, run, tool, wait
@@ -206,3 +207,20 @@ def test_document_has_a_ledger_for_every_run() -> None:
     )
     assert sum(part["tokens_share"] for part in chat["parts"]) == pytest.approx(1, abs=1e-3)
     assert by_workflow["idle"]["total"]["calls"] == 0
+
+
+def test_ledgers_of_several_runs_add_up() -> None:
+    """Every part and every total is the sum; one run without times leaves the length unknown; none at all is an empty ledger."""
+    one = held(agent("A", 0, 3, llm(0, 2, **PAID), tool("t", 2, 3)))
+    other = held(agent("B", 0, 5, llm(0, 4, purpose="route", **PAID), wait("A", 4, 5)))
+    together = add_up([one, other])
+    assert (together.usd, together.calls, together.ns) == (one.usd + other.usd, 2, (one.ns or 0) + (other.ns or 0))
+    for part, first, second in zip(together.parts, one.parts, other.parts, strict=True):
+        assert (part.usd, part.tokens, part.ns) == (
+            first.usd + second.usd,
+            first.tokens + second.tokens,
+            first.ns + second.ns,
+        )
+        assert part.spans == [*first.spans, *second.spans]
+    assert add_up([one, replace(other, ns=None)]).ns is None
+    assert (add_up([]).usd, add_up([]).ns) == (0, 0)

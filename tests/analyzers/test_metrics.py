@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.metrics import metrics
+from analyzers.metrics.agents import invocations_over_time
+from analyzers.metrics.guards import guard_metrics
 from tests.drawn import Drawn, Node, agent, escalation, frames, guard_trip, handoff, llm, run, state_write, tool, wait
 
 USED = {"input_tokens": 100, "output_tokens": 20, "cost": "0.01"}
@@ -204,3 +206,34 @@ def test_tables_equal_a_plain_count(drawn: list[Drawn]) -> None:
     bill = sum((span.cost_usd for held in calls.values() for span in held if span.cost_usd is not None), Decimal(0))
     assert sum((row["cost_usd"] or Decimal(0) for row in rows.values()), Decimal(0)) == bill
     assert sum((row["cost_total_usd"] or Decimal(0) for row in table.workflows.to_dicts()), Decimal(0)) == bill
+
+
+def test_invocations_over_time_count_repeats_once_and_running_ones_apart() -> None:
+    """Two tries of one task are one invocation of the bucket it began in; what still runs has not ended; another agent is not counted."""
+    one = run(
+        "a",
+        agent("W", 0, 2, id="first", status="error"), agent("W", 3, 5, retry_of="first"), agent("W", 8, 9, status="error"),
+        agent("W", 12, 16), agent("W", 13, None), agent("V", 1, 2),
+    )  # fmt: skip
+    start = one.spans[0].start_ns
+    assert start % (10 * 10**9) == 0
+    rows = invocations_over_time(frames(one), "W", bucket_ns=10 * 10**9).to_dicts()
+    assert rows == [
+        {"start_ns": start, "calls": 2, "ended": 2, "ok": 1, "p50_s": 3.0, "p95_s": pytest.approx(4.8)},
+        {"start_ns": start + 10 * 10**9, "calls": 2, "ended": 1, "ok": 1, "p50_s": 4.0, "p95_s": 4.0},
+    ]
+
+
+def test_guards_are_counted_by_what_they_did() -> None:
+    """A warning is no stop; a guard is named with whom it acted on."""
+    one = run(
+        "a",
+        agent("W", 0, 9, guard_trip("budget", 1, level="warn"), guard_trip("budget", 2)),
+        agent("V", 0, 9, guard_trip("loop", 3)),
+    )
+    other = run("b", agent("V", 20, 29, guard_trip("budget", 21)), id="b")
+    rows = guard_metrics(frames(one, other))
+    assert rows.select("guard", "stopped", "warned", "runs", "agents").rows() == [
+        ("budget", 2, 1, 2, ["V", "W"]),
+        ("loop", 1, 0, 1, ["V"]),
+    ]

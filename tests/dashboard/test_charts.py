@@ -32,7 +32,7 @@ def test_spend_stacks_workflows_with_other_last() -> None:
 
 def test_rates_have_gaps_where_nothing_ended() -> None:
     """A bucket without ended runs has no rate: neither 0 % nor a line across."""
-    completed, escalated = charts.success_over_time(TREND, "dark")["data"]
+    completed, escalated = charts.shares_over_time(TREND, charts.RUN_SHARES, "dark")["data"]
     assert completed["y"] == [0.75, None, 1.0]
     assert escalated["y"] == [0.25, None, 0.0]
     assert completed["connectgaps"] is False
@@ -61,7 +61,7 @@ def test_outcomes_keep_their_colour_in_both_modes() -> None:
         charts.spend_over_time(SPEND, "light"),
         charts.spend_over_time(SPEND.clear(), "light"),
         charts.latency_over_time(TREND, "dark"),
-        charts.success_over_time(TREND.clear(), "dark"),
+        charts.shares_over_time(TREND.clear(), charts.RUN_SHARES, "dark"),
         charts.outcome_bars(pl.DataFrame({"outcome": [], "runs": []}, schema={"outcome": str, "runs": int}), "light"),
     ],
 )

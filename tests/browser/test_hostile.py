@@ -1,0 +1,163 @@
+"""Whatever was recorded is text: on every page in a real browser no script of it runs, no link of it stands, nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard import launch
+from dashboard.report import render_html
+from tests import drawn
+from tests.browser import hostile
+from tests.browser.conftest import OpenPage
+from tests.browser.hostile import PAYLOADS
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE_MS = 60_000
+_LOOK = """() => {
+  const found = [];
+  const roots = [document];
+  for (const root of roots) {
+    for (const node of root.querySelectorAll('*')) {
+      if (node.shadowRoot) roots.push(node.shadowRoot);
+      for (const {name, value} of node.attributes) {
+        if (/^on/i.test(name)) found.push(`${node.tagName} ${name}`);
+        if (/^(href|src|xlink:href|srcset|action|data|poster)$/i.test(name) && /^\\s*(javascript|https?:\\/\\/(?!127\\.0\\.0\\.1))|tracker\\.example/i.test(value))
+          found.push(`${node.tagName} ${name}=${value.slice(0, 80)}`);
+      }
+      if (/^(IFRAME|OBJECT|EMBED)$/.test(node.tagName)) found.push(node.tagName);
+    }
+  }
+  if (window.pwned) found.push(`ran: ${window.pwned}`);
+  return found;
+}"""
+"""Handlers, links and frames that no page of ours has, in the page and in every shadow root; and what ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    url: str
+    together: str
+    long: str
+
+    def link(self, page: str, **query: str) -> str:
+        return f"{self.url}/{page}?{urlencode(query)}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A dashboard on the hostile store."""
+    folder = tmp_path_factory.mktemp("hostile")
+    together, long = hostile.write(folder / "traces.duckdb")
+    port = launch.free_port()
+    server = launch.start(folder / "traces.duckdb", port=port, log=folder / "server.log")
+    url = launch.base_url(launch.LOOPBACK, port)
+    try:
+        launch.wait_until_ready(server, url, timeout_s=180)
+        yield Place(url, together, long)
+    finally:
+        launch.stop(server)
+
+
+def settled(page: Page, ready: str) -> None:
+    """Wait for `ready`, and until the script that draws the page has ended without an error of its own."""
+    page.locator(ready).first.wait_for(timeout=PATIENCE_MS, state="attached")
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_text("This app has encountered an error")).to_have_count(0)
+
+
+def nothing_acts(page: Page, where: str) -> None:
+    """No script ran, no handler, foreign link or frame stands anywhere."""
+    assert page.evaluate(_LOOK) == [], where
+    assert "pwned" not in page.title()
+
+
+DOCUMENT, GRID = ".document", "[data-testid=stDataFrame]"
+PLACES = [
+    ("", {}, ".document[aria-label='Worst runs'] tr.pickable"),
+    ("live", {}, DOCUMENT),
+    ("traces", {}, GRID),
+    ("sessions", {}, DOCUMENT),
+    ("workflows", {}, GRID),
+    ("agents", {}, GRID),
+    ("coordination", {}, ".figure[data-ready]"),
+    *(("cost", {"by": by}, GRID) for by in ("Workflow", "Agent", "Model", "User", "Environment")),
+    ("health", {}, DOCUMENT),
+    *(("compare", {"what": "Groups of runs", "by": by}, "[data-testid=stText]") for by in ("Version", "Model")),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "ready"), PLACES, ids=[f"{n or 'overview'}-{'-'.join(q.values())}" for n, q, _ in PLACES]
+)
+def test_every_page(place: Place, open_page: OpenPage, name: str, query: dict[str, str], ready: str) -> None:
+    """Names, models, keys, reasons and errors in tables, charts, matrices and figures."""
+    page = open_page(place.link(name, **query))
+    settled(page, ready)
+    nothing_acts(page, name)
+
+
+@pytest.mark.parametrize("text", [PAYLOADS[0], PAYLOADS[2], PAYLOADS[7], PAYLOADS[8], PAYLOADS[9], PAYLOADS[12]])
+def test_what_is_chosen_by_address(place: Place, open_page: OpenPage, text: str) -> None:
+    """A recorded name as a heading, and anything at all in an address, from whoever sends the link."""
+    page = open_page(place.link("agents", agent=text))
+    settled(page, ".st-key-name [data-testid=stText]")
+    nothing_acts(page, "agents")
+    for name, query, ready in (
+        ("workflows", {"workflow": text}, ".st-key-name [data-testid=stText]"),
+        ("sessions", {"session": text}, ".st-key-name [data-testid=stText]"),
+        ("traces", {"q": f"{text}:1"}, "[data-testid=stTextInput]"),
+        ("traces", {"q": f'agnt:"{text}"'}, ".st-key-said"),
+        ("trace", {"trace": text}, "[data-testid=stText]"),
+        ("compare", {"a": text, "b": text}, "[data-testid=stText]"),
+        (
+            "compare",
+            {"what": "Groups of runs", "by": "Queries", "qa": f"nofield:{text}", "qb": text},
+            "[data-testid=stTextInput]",
+        ),
+        ("coordination", {"workflow": text}, ".figure[data-ready]"),
+    ):
+        page.goto(place.link(name, **query))
+        settled(page, ready)
+        nothing_acts(page, f"{name} {query}")
+
+
+VIEWS = (
+    ("Waterfall", ".tv-r"), ("Flame", ".tv[data-mode=flame]"), ("Sequence", ".figure[data-ready] .sq"), ("Graph", ".figure[data-ready] .dg"),
+    ("Conversation", ".document[aria-label=Conversation]"), ("State", ".document[aria-label='Shared state']"), ("Findings", ".document[aria-label=Findings]"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("view", "ready"), VIEWS, ids=[view for view, _ in VIEWS])
+def test_every_view_of_a_run(place: Place, open_page: OpenPage, view: str, ready: str) -> None:
+    """The run in which every agent is a payload."""
+    page = open_page(place.link("trace", trace=place.together, view=view))
+    settled(page, ready)
+    nothing_acts(page, view)
+
+
+def test_texts_of_five_million_characters(place: Place, open_page: OpenPage) -> None:
+    """They are folded, not cut off silently, and the page stays usable."""
+    page = open_page(place.link("trace", trace=place.long, span="long-call", view="Conversation"))
+    settled(page, ".document[aria-label=Conversation]")
+    details = page.locator(".document[aria-label='Details']")
+    expect(details).to_contain_text("more characters", timeout=PATIENCE_MS)
+    nothing_acts(page, "long")
+
+
+def test_the_report(open_page: OpenPage, tmp_path: Path) -> None:
+    """The same runs as a file."""
+    for number, text in enumerate(PAYLOADS):
+        target = tmp_path / f"{number}.html"
+        target.write_text(render_html(drawn.frames(hostile.poisoned(number, text))), encoding="utf-8")
+        page = open_page(target.as_uri())
+        page.wait_for_selector("html[data-ready='1']", timeout=PATIENCE_MS)
+        assert page.evaluate(_LOOK) == [], text
+        page.close()
