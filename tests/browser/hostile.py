@@ -10,6 +10,7 @@ from tracer.store import reads
 from tracer.store.database import Store
 
 STRANGER = "http://tracker.example"
+IMAGE = f"![pixel]({STRANGER}/pixel.png)"
 PAYLOADS = (
     "<script>window.pwned='script'</script>",
     "</script><script>window.pwned='closed'</script>",
@@ -18,7 +19,7 @@ PAYLOADS = (
     "\"' onmouseover=window.pwned='attribute' x=\"",
     "javascript:window.pwned='scheme'",
     "[click](javascript:window.pwned='link')",
-    f"![pixel]({STRANGER}/pixel.png)",
+    IMAGE,
     f"[link]({STRANGER}/link) <{STRANGER}/auto> {STRANGER}/bare www.tracker.example",
     "# head\n- list\n\n**bold** `code` :red[red] :material/delete: $x^2$ | a | b |",
     "\u202eright to left\u202c \u2066isolated\u2069 zero\u200bwidth",
@@ -28,6 +29,7 @@ PAYLOADS = (
     "x' OR 1=1; DROP TABLE traces; --",
     "../../../../etc/passwd\\..\\..",
 )
+EVERYTHING = " ".join(PAYLOADS)
 LONG_CHARS = 5_000_000
 LONG = "<img src=x onerror=window.pwned='long'>" + "A" * LONG_CHARS
 
@@ -69,8 +71,8 @@ def write(path: Path) -> tuple[str, str]:
         PAYLOADS[0], drawn.agent(PAYLOADS[7], 0, None, drawn.wait(PAYLOADS[2], 1, None, reason=PAYLOADS[8])),
         id="open", at=7_000, outcome="running",
     )  # fmt: skip
-    bad = [poisoned(number, text) for number, text in enumerate(PAYLOADS)]
+    bad = [poisoned(number, text) for number, text in enumerate((*PAYLOADS, EVERYTHING))]
     store: Store = stores.write(path, drawn.frames(*bad, together, long, open_ended))
     for number, run in enumerate(bad):
-        reads.mark(store, run.run_id, "failed", note=PAYLOADS[number])
+        reads.mark(store, run.run_id, "failed", note=run.summary["workflow"])
     return together.run_id, long.run_id
