@@ -73,6 +73,6 @@ def write(path: Path) -> tuple[str, str]:
     )  # fmt: skip
     bad = [poisoned(number, text) for number, text in enumerate((*PAYLOADS, EVERYTHING))]
     store: Store = stores.write(path, drawn.frames(*bad, together, long, open_ended))
-    for number, run in enumerate(bad):
+    for run in bad:
         reads.mark(store, run.run_id, "failed", note=run.summary["workflow"])
     return together.run_id, long.run_id
