@@ -76,6 +76,7 @@ def prepare(path: Path) -> None:
         with duckdb.connect(str(fresh), config=CONFIG) as con:
             _apply(con, since=0)
             con.execute("CHECKPOINT").fetchall()
+        os.chmod(fresh, 0o600)  # it holds prompts and answers
         os.rename(fresh, path)
     except (duckdb.Error, OSError) as error:
         with suppress(OSError):
