@@ -13,6 +13,12 @@ from typing import BinaryIO, cast
 
 HEAD_BYTES = 65_536
 """what importers look at to recognise a format"""
+LINE_BYTES = 256 << 20
+"""the longest line that is read: a request of a collector has a few MB; parsed, a line takes about ten times its length"""
+WHOLE_BYTES = 1 << 30
+"""the longest document that is read in one piece"""
+INFLATED_BYTES, INFLATED_RATIO = 1 << 30, 200
+"""gzip that has grown beyond both is a bomb: traces shrink to a tenth or a fiftieth, zeros to a thousandth"""
 _GZIP = b"\x1f\x8b"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -46,10 +52,12 @@ class Source:
         """(all bytes that can be read, what is wrong with the rest or None)."""
         with self._open() as stream:
             try:
-                data = stream.read()
+                data = stream.read(WHOLE_BYTES + 1)
                 broken = None
             except (EOFError, OSError, zlib.error) as error:
                 data, broken = self._salvage(), _damaged(error)
+        if len(data) > WHOLE_BYTES:
+            raise Unreadable(f"the document is longer than {WHOLE_BYTES >> 20:,} MB; expected one request a line, or several files")
         if data.startswith(_UTF16):
             data = _as_utf8(data)
         return data.removeprefix(codecs.BOM_UTF8), broken
@@ -62,8 +70,10 @@ class Source:
             source: BinaryIO = io.BytesIO(self.whole()[0]) if first in _UTF16 else stream
             number = 0
             try:
-                for line in source:
+                while line := source.readline(LINE_BYTES + 1):
                     number += 1
+                    if len(line) > LINE_BYTES:
+                        raise Unreadable(f"the line is longer than {LINE_BYTES >> 20:,} MB", number)
                     text = line.rstrip(b"\r\n")
                     yield number, text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
             except (EOFError, OSError, zlib.error) as error:
@@ -85,24 +95,43 @@ class Source:
         return cast(BinaryIO, _Gzip(stream))
 
     def _salvage(self) -> bytes:
-        """As much of a damaged gzip file as comes out before the damage."""
+        """As much of a damaged gzip file as comes out before the damage, `WHOLE_BYTES` at most."""
         engine = zlib.decompressobj(wbits=31)
         out: list[bytes] = []
+        left = WHOLE_BYTES
         with self.path.open("rb") as stream:
-            while block := stream.read(HEAD_BYTES):
+            while left > 0 and (block := stream.read(HEAD_BYTES)):
                 try:
-                    out.append(engine.decompress(block))
+                    out.append(engine.decompress(block, left))
                 except zlib.error:
                     break
+                left -= len(out[-1])
         return b"".join(out)
 
 
 class _Gzip(gzip.GzipFile):
-    """A gzip file that closes the file below it."""
+    """A gzip file that closes the file below it, and is Unreadable where it is a bomb."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(fileobj=stream, mode="rb")
         self._below = stream
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self._check()
+        return data
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        self._check()
+        return line
+
+    def _check(self) -> None:
+        packed, inflated = self._below.tell(), self.tell()
+        if inflated > INFLATED_BYTES and inflated > INFLATED_RATIO * packed:
+            raise Unreadable(
+                f"{packed:,} bytes of gzip have become {inflated:,} so far, which no trace does; expand it yourself if it is sound"
+            )
 
     def close(self) -> None:
         super().close()
