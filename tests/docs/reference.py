@@ -48,7 +48,10 @@ def frameworks() -> str:
     """One row per library: who records it, the first that is installed."""
     rows = [
         f"| {library.name} | `{library.module}` | "
-        + ", else ".join(f"{each.source} `{each.distribution}`" if each.distribution else "its own tracing" for each in library.instrumentors)
+        + ", else ".join(
+            f"{each.source} `{each.distribution}`" if each.distribution else "its own tracing"
+            for each in library.instrumentors
+        )
         + " |"
         for library in LIBRARIES
     ]

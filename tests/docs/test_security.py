@@ -39,7 +39,9 @@ def test_what_is_recorded_is_its_owners(tmp_path: Path) -> None:
     with recording_to(SegmentWriter(store)):
         with tracer.workflow("w"):
             pass
-        open_to = [path for path in [tmp_path / "traces.spool", *(tmp_path / "traces.spool").iterdir()] if _others(path)]
+        open_to = [
+            path for path in [tmp_path / "traces.spool", *(tmp_path / "traces.spool").iterdir()] if _others(path)
+        ]
     Store(store).fold()
 
     assert [path.name for path in [*open_to, store] if _others(path)] == []
@@ -56,7 +58,9 @@ def test_no_code_is_made_from_data() -> None:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
-                imported = {name.name.partition(".")[0] for name in node.names} if isinstance(node, ast.Import) else set()
+                imported = (
+                    {name.name.partition(".")[0] for name in node.names} if isinstance(node, ast.Import) else set()
+                )
                 source = (node.module or "").partition(".")[0] if isinstance(node, ast.ImportFrom) else ""
                 if MAKES_CODE & {called, source, *imported}:
                     made.append(str(path.relative_to(ROOT)))

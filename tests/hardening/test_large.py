@@ -43,7 +43,9 @@ def test_a_line_of_200_mb_is_read_in_bounded_memory(tmp_path: Path) -> None:
     """One message of 200 MB between two of ordinary size: all three are steps of the run."""
     path = tmp_path / "long.jsonl"
     with path.open("w") as out:
-        out.write('{"id": "c", "history": [{"name": "A", "role": "assistant", "content": "go"}, {"name": "B", "role": "assistant", "content": "')
+        out.write(
+            '{"id": "c", "history": [{"name": "A", "role": "assistant", "content": "go"}, {"name": "B", "role": "assistant", "content": "'
+        )
         for _ in range(200):
             out.write("word " * (MB // 5))
         out.write('"}, {"name": "A", "role": "assistant", "content": "end"}]}\n')

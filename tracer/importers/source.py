@@ -57,7 +57,9 @@ class Source:
             except (EOFError, OSError, zlib.error) as error:
                 data, broken = self._salvage(), _damaged(error)
         if len(data) > WHOLE_BYTES:
-            raise Unreadable(f"the document is longer than {WHOLE_BYTES >> 20:,} MB; expected one request a line, or several files")
+            raise Unreadable(
+                f"the document is longer than {WHOLE_BYTES >> 20:,} MB; expected one request a line, or several files"
+            )
         if data.startswith(_UTF16):
             data = _as_utf8(data)
         return data.removeprefix(codecs.BOM_UTF8), broken
