@@ -10,6 +10,9 @@
     numbers that stood in nothing it had seen                           0.5
     words of assumption ("assume", "hypothetical", "let's say")         0.5
     says again what was said                                            0.3
+    claims a look-up that nobody made (claims.py)                       1.0   (every later one 0.4)
+    the run's own monitor says that it gained nothing                   1.0   (0.4)
+    a call that succeeded and came back with nothing                    0.6   (0.24)
     circumstantial, only in a run with something telling; orders the suspects
     how much it says, and how much of that is new                       up to 0.9 + 0.4 + 0.4
     how early it is                                                     up to 0.5
@@ -28,10 +31,10 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
+from analyzers.attribution.claims import charge_claims, charge_empty, charge_stalls
 from analyzers.attribution.steps import CLOSING, WORD, Step, numbers_in
-from analyzers.attribution.suspect import Vote
+from analyzers.attribution.suspect import Charge, Vote
 from analyzers.finding import Finding
 
 ASSUMES = re.compile(
@@ -40,10 +43,11 @@ ASSUMES = re.compile(
     re.IGNORECASE,
 )
 ANSWER = re.compile(r"FINAL ANSWER:?\s*(.+)|\*\*([^*\n]{1,80})\*\*|\\boxed\{([^}]*)\}|\\\(([^)]*)\\\)", re.IGNORECASE)
+QUOTED = re.compile(r'["“]([^"”\n]{2,60})["”]')
 TASK_PART = re.compile(r"#+\s*Task description\s*\n(.+?)(?=\n#+\s|\Z)", re.IGNORECASE | re.DOTALL)
 WEIGHTS: Mapping[str, float] = {
     "drift": 3.0, "first error": 1.2, "later error": 0.4, "never made good": 1.5, "finding": 1.5, "first answer": 1.0,
-    "answer's way": 0.4, "new numbers": 0.5, "assumes": 0.5, "repeats": 0.3,
+    "answer's way": 0.4, "new numbers": 0.5, "assumes": 0.5, "repeats": 0.3, "claims": 1.0, "nothing came back": 0.6, "no progress": 1.0,
     "lines": 0.9, "novelty": 0.4, "counting": 0.4, "early": 0.5, "agent's first": 0.6,
 }  # fmt: skip
 """signal -> weight; from "lines" on they are circumstantial"""
@@ -73,6 +77,9 @@ def weigh(
     _findings(steps, findings, charge)
     _provenance(steps, task, charge)
     _unsupported(steps, task, charge)
+    charge_claims(steps, charge)
+    charge_empty(steps, [author_before(steps, step.place) for step in steps], charge)
+    charge_stalls(steps, charge)
     if not said:
         return []
     workers = [s for s in steps if s.role in ("worker", "manager") and s.text and not CLOSING.fullmatch(s.text)]
@@ -83,12 +90,6 @@ def weigh(
         Vote(place=place, score=score * (0.5 if steps[place].role == "manager" else 1.0), evidence=tuple(said[place]))
         for place, score in scores.items()
     ]
-
-
-class Charge(Protocol):
-    """Writes down what speaks against a step: its place, the signal, why, and what share of the signal's weight it is worth."""
-
-    def __call__(self, place: int, signal: str, why: str, share: float = 1.0) -> None: ...
 
 
 def _drift(steps: Sequence[Step], task: str, charge: Charge) -> None:
@@ -182,13 +183,13 @@ def _provenance(steps: Sequence[Step], task: str, charge: Charge) -> None:
 
 
 def _answer_items(text: str) -> set[str]:
-    """What the answer is: named as such, in bold, or else its numbers."""
+    """What the answer is: named as such, in bold, or else its numbers, or else what it puts in quotes last."""
     marked = [next(part for part in found.groups() if part) for found in ANSWER.finditer(text) if any(found.groups())]
     items = {item.strip().strip(".\"'").lower() for item in marked}
     items = {item for item in items if len(item) > 1 and not item.endswith(":")} | {
         n for item in items for n in numbers_in(item)
     }
-    return items or numbers_in(text)
+    return items or numbers_in(text) or {quoted.strip().lower() for quoted in QUOTED.findall(text)[-2:]}
 
 
 def _holds(step: Step, item: str) -> bool:

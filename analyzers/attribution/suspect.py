@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,12 @@ class Vote:
     score: float
     """higher is worse; comparable within the tier"""
     evidence: tuple[str, ...]
+
+
+class Charge(Protocol):
+    """Writes down what speaks against a step: its place, the signal, why, and what share of the signal's weight it is worth."""
+
+    def __call__(self, place: int, signal: str, why: str, share: float = 1.0) -> None: ...
 
 
 def ranked(votes: Sequence[Vote]) -> list[Vote]:

@@ -62,6 +62,26 @@ ERROR = "exitcode: 1 (execution failed)\nTraceback (most recent call last):\nKey
              ("critic", "I agree."), ("guide", "**Maritime Museum**")],
             ("guide", 1), id="who assumed the answer first",
         ),
+        pytest.param(
+            [("manager", QUESTION), ("planner", "I will search for it."), ("reader", "I have reviewed the catalogue of the exhibition."),
+             ("critic", "I have checked it as well."), ("planner", "Then we are done with this.")],
+            ("reader", 2), id="a look-up that nobody made",
+        ),
+        pytest.param(
+            [("manager", QUESTION), ("planner", "Let us go on."), ("coder", "print(search('astrolabe'))"),
+             ("shell", "exitcode: 0 (execution succeeded)\nCode output: []\n"), ("planner", "Then we cannot tell.")],
+            ("coder", 2), id="a search that came back with nothing",
+        ),
+        pytest.param(
+            [("manager", QUESTION), ("browser", "Page one of the shop."), ("manager", "go on"), ("browser", "Page two of the shop."),
+             ("manager", '{"is_progress_being_made": {"reason": "same shop", "answer": false}}'), ("browser", "Page three.")],
+            ("browser", 3), id="the run's own monitor says so",
+        ),
+        pytest.param(
+            [("manager", QUESTION), ("planner", "Let us ask around."), ("guide", 'They say it is the "Maritime Museum" of old.'),
+             ("critic", "Plausible."), ("planner", 'So the museum is "Maritime Museum".')],
+            ("guide", 2), id="who first said the answer that stands in quotes",
+        ),
     ],
 )  # fmt: skip
 def test_first_suspect(said: list[tuple[str, str]], expected: tuple[str, int]) -> None:
@@ -79,6 +99,17 @@ def test_only_runs_that_went_wrong_have_suspects(outcome: str) -> None:
     """A good run is not attributed, whatever is in it; nor one that nobody judged."""
     drawn = talk(("a", QUESTION), ("coder", "go"), ("shell", ERROR), outcome=outcome)
     assert (drawn.run_id in attributed(drawn)) == (outcome in ("failed", "timed_out", "stopped_by_guard"))
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_claim_counts_only_where_nothing_answered(answered: bool) -> None:
+    """A model that says it looked something up, after a tool that found it: nothing speaks against it."""
+    items: list[Node] = [tool("search", 0, 1, result="The Maritime Museum lent it.")] if answered else []
+    drawn = run(
+        "w", agent("reader", 0, 4, *items, llm(2, 3, answer="I have found the lender.", id="say")), outcome="failed"
+    )
+    named = [s.span_id for s in attributed(drawn)[drawn.run_id].suspects]
+    assert named == ([] if answered else ["say"])
 
 
 def test_insufficient_evidence_is_an_answer() -> None:
