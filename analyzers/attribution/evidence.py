@@ -82,13 +82,22 @@ def weigh(
     charge_stalls(steps, charge)
     if not said:
         return []
+    telling = set(said)
     workers = [s for s in steps if s.role in ("worker", "manager") and s.text and not CLOSING.fullmatch(s.text)]
     for place, (weight, why) in _circumstances(workers, weights).items():
         scores[place] += weight
         said[place] = said.get(place) or [why]
+    weighed = {place: score * (0.5 if steps[place].role == "manager" else 1.0) for place, score in scores.items()}
+    # A step against which only circumstances speak never stands before one with evidence.
+    least = 0.99 * min(weighed[place] for place in telling)
+    most = max((weighed[place] for place in weighed.keys() - telling), default=0.0) or 1.0
     return [
-        Vote(place=place, score=score * (0.5 if steps[place].role == "manager" else 1.0), evidence=tuple(said[place]))
-        for place, score in scores.items()
+        Vote(
+            place=place,
+            score=score if place in telling else score * min(1.0, least / most),
+            evidence=tuple(said[place]),
+        )
+        for place, score in weighed.items()
     ]
 
 
