@@ -16,7 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from analyzers.attribution.differential import GoodRun, compare
 from analyzers.attribution.evidence import weigh
-from analyzers.attribution.spectrum import LEAST_FAILED, LEAST_GOOD, features, score, vote
+from analyzers.attribution.needs import needs_of
+from analyzers.attribution.spectrum import LEAST_FAILED, LEAST_GOOD, Shown, features, score, vote
 from analyzers.attribution.steps import Step, opening, steps_of, task_of
 from analyzers.attribution.suspect import Attribution, Suspect, Vote, ranked
 from analyzers.attribution.verdicts import Verdict, verdicts
@@ -65,15 +66,17 @@ def attribute(
         failed = [*wanted, *others[-PER_WORKFLOW:]]
         good = [run_id for run_id in members if says[run_id] is False][-PER_WORKFLOW:]
         steps = {run_id: steps_of(runs[run_id]) for run_id in (*failed, *good)}
-        known = [
-            GoodRun(one, source[one] or one, opening(source[one], runs[one], steps[one]), steps[one]) for one in good
-        ]
         shown = {run_id: features(held) for run_id, held in steps.items()}
-        standing_out = score([shown[one] for one in failed], [shown[one] for one in good])
+        task = {run_id: opening(source[run_id], runs[run_id], held) for run_id, held in steps.items()}
+        standing_out = score([Shown(shown[one], says[one] is True, task[one]) for one in (*failed, *good)])
+        known = [GoodRun(one, source[one] or one, task[one], steps[one]) for one in good]
         for run_id in wanted:
-            evidence = weigh(steps[run_id], task_of(runs[run_id]), about[run_id])
-            nearest = compare(steps[run_id], opening(source[run_id], runs[run_id], steps[run_id]), known)
-            spectrum = vote(shown[run_id], standing_out, len(failed), len(good))
+            needs = needs_of(runs[run_id], steps[run_id])
+            evidence = weigh(
+                steps[run_id], task_of(runs[run_id]), about[run_id], needs=needs, texts=runs[run_id].contents
+            )
+            nearest = compare(steps[run_id], task[run_id], known)
+            spectrum = vote(shown[run_id], standing_out)
             votes = {"evidence": evidence, "differential": nearest[0], "spectrum": spectrum}
             reasons = _reasons(steps[run_id], votes, nearest[1], len(failed), len(good))
             heard = {tier: votes[tier] for tier in TIERS if tier in tiers}

@@ -13,6 +13,7 @@
     claims a look-up that nobody made (claims.py)                       1.0   (every later one 0.4)
     the run's own monitor says that it gained nothing                   1.0   (0.4)
     a call that succeeded and came back with nothing                    0.6   (0.24)
+    said, asked for or ignored without grounds (grounds.py, live)       0.8 - 1.0
     circumstantial, only in a run with something telling; orders the suspects
     how much it says, and how much of that is new                       up to 0.9 + 0.4 + 0.4
     how early it is                                                     up to 0.5
@@ -29,11 +30,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from analyzers.attribution.claims import charge_claims, charge_empty, charge_stalls
-from analyzers.attribution.steps import CLOSING, WORD, Step, numbers_in
+from analyzers.attribution.grounds import charge_grounds
+from analyzers.attribution.needs import Needs, Pages
+from analyzers.attribution.steps import CLOSING, WORD, Step, lost, numbers_in
 from analyzers.attribution.suspect import Charge, Vote
 from analyzers.finding import Finding
 
@@ -48,11 +51,14 @@ TASK_PART = re.compile(r"#+\s*Task description\s*\n(.+?)(?=\n#+\s|\Z)", re.IGNOR
 WEIGHTS: Mapping[str, float] = {
     "drift": 3.0, "first error": 1.2, "later error": 0.4, "never made good": 1.5, "finding": 1.5, "first answer": 1.0,
     "answer's way": 0.4, "new numbers": 0.5, "assumes": 0.5, "repeats": 0.3, "claims": 1.0, "nothing came back": 0.6, "no progress": 1.0,
+    "from nowhere": 1.0, "asked for else": 1.0, "error ignored": 1.0, "did not fit": 0.8,
     "lines": 0.9, "novelty": 0.4, "counting": 0.4, "early": 0.5, "agent's first": 0.6,
 }  # fmt: skip
 """signal -> weight; from "lines" on they are circumstantial"""
 DRIFT = 0.2
 """share of the question's content words below which a task was not passed on"""
+APART = 0.5
+"""share of a step's evidence that counts where no outcome is known to rest on it"""
 LEAST_WORDS = 8
 """content words a question needs to tell"""
 STRUCTURAL = frozenset({"lost_update", "stale_read", "write_skew", "divergent_views", "conflicting_decisions", "loop", "ping_pong",
@@ -62,9 +68,17 @@ COMMON = frozenset({"this", "that", "with", "from", "what", "which", "when", "wh
 
 
 def weigh(
-    steps: Sequence[Step], task: str, findings: Sequence[Finding] = (), weights: Mapping[str, float] = WEIGHTS
+    steps: Sequence[Step],
+    task: str,
+    findings: Sequence[Finding] = (),
+    weights: Mapping[str, float] = WEIGHTS,
+    needs: Needs | None = None,
+    texts: Mapping[int, str] | None = None,
 ) -> list[Vote]:
-    """A vote for every step that something telling speaks against; empty where nothing does."""
+    """A vote for every step that something telling speaks against; empty where nothing does.
+
+    `needs` and `texts` (content id -> text) are there for live traces: what no outcome rests on counts `APART` only.
+    """
     scores: dict[int, float] = defaultdict(float)
     said: dict[int, list[str]] = defaultdict(list)
 
@@ -80,9 +94,15 @@ def weigh(
     charge_claims(steps, charge)
     charge_empty(steps, [author_before(steps, step.place) for step in steps], charge)
     charge_stalls(steps, charge)
+    if needs is not None and texts is not None:
+        charge_grounds(steps, Pages(texts), charge)
     if not said:
         return []
     telling = set(said)
+    if needs is not None:
+        for place in telling - needs.behind(_ends(steps)):
+            scores[place] *= APART
+            said[place].append("not known to have reached the outcome")
     workers = [s for s in steps if s.role in ("worker", "manager") and s.text and not CLOSING.fullmatch(s.text)]
     for place, (weight, why) in _circumstances(workers, weights).items():
         scores[place] += weight
@@ -99,6 +119,12 @@ def weigh(
         )
         for place, score in weighed.items()
     ]
+
+
+def _ends(steps: Sequence[Step]) -> set[int]:
+    """Where a bad outcome shows: the last step, the last words, and what failed for good."""
+    spoken = [s.place for s in steps if s.text and s.role in ("worker", "manager")]
+    return lost(steps) | set(spoken[-1:]) | {len(steps) - 1}
 
 
 def _drift(steps: Sequence[Step], task: str, charge: Charge) -> None:
@@ -128,7 +154,10 @@ def author_before(steps: Sequence[Step], place: int) -> int | None:
 
 def _errors(steps: Sequence[Step], charge: Charge) -> None:
     first = True
-    cured = {(s.agent, s.tool, s.kind): s.place for s in steps if s.error is None}
+    for_good = lost(steps)
+    tries: Counter[tuple[str | None, str | None, str | None]] = Counter(
+        (s.agent, s.tool, s.args_hash) for s in steps if s.failed
+    )
     for step in steps:
         if step.error is None or step.role in ("person", "task", "manager"):
             continue
@@ -137,12 +166,16 @@ def _errors(steps: Sequence[Step], charge: Charge) -> None:
             continue
         where = "" if place == step.place else f" at step {step.step if step.step is not None else step.place}"
         short = step.error if len(step.error) <= 80 else step.error[:77] + "..."
+        if step.failed and step.place not in for_good:
+            charge(place, "later error", f"failed, and was made good later: {short}")
+            continue
         charge(
             place, "first error" if first else "later error", f"{'first ' if first else ''}hard error{where}: {short}"
         )
         first = False
-        if step.failed and cured.get((step.agent, step.tool, step.kind), -1) < step.place:
-            charge(place, "never made good", "the failure was never made good")
+        if step.failed:
+            times = tries[step.agent, step.tool, step.args_hash]
+            charge(place, "never made good", "the failure was never made good" + (f", in {times} attempts" if times > 1 else ""))  # fmt: skip
 
 
 def _findings(steps: Sequence[Step], findings: Sequence[Finding], charge: Charge) -> None:

@@ -23,7 +23,7 @@ Role = Literal["task", "worker", "manager", "machine", "person"]
 
 COLUMNS = ["span_id", "parent_span_id", "kind", "name", "agent", "target_agent", "status", "error_type", "error_message", "tool_name",
            "args_hash", "step", "start_ns", "end_ns", "input_refs", "output_refs", "duplicate_of", "retry_of", "choice", "scope_key",
-           "guard", "purpose"]  # fmt: skip
+           "guard", "purpose", "state_key"]  # fmt: skip
 BLAMABLE = (SpanKind.MESSAGE, SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.HANDOFF, SpanKind.DECISION,
             SpanKind.STATE_WRITE, SpanKind.AGENT)  # fmt: skip
 PEOPLE = frozenset({"user", "human", "customer", "system", "developer", "environment", "user_proxy"})
@@ -60,6 +60,8 @@ class Step:
     args_hash: str | None = None
     error: str | None = None
     """what failed: the span's error, or a hard error in the text"""
+    purpose: str | None = None
+    state_key: str | None = None
     failed: bool = False
     """the span itself ended with an error"""
     start_ns: int = 0
@@ -94,7 +96,7 @@ def steps_of(frames: Frames) -> list[Step]:
             Step(
                 place=place, span_id=row["span_id"], step=row["step"], agent=row["agent"], role="worker", kind=row["kind"], text=text,
                 given=given, target=row["target_agent"], tool=row["tool_name"], args_hash=row["args_hash"],
-                error=error or (hard[0].strip() if hard else None), failed=failed, start_ns=row["start_ns"], end_ns=row["end_ns"],
+                error=error or (hard[0].strip() if hard else None), failed=failed, purpose=row["purpose"], state_key=row["state_key"], start_ns=row["start_ns"], end_ns=row["end_ns"],
                 inputs=frozenset(row["input_refs"] or ()), outputs=frozenset(row["output_refs"] or ()),
                 words=frozenset(word.lower() for word in WORD.findall(text)), numbers=frozenset(numbers_in(text)),
             )
@@ -116,6 +118,12 @@ def task_of(frames: Frames) -> str:
 def fails(step: Step) -> bool:
     """Whether it is a failure to whoever compares runs; of texts only those of tools count, which are loaded for all of them."""
     return step.failed or (bool(step.tool) and step.error is not None)
+
+
+def lost(steps: Sequence[Step]) -> set[int]:
+    """Places of the failures that nobody made good: the same agent did not do the same (tools: with the same arguments) with success later."""
+    well = {(s.agent, s.kind, s.tool, s.args_hash): s.place for s in steps if not fails(s)}
+    return {s.place for s in steps if fails(s) and well.get((s.agent, s.kind, s.tool, s.args_hash), -1) < s.place}
 
 
 def opening(source_id: str | None, frames: Frames, steps: Sequence[Step]) -> str:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzers.attribution import Attribution, attribute
-from analyzers.attribution.spectrum import tail
+from analyzers.attribution.needs import needs_of, spread
+from analyzers.attribution.spectrum import Shown, score, tail
 from analyzers.attribution.steps import COLUMNS, steps_of
 from analyzers.document import analysis_document
 from analyzers.finding import Finding
@@ -172,7 +173,7 @@ def test_what_failed_runs_do_and_good_ones_do_not() -> None:
         first = attributed(*bad, *good)[one.run_id].suspects[0]
         assert first.span_id == "t1"
         assert "spectrum" in first.tier
-        assert any("tool guess: in 4 of 4 failed and 0 of 6 good runs" in text for text in first.evidence)
+        assert any("tool: guess: in 4 of 4 failed and 0 of 6 good runs" in text for text in first.evidence)
 
 
 def test_too_few_runs_make_no_spectrum() -> None:
@@ -189,7 +190,7 @@ def test_tail_is_the_share_of_all_relabellings(failed: int, good: int, data: st.
     with_it = data.draw(st.integers(0, failed + good))
     seen = data.draw(st.integers(0, min(failed, with_it)))
     ways = [sum(one < with_it for one in chosen) for chosen in combinations(range(failed + good), failed)]
-    assert tail(failed, good, with_it, seen) == pytest.approx(sum(count >= seen for count in ways) / len(ways))
+    assert tail([(failed, good, with_it)], seen) == pytest.approx(sum(count >= seen for count in ways) / len(ways))
 
 
 def test_a_failure_nobody_made_good_comes_first() -> None:
@@ -332,3 +333,120 @@ def test_tiers_can_be_asked_one_at_a_time() -> None:
     runs = {one.run_id: frames(one) for one in (bad, good)}
     assert not attribute(runs, tiers=["evidence"])[bad.run_id].suspects
     assert attribute(runs, tiers=["differential"])[bad.run_id].suspects
+
+
+def alone(drawn: Drawn) -> Attribution:
+    return attributed(drawn)[drawn.run_id]
+
+
+def noted(said: str, *, asked: str = "Report on oak.", look: str = "oak", result: Any = None, **fields: Any) -> Drawn:
+    """A clerk that looks three things up and says what one is worth; its model calls carry what they were given."""
+    asks = ("oak", "pine", "elm")
+    items: list[Node] = []
+    for n, item in enumerate(asks):
+        wanted = look if item == "oak" else item
+        items += [
+            llm(3 * n, 3 * n + 1, prompt=f"{asked} Then {item}.", answer="", id=f"ask{n}"),
+            tool("find", 3 * n + 1, 3 * n + 2, args={"item": wanted}, result={"item": item, "worth": 40 + n}, id=f"look{n}"),
+        ]  # fmt: skip
+    told = "Worth 40, 41 and 42." if result is None else result
+    items.append(llm(9, 10, prompt=told, answer=said, id="say"))
+    return run("notes", agent("clerk", 0, 11, *items), outcome="failed", **fields)
+
+
+@pytest.mark.parametrize(
+    ("said", "blamed"),
+    [
+        ("Together 123.", False),
+        ("On average 41.", False),
+        ("Oak and elm come to 82, the rest is 41.", False),
+        ("Together 519.", True),
+    ],
+)
+def test_a_number_from_nowhere(said: str, blamed: bool) -> None:
+    """What stands in nothing the call was given, nor follows from it, speaks against the call; a sum or mean does not."""
+    named = {s.span_id: s.evidence for s in alone(noted(said)).suspects}
+    told = [text for text in named.get("say", ()) if "nor follows from it" in text]
+    assert bool(told) is blamed
+
+
+@pytest.mark.parametrize(("look", "blamed"), [("oak", False), ("birch", True)])
+def test_a_call_for_what_nobody_asked_for(look: str, blamed: bool) -> None:
+    """One of three calls with a value that its caller was never given."""
+    suspects = alone(noted("Together 123.", look=look)).suspects
+    told = [s.span_id for s in suspects if any("was never given" in text for text in s.evidence)]
+    assert told == (["look0"] if blamed else [])
+
+
+@pytest.mark.parametrize(
+    ("after", "blamed"), [("It is worth a lot.", True), ("The register could not be read.", False)]
+)
+def test_an_error_that_is_passed_over(after: str, blamed: bool) -> None:
+    """Going on without a word about a failure speaks against the words; saying that it failed does not."""
+    failing = tool("find", 0, 1, args={"a": 1}, status="error", error_type="Timeout", id="lost")
+    drawn = run("w", agent("a", 0, 3, failing, llm(1, 2, prompt="Timeout", answer=after, id="say")), outcome="failed")
+    told = {s.span_id: s.evidence for s in alone(drawn).suspects}
+    assert "the failure was never made good" in told["lost"]
+    assert any("had not failed" in text for text in told.get("say", ())) is blamed
+
+
+def test_what_nobody_took_up_counts_less() -> None:
+    """Of two answers made up alike, the one that the outcome rests on comes first, though it came later."""
+    drawn = run(
+        "w",
+        agent("gossip", 0, 2, llm(0, 1, prompt="Say hello.", answer="They were 7341.", id="apart")),
+        agent("clerk", 2, 4, llm(2, 3, prompt="How many?", answer="It was 5120.", id="source")),
+        agent("writer", 4, 6, llm(4, 5, prompt="It was 5120.", answer="The answer is 5120.", id="end")),
+        outcome="failed",
+    )  # fmt: skip
+    first, *rest = alone(drawn).suspects
+    assert first.span_id == "source"
+    assert "not known to have reached the outcome" in next(s for s in rest if s.span_id == "apart").evidence
+    steps = steps_of(frames(drawn))
+    needs = needs_of(frames(drawn), steps)
+    assert needs is not None
+    assert needs.behind([2]) == {1, 2}
+    assert spread(steps, needs, 1) == {"writer": 1.0}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=3),
+    st.integers(0, 6),
+)
+def test_tail_over_tasks_is_the_share_of_all_relabellings_within_them(
+    drawn: list[tuple[int, int, int]], seen: int
+) -> None:
+    """Oracle: every way to say within each task which of its runs failed, counted."""
+    strata = [(failed, good, min(with_it, failed + good)) for failed, good, with_it in drawn]
+    ways = [0]
+    for failed, good, with_it in strata:
+        own = [sum(one < with_it for one in chosen) for chosen in combinations(range(failed + good), failed)]
+        ways = [before + more for before in ways for more in own]
+    assert tail(strata, seen) == pytest.approx(sum(count >= seen for count in ways) / len(ways))
+
+
+@pytest.mark.parametrize(("hard", "named"), [(True, False), (False, True)])
+def test_what_goes_with_a_hard_task_is_no_cause(hard: bool, named: bool) -> None:
+    """`guess` in all runs of a task that mostly fails says nothing; in the failed runs of every task it does."""
+    shown: list[Shown] = []
+    for n in range(24):
+        failed, task = n % 6 in (0, 1, 2, 3), n % 6 in (0, 1, 2, 5)
+        guesses = task if hard else failed
+        shown.append(Shown({("tool", "guess"): 1} if guesses else {("tool", "look"): 1}, failed, f"task {task}"))
+    assert bool([one for one in score(shown) if one.feature == ("tool", "guess")]) is named
+
+
+def test_the_spectrum_sees_an_answer_that_lacks_a_field() -> None:
+    """Four failed runs got an answer without `worth` at the same call, six good ones did not; the calls are the same."""
+
+    def looked(name: str, result: Any, outcome: str) -> Drawn:
+        calls = [tool("find", 0, 1, args={"a": name}, result=result, id=f"{name}-0"), tool("pay", 1, 2)]
+        return run("shop", agent("clerk", 0, 3, *calls), id=name, outcome=outcome)
+
+    bad = [looked(f"b{n}", {"item": n}, "failed") for n in range(4)]
+    good = [looked(f"g{n}", {"item": n, "worth": 1}, "completed") for n in range(6)]
+    answers = attribute({one.run_id: frames(one) for one in (*bad, *good)}, tiers=["spectrum"])
+    firsts = [answers[one.run_id].suspects[0] for one in bad]
+    assert [one.span_id for one in firsts] == [f"b{n}-0" for n in range(4)]
+    assert any("answers with: find: item: in 4 of 4 failed and 0 of 6 good runs" in text for text in firsts[0].evidence)

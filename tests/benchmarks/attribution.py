@@ -51,7 +51,7 @@ from reference_runtime.runtime import Runtime, Workflow
 from reference_runtime.scripted import Reply, Responder, ScriptedModel, by_role, vary, wants
 from reference_runtime.tools import Tool, Tools
 from tests.benchmarks.attribution_real import wilson
-from tracer.model import SpanKind
+from tracer.model import SpanKind, SpanStatus
 from tracer.store.database import Store
 
 TOPOLOGIES = ("pipeline", "supervisor", "parallel", "chat", "single")
@@ -296,12 +296,20 @@ def key_spans(case: Case, frames: Frames) -> set[str]:
     looked_up = case.other if case.fault == "wrong_call" else case.item
     mine = [row for row in tools if f'"{looked_up}"' in frames.text(row["input_refs"])]
     if case.fault == "wrong_call":
-        # Of the two look-ups of the other thing, the one in the place of the missing one.
-        by_agent = [row for row in mine if row["agent"] == case.item.title()]
-        first = case.part.items.index(case.item) < case.part.items.index(looked_up)
-        found = (by_agent or (mine[:1] if first else mine[-1:]))[-1]
-        asking = [r for r in calls if r["agent"] == found["agent"] and r["start_ns"] < found["start_ns"]]
-        return {found["span_id"], *(r["span_id"] for r in asking[-1:] if case.topology != "chat")}
+        # Of the two look-ups of the other thing, the one in the place of the missing one, with its failed attempts.
+        attempts = [row for row in mine if row["agent"] == case.item.title()]
+        if not attempts:
+            first = case.part.items.index(case.item) < case.part.items.index(looked_up)
+            done = [number for number, row in enumerate(mine) if row["status"] != SpanStatus.ERROR]
+            attempts = mine[: done[0] + 1] if first else mine[done[-2] + 1 :]
+        asking = [
+            [r for r in calls if r["agent"] == row["agent"] and r["start_ns"] < row["start_ns"]][-1:]
+            for row in attempts
+        ]
+        return {
+            *(row["span_id"] for row in attempts),
+            *(r["span_id"] for one in asking for r in one if case.topology != "chat"),
+        }
     if case.fault == "ignored_error":
         after = [r for r in calls if r["agent"] == mine[-1]["agent"] and r["start_ns"] > mine[-1]["start_ns"]]
         return {row["span_id"] for row in mine} | {r["span_id"] for r in after[:1]}
