@@ -267,19 +267,26 @@ def ledger_document(
 ) -> dict[str, Any]:
     """The `ledger` of one run in the JSON document; money as numbers of USD, `usd_exact` as decimal text that sums exactly.
 
+    `usd` is None throughout where no call has a known price: that is not $0.
+
     `ledger`: the split, where it is made already.
     """
     held = split(frames, findings) if ledger is None else ledger
+    priced = not held.calls or held.unpriced_calls < held.calls
+
+    def usd(money: Decimal) -> float | None:
+        return float(money) if priced else None
+
     overhead = held.usd - held[WORK].usd - held[UNKNOWN].usd
     by_agent: dict[str, Decimal] = defaultdict(Decimal)
     for agent, cost in frames.billed.select("agent", "cost_usd").iter_rows():
         by_agent[agent or ""] += cost or Decimal(0)
     return {
-        "total": {"usd": float(held.usd), "usd_exact": str(held.usd), "input_tokens": held.input_tokens,
+        "total": {"usd": usd(held.usd), "usd_exact": str(held.usd), "input_tokens": held.input_tokens,
                   "output_tokens": held.output_tokens, "tokens": held.input_tokens + held.output_tokens, "calls": held.calls,
                   "ns": held.ns, "seconds": None if held.ns is None else held.ns / 1e9},
         "parts": [
-            {"part": part.name, "usd": float(part.usd), "usd_exact": str(part.usd), "usd_share": _ratio(part.usd, held.usd),
+            {"part": part.name, "usd": usd(part.usd), "usd_exact": str(part.usd), "usd_share": _ratio(part.usd, held.usd),
              "input_tokens": part.input_tokens, "output_tokens": part.output_tokens, "tokens": part.tokens,
              "tokens_share": _ratio(part.tokens, held.input_tokens + held.output_tokens), "calls": part.calls,
              "ns": None if held.ns is None else part.ns, "seconds": None if held.ns is None else part.ns / 1e9,
@@ -287,7 +294,7 @@ def ledger_document(
             for part in held.parts
         ],
         "overhead_share": _ratio(overhead, held.usd),
-        "by_agent": [{"agent": agent or None, "usd": float(cost)} for agent, cost in sorted(by_agent.items(), key=lambda e: (-e[1], e[0]))],
+        "by_agent": [{"agent": agent or None, "usd": usd(cost)} for agent, cost in sorted(by_agent.items(), key=lambda e: (-e[1], e[0]))],
         "unpriced_calls": held.unpriced_calls,
         "estimated_calls": held.estimated_calls,
     }  # fmt: skip

@@ -168,7 +168,11 @@ def judge(profiles: Sequence[Profile]) -> tuple[Verdict, str | None, str, list[E
             f"a model names the next agent, and the order was the same in all {len(profiles)} runs",
             evidence,
         )
-    why = "; ".join(_say(one) for one in (favour or against)) or "nothing speaks clearly for a change"
+    why = "nothing speaks clearly for a change"
+    if favour:
+        why = f"for several agents speaks {'; '.join(_say(one) for one in favour)}"
+    elif against:
+        why = f"too little speaks against several agents, only {'; '.join(_say(one) for one in against)}"
     return "keep", None, why, evidence
 
 

@@ -224,3 +224,16 @@ def test_ledgers_of_several_runs_add_up() -> None:
         assert part.spans == [*first.spans, *second.spans]
     assert add_up([one, replace(other, ns=None)]).ns is None
     assert (add_up([]).usd, add_up([]).ns) == (0, 0)
+
+
+def test_money_is_unknown_where_no_call_has_a_price() -> None:
+    """Null, never $0, in the total, the parts and by agent; one known price is enough to count."""
+    for cost, known in ((None, False), ("0.01", True)):
+        drawn = run(
+            "w",
+            agent("a", 0, 4, llm(0, 1, input_tokens=10, output_tokens=1, model="x", cost=cost), llm(1, 2, model="x")),
+        )
+        document = ledger_document(frames(drawn))
+        told = [document["total"], *document["parts"], *document["by_agent"]]
+        assert [one["usd"] is not None for one in told] == [known] * len(told)
+        assert sum(Decimal(one["usd_exact"]) for one in document["parts"]) == Decimal(document["total"]["usd_exact"])
