@@ -33,8 +33,11 @@ class AsyncStream:
         async for piece in self._iterator: yield piece
 
 class Raw:
-    def __init__(self, body): self.http_response, self._body = object(), body
+    def __init__(self, body):
+        text = {"usage": getattr(body, "usage", None) and vars(body.usage), "model": "gpt-4o"}
+        self.http_response, self._body = N(json=lambda: text), body
     def parse(self): return self._body
+    def close(self): pass
 
 def answer(kwargs, stream):
     body = server(kwargs)

@@ -111,6 +111,29 @@ def test_tokens_and_money_are_counted_once(way: str, script: Script) -> None:
     assert guard.estimated_usd == 0
 
 
+UNREAD = {"extra_headers": {"X-Stainless-Raw-Response": "stream"}}
+READERS: dict[str, Callable[[Any], Any]] = {
+    "parses it": lambda response: response.parse(),
+    "parses a stream": lambda response: list(response.parse()),
+    "reads the bytes and closes it": lambda response: response.close(),
+    "drops it": lambda response: None,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_response_that_the_host_reads_itself_is_charged_what_it_says(reader: str, script: Script) -> None:
+    """`with_streaming_response`: nothing is settled before the host has looked, and then at what the answer says."""
+    more: dict[str, Any] = {"stream": True} if "stream" in reader else {}
+    with tracer.guard(budget_usd=1, tokens=10_000) as guard:
+        create = importlib.import_module(CHAT).Completions().create
+        response = create(model="gpt-4o", messages=MESSAGES, **more, **UNREAD)
+        READERS[reader](response)
+        del response
+        gc.collect()
+    assert guard.spent == {"tokens": 200, "budget": Decimal("0.00125")}
+    assert guard.estimated_usd == 0
+
+
 def test_an_own_call_is_refused_and_charged(recorder: Recorder) -> None:
     """Hand-written agents: `llm_call` blocks and decorated functions, with the tokens that they report; no client is needed."""
     made = 0

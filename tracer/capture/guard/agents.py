@@ -1,7 +1,7 @@
 """Guards and the agents that multiply or wait: `tracer.agent` and `tracer.wait` are refused where they go too far.
 
 An agent is refused before it starts, a wait before it blocks. What is seen are the agents and waits of hand-written code
-and of `tracer.instrument`; the cores are the offline detectors' own, fed with the same events.
+and of `tracer.instrument`, and the agents of `framework_agents`; the cores are the offline detectors' own, fed with the same events.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Invocation:
     """One agent at work, and the crowds that count it."""
 
     who: str
+    name: str
     crowds: tuple[Crowd, ...]
 
 
@@ -81,7 +82,8 @@ def invocation() -> Invocation | None:
 def admit_agent(spec: Spec, guards: Sequence[Guard]) -> tuple[Callable[[Context], Context], Callable[..., None]]:
     """Count an agent that is about to start in each of the guards; raises where one of them refuses."""
     around = invocation()
-    made = Invocation(str(next(_numbers)), tuple(guard.crowd for guard in guards if guard.crowd is not None))
+    name = spec.agent or spec.name
+    made = Invocation(str(next(_numbers)), name, tuple(guard.crowd for guard in guards if guard.crowd is not None))
 
     def over(*_: Any) -> None:
         for guard in guards:
@@ -90,7 +92,7 @@ def admit_agent(spec: Spec, guards: Sequence[Guard]) -> tuple[Callable[[Context]
     try:
         for guard in guards:
             above = around.who if around is not None and guard.crowd in around.crowds else None
-            guard.agent_starts(made.who, spec.agent or spec.name, above)
+            guard.agent_starts(made.who, name, above)
     except BaseException:
         over()
         raise

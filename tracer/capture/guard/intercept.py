@@ -21,15 +21,18 @@ from types import ModuleType
 from typing import Any
 
 from ..active import complain
-from . import carry
+from ..auto.unread import when_parsed
+from . import carry, framework_agents
 from .calls import Ticket, admit
 from .core import current
-from .reading import Answered, read_request
+from .reading import Answered, read_answer, read_request
 from .streams import metered
 
 logger = logging.getLogger("tracehound")
 
 MARK = "__tracehound_guarded__"
+UNREAD = object()
+"""the host has the response before it is read (`with_streaming_response`)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ CLIENTS: tuple[Client, ...] = (
         for name in ("generate_content", "generate_content_stream")
     ),
 )
-_MODULES = frozenset(client.module for client in CLIENTS)
+_MODULES = frozenset(client.module for client in CLIENTS) | framework_agents.MODULES
 _lock = threading.RLock()
 _finder: _Finder | None = None
 
@@ -87,6 +90,7 @@ def watch() -> None:
 
 def wrap_module(module: ModuleType, name: str) -> None:
     """Wrap what `CLIENTS` names in a module that has been imported; what is not there is passed over."""
+    framework_agents.wrap_module(module, name)
     for client in CLIENTS:
         if client.module != name:
             continue
@@ -165,6 +169,13 @@ def _settled(result: Any, parsed: Any, ticket: Ticket) -> Any:
     try:
         if parsed is None:
             ticket.settle(Answered())
+        elif parsed is UNREAD:
+            http = result.http_response  # not `result` itself, whose end is waited for
+            when_parsed(
+                result,
+                lambda answer: metered(answer, ticket.settle),
+                lambda error: ticket.settle(_read_by_host(http), None, error),
+            )
         elif parsed is result:
             return metered(result, ticket.settle)
         else:
@@ -176,17 +187,26 @@ def _settled(result: Any, parsed: Any, ticket: Ticket) -> Any:
 
 
 def _parsed(result: Any, kwargs: dict[str, Any]) -> Any:
-    """The answer in a raw response (`with_raw_response`), whose parsing is cached; None where it must not be read yet."""
+    """The answer in a raw response (`with_raw_response`), whose parsing is cached; None where it cannot be read, `UNREAD` where that is for the host."""
     if not hasattr(result, "http_response") or not callable(getattr(result, "parse", None)):
         return result
     headers: Mapping[str, Any] = kwargs.get("extra_headers") or {}
     if headers.get("X-Stainless-Raw-Response") == "stream":
-        return None
+        return UNREAD if callable(getattr(result, "close", None)) else None
     try:
         return result.parse()
     except Exception:  # noqa: BLE001 - the host meets the same error when it parses; charged by estimate, logged once
         complain("parsing a raw response")
         return None
+
+
+def _read_by_host(http: Any) -> Answered:
+    """The answer in a response whose bytes the host has read by itself; an empty one where it has not, or it is no JSON."""
+    try:
+        body = http.json()
+    except Exception:  # noqa: BLE001 - not read, streamed, or no JSON: charged by estimate
+        return Answered()
+    return read_answer(body) if isinstance(body, dict) else Answered()
 
 
 def _guarded(function: Any) -> bool:
