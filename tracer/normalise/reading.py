@@ -10,6 +10,7 @@ from typing import Any, cast
 from tracer.ids import content_id, short_hash
 from tracer.model import RawSpan, Span, SpanKind
 from tracer.normalise.contents import Contents
+from tracer.normalise.envelopes import tool_answer, tool_arguments
 from tracer.normalise.messages import finish_reasons, message_list
 from tracer.normalise.settings import MARK, settled
 from tracer.normalise.values import parse_json, plain
@@ -104,7 +105,7 @@ class Reading:
         if value is None or self.span.result_hash is not None:
             return
         parsed = parse_json(value)
-        self.span.result_hash = short_hash(plain(value if parsed is None else parsed))
+        self.span.result_hash = short_hash(plain(tool_answer(value if parsed is None else parsed)))
         self.set_output([self.contents.put_value(value)])
 
     def take_slots(self) -> None:
@@ -133,7 +134,8 @@ def unwrapped(value: Any) -> Any:
         outer = cast(dict[str, Any], parsed)
         if "kwargs" in outer and outer.keys() <= _WRAPPERS and not outer.get("args"):
             return outer["kwargs"]
-    return cast(Any, parsed)
+        return tool_arguments(outer)
+    return parsed
 
 
 def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, str | None]:

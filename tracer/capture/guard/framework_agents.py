@@ -92,8 +92,8 @@ def wrap_module(module: ModuleType, name: str) -> None:
     for starter in STARTERS:
         if starter.module != name:
             continue
-        owner: Any = module if starter.owner is None else vars(module).get(starter.owner)
-        original = None if owner is None else vars(owner).get(starter.name)
+        owner: Any = module if starter.owner is None else getattr(module, starter.owner, None)
+        original: Any = getattr(owner, starter.name, None)
         if callable(original) and not hasattr(original, MARK):
             setattr(owner, starter.name, counted(original, starter.who))
 
@@ -114,7 +114,7 @@ def counted(
                 result = original(*args, **kwargs)
         finally:
             # What goes on in a task of its own, such as a streamed run, ends with that task.
-            task = getattr(result, "run_loop_task", None)
+            task: Any = getattr(result, "run_loop_task", None)
             if hasattr(task, "add_done_callback"):
                 task.add_done_callback(started.over)
             else:
