@@ -18,6 +18,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from dashboard.figures.palette import FIGURE_CSS
+from dashboard.figures.tables import FigureTable
 from dashboard.figures.trace_view import viewer_source
 
 _WEB = Path(__file__).with_name("web")
@@ -86,7 +87,10 @@ def figure_view(
     css: str = "",
     on_pick: Callable[[Pick], None] | None = None,
     selected: str | None = None,
+    finding: str | None = None,
     label: str = "",
+    table: FigureTable | None = None,
+    file: str = "figure",
     natural_width: bool = False,
 ) -> None:
     """Mount a figure. `markup` must come from `dashboard.figures`, where every text is escaped.
@@ -94,11 +98,23 @@ def figure_view(
     Args:
         css: the figure's own style rules.
         selected: span id whose elements are highlighted.
+        finding: finding id whose elements are marked.
+        table: what the figure shows as rows; with it the figure gets a bar with table, CSV, SVG and keyboard.
+        file: name of saved files, without an ending.
         natural_width: scroll sideways inside the frame instead of shrinking the drawing.
     """
     _figure_renderer()(
         key=key,
-        data={"markup": markup, "css": css, "selected": selected, "label": label, "natural": natural_width},
+        data={
+            "markup": markup,
+            "css": css,
+            "selected": selected,
+            "finding": finding,
+            "label": label,
+            "natural": natural_width,
+            "table": None if table is None else table.to_json(),
+            "file": file,
+        },
         on_pick_change=_relay(key, on_pick),
     )
 

@@ -29,7 +29,7 @@ from dashboard.facets import Facets
 from dashboard.health import Examination, examine
 from dashboard.live_reads import Live
 from dashboard.loading import with_peers
-from dashboard.pictures import PICTURES, Picture
+from dashboard.pictures import PICTURES, Picture, Shown
 from dashboard.population import Population, load_population
 from dashboard.run_analysis import Errand, RunAnalysis, analyse_apart, look_into
 from dashboard.run_reads import Order, Overview, RunPage
@@ -339,7 +339,7 @@ def picture(shown: RunView, name: str, page: int = 0) -> Picture:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _picture(_shown: RunView, stamp: str, name: str, page: int) -> Picture:
     del stamp  # part of the key: the frames themselves are too large to hash
-    return PICTURES[name](_shown.frames, _shown.findings, page)
+    return PICTURES[name](Shown(_shown.frames, _shown.findings, _shown.path.pieces), page)
 
 
 def find_run(state: StoreState, name: str) -> str:

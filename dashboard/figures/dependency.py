@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Literal
 
 import networkx as nx
 import polars as pl
 
+from analyzers.critical_path import Piece
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from dashboard.figures import units
@@ -23,6 +25,7 @@ from tracer.model import SpanKind, SpanStatus
 NodeKind = Literal["person", "workflow", "agent", "tool", "model"]
 AGENT_SIDE: Final[frozenset[str]] = frozenset({"person", "workflow", "agent"})
 _CYCLE_KINDS: Final = frozenset({"loop", "ping_pong", "deadlock"})
+_CLASH_KINDS: Final = frozenset({"conflicting_decisions", "lost_update", "stale_read", "write_skew", "divergent_views"})
 _SPANS_KEPT: Final = 20
 
 
@@ -36,6 +39,8 @@ class Node:
     cost_usd: float = 0.0
     unpriced: int = 0
     errors: int = 0
+    path_ns: int = 0
+    """its part of the critical path"""
 
 
 Key = tuple[NodeKind, str]
@@ -67,11 +72,21 @@ class Edge:
             self.spans.append(span_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Two agents that got into each other's way without a contact: over state, or by what they decided."""
+
+    a: Key
+    b: Key
+    finding: int
+
+
 @dataclass(frozen=True)
 class DependencyGraph:
     nodes: dict[Key, Node]
     edges: list[Edge]
     findings: Sequence[Finding]
+    clashes: list[Clash] = field(default_factory=list["Clash"])
 
     @property
     def agents(self) -> list[Key]:
@@ -104,7 +119,7 @@ class _Builder:
         return self.edges.setdefault((source, target), Edge(source, target))
 
 
-def build_dependencies(frames: Frames, findings: Sequence[Finding] = ()) -> DependencyGraph:
+def build_dependencies(frames: Frames, findings: Sequence[Finding] = (), path: Sequence[Piece] = ()) -> DependencyGraph:
     """Collect the edges of one run: invocations, messages, handoffs, escalations, tool and model use, and the waits of deadlocks."""
     found = find_steps(frames, findings, tools=False, state=False)
     build = _Builder(found)
@@ -115,9 +130,23 @@ def build_dependencies(frames: Frames, findings: Sequence[Finding] = ()) -> Depe
     _add_uses(build, frames)
     _add_deadlocks(build, found)
     _mark_loops(build, found)
-    graph = DependencyGraph(build.nodes, list(build.edges.values()), found.findings)
+    known = {name: build.who(name) for kind, name in list(build.nodes) if kind in AGENT_SIDE}
+    for piece in path:
+        if piece.agent in known:
+            build.nodes[known[piece.agent]].path_ns += piece.length_ns
+    graph = DependencyGraph(build.nodes, list(build.edges.values()), found.findings, _clashes(known, found.findings))
     _mark_cycles(graph)
     return graph
+
+
+def _clashes(known: Mapping[str, Key], findings: Sequence[Finding]) -> list[Clash]:
+    """Neighbours among the agents of every finding about shared state or decisions."""
+    out: list[Clash] = []
+    for f, finding in enumerate(findings):
+        if finding.kind in _CLASH_KINDS:
+            agents = [known[name] for name in finding.agents if name in known]
+            out += [Clash(a, b, f) for a, b in pairwise(agents)]
+    return out
 
 
 def _add_uses(build: _Builder, frames: Frames) -> None:

@@ -16,9 +16,9 @@ from dashboard.figures.dependency import DependencyGraph, Edge, Key
 
 NODE_W: Final = 164
 NODE_H: Final = 40
-_COLUMN: Final = 262
-_COLUMN_MANY: Final = 232
-_PITCH: Final = 60
+_COLUMN: Final = 250
+_COLUMN_MANY: Final = 218
+_PITCH: Final = 72
 _MOST_LAYERS: Final = 6
 
 
@@ -57,7 +57,8 @@ def _layers(agents: Sequence[Key], edges: Sequence[Edge]) -> list[list[Key]]:
     forward: nx.DiGraph[Key] = nx.DiGraph()
     forward.add_nodes_from(agents)
     # The workflow's code may start everybody; who is also called by an agent stands behind that agent.
-    kept = _acyclic(agents, edges)
+    # People stand at the left, also those who only get an answer.
+    kept = _acyclic(agents, [edge for edge in edges if edge.target[0] != "person"])
     called = {e.target for e in kept if e.source[0] != "workflow"}
     forward.add_edges_from((e.source, e.target) for e in kept if e.source[0] != "workflow" or e.target not in called)
     depth = dict.fromkeys(agents, 0)

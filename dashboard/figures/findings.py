@@ -43,6 +43,9 @@ def finding_mark(finding: Finding) -> str:
         return f"{finding_tag(finding)} · {units.money(finding.wasted_usd)}"
     if finding.wasted_tokens:
         return f"{finding_tag(finding)} · {units.count(finding.wasted_tokens)} tokens"
+    lost_s = finding.data.get("lost_s")
+    if isinstance(lost_s, int | float) and lost_s > 0:
+        return f"{finding_tag(finding)} · {units.duration(lost_s * 1e9)}"
     if finding.kind in _LASTING and finding.start_ns is not None and finding.end_ns is not None:
         return f"{finding_tag(finding)} · {units.duration(finding.end_ns - finding.start_ns)}"
     return finding_tag(finding)

@@ -13,9 +13,11 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from analyzers.attributes import attributes_of
+from analyzers.critical_path import Piece
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from dashboard.figures.findings import on_figures
+from dashboard.figures.markup import clip
 from dashboard.figures.texts import first_words
 from dashboard.figures.tree import Tree, build_tree
 from tracer.model import CasOutcome, SpanKind, SpanStatus
@@ -64,6 +66,8 @@ class Step:
     tokens: int = 0
     finding: int = -1
     """index of the worst finding it is evidence of"""
+    path_ns: int = 0
+    """for how long the run waited for it and for the work it led to: its part of the critical path"""
 
     @property
     def signature(self) -> tuple[str, str, str, str, bool]:
@@ -134,8 +138,19 @@ _COLUMNS: Final = [
 ]  # fmt: skip
 
 
-def find_steps(frames: Frames, findings: Sequence[Finding] = (), *, tools: bool = True, state: bool = True) -> Steps:
-    """The steps of one run; `tools` and `state` say whether tool calls and state accesses are steps."""
+def find_steps(
+    frames: Frames,
+    findings: Sequence[Finding] = (),
+    path: Sequence[Piece] = (),
+    *,
+    tools: bool = True,
+    state: bool = True,
+) -> Steps:
+    """The steps of one run; `tools` and `state` say whether tool calls and state accesses are steps.
+
+    Args:
+        path: the critical path, where it shall be shown.
+    """
     findings = on_figures(findings)
     tree = build_tree(frames)
     walk = _Walk(frames, tree, tree.frame.select(_COLUMNS).to_dicts())
@@ -146,14 +161,12 @@ def find_steps(frames: Frames, findings: Sequence[Finding] = (), *, tools: bool 
                 walk.add(position, "message", source, target, walk.words(position) or row["name"])
                 walk.called[target] = row["span_id"]
             case SpanKind.HANDOFF:
-                target = str(row["target_agent"] or "?")
-                walk.add(
-                    position,
-                    "handoff",
-                    walk.around(position),
-                    target,
-                    row["reason"] or walk.words(position) or "hands off",
-                )
+                source, target = walk.around(position), str(row["target_agent"] or "?")
+                said = row["reason"] or walk.words(position) or "hands off"
+                before = [s for s in walk.steps[-4:] if (s.source, s.target) == (source, target)]
+                if any(clip(said, 80) == clip(step.label, 80) for step in before):
+                    said = "hands off"  # the message just before said it
+                walk.add(position, "handoff", source, target, said)
                 walk.called[target] = row["span_id"]
             case SpanKind.AGENT:
                 _invocation(walk, position)
@@ -196,7 +209,7 @@ def find_steps(frames: Frames, findings: Sequence[Finding] = (), *, tools: bool 
         sorted({owner[i] for s in f.spans if (i := tree.index.get(s)) is not None and owner[i] >= 0}) for f in findings
     ]
     return Steps(
-        steps=_charged(walk, steps, owner, evidence),
+        steps=_charged(walk, steps, owner, evidence, path),
         participants=_participants(steps, {walk.workflow(i) for i in range(len(tree))}),
         findings=findings,
         evidence=evidence,
@@ -301,8 +314,10 @@ def _owners(walk: _Walk, steps: list[Step]) -> list[int]:
     return owner
 
 
-def _charged(walk: _Walk, steps: list[Step], owner: list[int], evidence: list[list[int]]) -> list[Step]:
-    """The steps with cost, tokens and finding filled in, and the time when the work was done."""
+def _charged(
+    walk: _Walk, steps: list[Step], owner: list[int], evidence: list[list[int]], path: Sequence[Piece]
+) -> list[Step]:
+    """The steps with cost, tokens, finding and part of the critical path filled in, and the time when the work was done."""
     cost, tokens, done = [0.0] * len(steps), [0] * len(steps), [step.until_ns for step in steps]
     for i, k in enumerate(owner):
         if k >= 0 and any(a in walk.of_span for a in (i, *walk.tree.ancestors(i))):
@@ -312,12 +327,18 @@ def _charged(walk: _Walk, steps: list[Step], owner: list[int], evidence: list[li
         if k >= 0 and duplicate is None:
             cost[k] += float(usd or 0)
             tokens[k] += (sent or 0) + (received or 0)
+    held = [0] * len(steps)
+    for piece in path:
+        place = walk.tree.index.get(piece.span_id or "", -1)
+        if place >= 0 and owner[place] >= 0:
+            held[owner[place]] += piece.length_ns
     mark = [-1] * len(steps)
     for f in range(len(evidence) - 1, -1, -1):
         for k in evidence[f]:
             mark[k] = f
     return [
-        replace(s, done_ns=done[k], cost_usd=cost[k], tokens=tokens[k], finding=mark[k]) for k, s in enumerate(steps)
+        replace(s, done_ns=done[k], cost_usd=cost[k], tokens=tokens[k], finding=mark[k], path_ns=held[k])
+        for k, s in enumerate(steps)
     ]
 
 

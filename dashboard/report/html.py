@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from analyzers.critical_path import Piece, RunTree, walk
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.metrics import metrics
@@ -22,7 +23,7 @@ from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
 from dashboard.figures.markup import clip, esc, tag
 from dashboard.figures.sequence import PAGE, SEQUENCE_CSS, build_sequence, sequence_html
 from dashboard.figures.timeline import TIMELINE_CSS, draw_timeline
-from dashboard.figures.trace_view import TraceView, build_view, packed, payload, viewer_source
+from dashboard.figures.trace_view import TraceView, build_view, packed, path_columns, payload, viewer_source
 from dashboard.report.bars import BAR_CSS, draw_bar
 from dashboard.report.blocks_html import Block, render_blocks
 from dashboard.report.case import Case
@@ -61,7 +62,8 @@ def case_html(case: Case) -> str:
     frames, findings = case.frames, case.findings
     view = build_view(frames, findings)
     names = dict(zip(view.tree.ids, view.label, strict=True))
-    graph = build_dependencies(frames, findings)
+    pieces = _pieces(frames)
+    graph = build_dependencies(frames, findings, pieces)
     row = run_row(frames)
     title = f"{row['workflow'] or 'run'} {row['source_id'] or row['run_id'][:8]}"
     sections: list[tuple[str, str, str]] = [
@@ -84,7 +86,7 @@ def case_html(case: Case) -> str:
             "What took the time",
             draw_bar(path_slices(case), "The critical path from start to end") + _stack(path_document(case, names)),
         ),
-        ("sequence", "Who said what to whom", _sequence(frames, findings)),
+        ("sequence", "Who said what to whom", _sequence(frames, findings, pieces)),
         (
             "graph",
             "Who depends on whom",
@@ -114,8 +116,18 @@ def case_html(case: Case) -> str:
     )
     css = SEQUENCE_CSS + DEPENDENCY_CSS + TIMELINE_CSS + BAR_CSS
     script = viewer_source() + (_HERE / "report.js").read_text(encoding="utf-8")
-    data = f'<script type="text/plain" id="trace-data">{packed(payload(view))}</script>'
+    data = f'<script type="text/plain" id="trace-data">{packed(_columns(view, pieces))}</script>'
     return whole_page(f"Post-mortem: {title}", f"{body}\n{data}", css=css, script=script)
+
+
+def _pieces(frames: Frames) -> Sequence[Piece]:
+    """The critical path; none where the source has no times."""
+    return () if frames.timeless.len() else walk(RunTree.of(frames))
+
+
+def _columns(view: TraceView, pieces: Sequence[Piece]) -> dict[str, Any]:
+    made = payload(view)
+    return {**made, "path": path_columns(made, pieces)}
 
 
 def _stack(document: Sequence[Block]) -> str:
@@ -173,9 +185,9 @@ def _fitting(document: Sequence[Block], most_bytes: int, what: str) -> str:
     return tag("div", "".join(kept), class_="stack")
 
 
-def _sequence(frames: Frames, findings: Sequence[Finding]) -> str:
+def _sequence(frames: Frames, findings: Sequence[Finding], pieces: Sequence[Piece]) -> str:
     """The diagram, with as many rows as fit; its caption says which these are."""
-    diagram = build_sequence(frames, findings)
+    diagram = build_sequence(frames, findings, pieces)
     rows = min(PAGE, max(1, len(diagram.rows)))
     drawn = sequence_html(diagram, page_rows=rows, width=1120, prefix="report-seq")
     while rows > 1 and (size := len(drawn.encode())) > SEQUENCE_BYTES:

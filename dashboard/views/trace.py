@@ -22,6 +22,7 @@ from dashboard.documents.span import span_document
 from dashboard.documents.state import state_document
 from dashboard.documents.suspects import suspects_view
 from dashboard.exports import FORMATS
+from dashboard.figures.dependency_draw import MATRIX_ABOVE
 from dashboard.queries import StoreState
 from dashboard.run_view import RunView
 from dashboard.stored_texts import read_ahead
@@ -29,6 +30,8 @@ from dashboard.trace_query import TraceQuery
 
 VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Path", "Conversation", "State", "Ledger", "Findings")
 LIVE_EVERY_S = 1.0
+EVERY_EDGE = "Every edge"
+"""form of the graph that is only offered where it is not the first one anyway"""
 
 
 def render() -> None:
@@ -39,11 +42,13 @@ def render() -> None:
         _choose(state)
         return
     shown = queries.run(state, name)
-    head, actions = st.columns([5, 2], vertical_alignment="top")
+    head, actions = st.columns([4, 2], vertical_alignment="top")
     running = shown.row["outcome"] == "running"
     with head:
         st.fragment(_header, run_every=LIVE_EVERY_S if running else None)(name)
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Compare", icon=":material/compare_arrows:", help="Put this run beside another one"):
+            address.open_compare(shown.run_id, None)
         _export(shown)
         _mark(state, shown)
     if not shown.judged:
@@ -189,16 +194,24 @@ def _timeline(mode: str) -> Callable[[RunView], None]:
     return draw
 
 
-def _figure(name: str, label: str) -> Callable[[RunView], None]:
+def _figure(label: str, forms: Mapping[str, str]) -> Callable[[RunView], None]:
+    """A drawn figure in several forms: what a form is called -> its name in `PICTURES`."""
+
     def draw(shown: RunView) -> None:
-        first = queries.picture(shown, name)
+        words = [word for word in forms if word != EVERY_EDGE or shown.row["agents"] > MATRIX_ABOVE]
         page = 0
-        if first.pages > 1:
-            page = st.pagination(first.pages, key=f"{name}_page", bind="query-params") - 1
+        with st.container(horizontal=True, vertical_alignment="center"):
+            form = st.segmented_control(
+                label, words, default=words[0], required=True, key=f"{label.split()[0].lower()}_as", bind="query-params", label_visibility="collapsed"
+            )  # fmt: skip
+            name = forms[form or words[0]]
+            first = queries.picture(shown, name)
+            if first.pages > 1:
+                page = st.pagination(first.pages, key=f"{name}_page", bind="query-params") - 1
         picture = first if page == 0 else queries.picture(shown, name, page)
         figure_view(
-            picture.markup, key=name, css=picture.css, label=label, selected=address.get("span"),
-            on_pick=lambda pick: _pick(shown, pick),
+            picture.markup, key=name, css=picture.css, label=label, selected=address.get("span"), finding=address.get("finding"),
+            table=picture.table, file=f"{shown.run_id[:12]}-{name}", on_pick=lambda pick: _pick(shown, pick),
         )  # fmt: skip
 
     return draw
@@ -255,8 +268,11 @@ def _findings(shown: RunView, insight: Mapping[str, Any] | None) -> None:
 _DRAW: Mapping[str, Callable[[RunView], None]] = {
     "Waterfall": _timeline("waterfall"),
     "Flame": _timeline("flame"),
-    "Sequence": _figure("sequence", "Sequence diagram"),
-    "Graph": _figure("graph", "Dependency graph"),
+    "Sequence": _figure("Sequence diagram", {"Repeats folded": "sequence", "Every step": "sequence_unfolded"}),
+    "Graph": _figure(
+        "Dependency graph",
+        {"Summed up": "graph", "As it ran": "turns", "Matrix": "graph_matrix", EVERY_EDGE: "graph_drawn"},
+    ),
     "Path": _path,
     "Conversation": _conversation,
     "State": _state,

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 """Screenshots are kept here (git-ignored); CI uploads the folder."""
@@ -21,6 +21,9 @@ FLAGS = (
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 OpenPage = Callable[..., Page]
+
+expect.set_options(timeout=30_000)
+"""ms that `expect` waits for what it asserts: a machine that is busy with other tests is slow, not wrong"""
 
 
 def find_chromium() -> str | None:

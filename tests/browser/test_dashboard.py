@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -186,6 +190,36 @@ def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server
     around.filter(has_text="market_report").click()  # the run itself is not
     expect(page.locator(".document[aria-label=Run] .chip.on")).to_have_count(0)
     assert "finding" not in address(page)
+
+
+@pytest.mark.slow
+def test_a_figure_is_also_a_table_and_a_file(server: Server, open_page: OpenPage) -> None:
+    """The graph as it ran holds a box per turn; its table has the same rows with exact values; both can be saved; keys walk them."""
+    page = open_page(server.page("trace", trace=LOOP.run_id, view="Graph", dependency_as="As it ran"), theme="dark")
+    figure = page.locator(".figure[data-ready]")
+    turns = figure.locator(".tn-turn")
+    expect(turns.first).to_be_visible(timeout=20_000)
+    count = turns.count()
+    assert count > 5
+    no_sideways_scroll(page)
+    with page.expect_download() as picture:
+        figure.get_by_role("button", name="SVG", exact=True).click()
+    drawn = ElementTree.fromstring(Path(picture.value.path()).read_text(encoding="utf-8"))
+    assert "var(" not in ElementTree.tostring(drawn, encoding="unicode")
+    figure.get_by_role("button", name="Table", exact=True).click()
+    rows = figure.locator(".figure-table tbody tr")
+    expect(rows).to_have_count(count)
+    with page.expect_download() as table:
+        figure.get_by_role("button", name="CSV", exact=True).click()
+    held = list(csv.DictReader(Path(table.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert len(held) == count
+    assert all(int(row["took (ns)"]) > 0 for row in held)
+    rows.first.press("j")
+    rows.nth(1).press("Enter")
+    page.wait_for_url(f"**span={held[1]['span_id']}*")
+    expect(rows.nth(1)).to_have_class(re.compile("selected"))
+    rows.first.press("?")
+    expect(figure.get_by_role("dialog")).to_be_visible()
 
 
 @pytest.mark.slow

@@ -217,7 +217,7 @@ export function mountTrace(element, payload, options = {}) {
     const k = sum ? sum.finding : M.rail[i], level = k >= 0 ? M.P.findings[k].severity : '';
     p.rail.className = `tv-rail tv-${level}`; p.rail.hidden = k < 0;
     const goesOn = above >= 0 && (closedRounds(above) ? closedRounds(above).finding : M.rail[above]) === k;
-    if (k < 0 || (goesOn && !sum)) { show(p.tag, ''); return; }
+    if (k < 0 || goesOn) { show(p.tag, ''); return; }
     show(p.tag, M.P.findings[k].tag); p.tag.className = `tv-tag tv-act tv-${level}`; p.tag.title = M.P.findings[k].title;
   }
   let gapPool = [];
@@ -256,7 +256,7 @@ export function mountTrace(element, payload, options = {}) {
       if (view.time) { const [a, b] = view.time; let out = 0; const L = layoutFor(M, 'time'); for (const i of hits.list) if (L.x0[i] > b || L.x1[i] < a) out++; if (out) text += ` · ${group(out)} outside the zoom`; }
       let hidden = 0; for (const fold of M.rounds.values()) if (closedRounds(fold.at)) hidden += upper(hits.list, fold.to - 1) - upper(hits.list, fold.at);
       if (hidden) text += ` · ${group(hidden)} in folded rounds`;
-      if (above) text += ` · ${group(above)} above ↑`; if (below) text += ` · ${group(below)} below ↓`;
+      if (above) text += ` · ${group(above)} above ↑`; if (below > hidden) text += ` · ${group(below - hidden)} below ↓`;
     }
     put(hint, text);
   }
