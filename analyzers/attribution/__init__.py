@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from analyzers.attribution.differential import GoodRun, compare
 from analyzers.attribution.evidence import weigh
-from analyzers.attribution.needs import needs_of
+from analyzers.attribution.needs import needs_of, spread
 from analyzers.attribution.spectrum import LEAST_FAILED, LEAST_GOOD, Shown, features, score, vote
 from analyzers.attribution.steps import Step, opening, steps_of, task_of
 from analyzers.attribution.suspect import Attribution, Suspect, Vote, ranked
@@ -80,7 +81,13 @@ def attribute(
             votes = {"evidence": evidence, "differential": nearest[0], "spectrum": spectrum}
             reasons = _reasons(steps[run_id], votes, nearest[1], len(failed), len(good))
             heard = {tier: votes[tier] for tier in TIERS if tier in tiers}
-            answers[run_id] = Attribution(suspects=combine(steps[run_id], heard), reasons=reasons)
+            suspects = combine(steps[run_id], heard)
+            if needs is not None:
+                places = {step.span_id: step.place for step in steps[run_id]}
+                suspects = tuple(
+                    replace(one, spread=spread(steps[run_id], needs, places[one.span_id])) for one in suspects
+                )
+            answers[run_id] = Attribution(suspects=suspects, reasons=reasons)
     return answers
 
 

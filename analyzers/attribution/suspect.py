@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 
@@ -22,6 +22,8 @@ class Suspect:
     evidence: tuple[str, ...]
     tier: str
     """evidence, differential, spectrum, or several joined by +; ends with +judge where a model ordered the suspects"""
+    spread: Mapping[str, float] = field(default_factory=dict[str, float])
+    """agent -> share of its later steps that rest on this one; empty where the run does not show it"""
     rank_before: int | None = None
     """rank by the tiers alone, where a judge was asked"""
 

@@ -114,6 +114,11 @@ def _print_suspects(document: dict[str, Any]) -> None:
                     f"{one['rank']}. {one['agent'] or 'somebody'} at {where} [{one['tier']}]: {'; '.join(one['evidence'])}"
                 )
             )
+            if one["rank"] == 1 and one["spread"]:
+                reached = ", ".join(
+                    f"{agent} ({share:.0%} of its later steps)" for agent, share in one["spread"].items()
+                )
+                print(printable(f"   It reached {reached}."))
         if not entry["suspects"]:
             print(printable(f"Insufficient evidence for a suspect: {reasons.get(entry['run_id'], 'not looked at')}"))
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzers.attribution import Attribution, attribute
-from analyzers.attribution.needs import needs_of, spread
+from analyzers.attribution.needs import needs_of
 from analyzers.attribution.spectrum import Shown, score, tail
 from analyzers.attribution.steps import COLUMNS, steps_of
 from analyzers.document import analysis_document
@@ -406,7 +406,8 @@ def test_what_nobody_took_up_counts_less() -> None:
     needs = needs_of(frames(drawn), steps)
     assert needs is not None
     assert needs.behind([2]) == {1, 2}
-    assert spread(steps, needs, 1) == {"writer": 1.0}
+    assert first.spread == {"writer": 1.0}
+    assert next(s for s in rest if s.span_id == "apart").spread == {}
 
 
 @settings(max_examples=25, deadline=None)
