@@ -35,8 +35,9 @@ from tracer.store.spool import UPKEEP, Listing, Segment, list_spool, sweep
 
 CHUNK_SPANS = 3_000
 """spans of the first transaction of a call: enough to be fast, few enough that readers hardly wait and a kill costs little"""
-GROWTH = 4
-"""so many times more spans a transaction after that where much is pending: every transaction has a price of its own"""
+GROWTH = 16
+"""so many times more spans a transaction in the end where much is pending: every transaction has a price of its own, and
+rewrites the last group of rows of the table, which holds up to 122,880 of them"""
 AT_ONCE_SPANS = 300
 """up to so many spans, new and stored, runs are resolved under the lease: shorter than taking it a second time"""
 

@@ -42,6 +42,9 @@ MEMORY, SCRATCH = "1GB", "4GB"
 CATALOG = "store"
 """what the database is attached as"""
 
+CHECKPOINT_FROM = "1MB"
+"""a transaction this large goes into the database file at once, not into its log first and from there a moment later"""
+
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.*?) ?\(PID (?P<pid>\d+)\)")
 
 
@@ -222,6 +225,7 @@ def _start_engine(path: Path, fenced: bool) -> duckdb.DuckDBPyConnection:
     if fenced:
         engine.execute(f"SET memory_limit = '{MEMORY}'").fetchall()
         engine.execute(f"SET max_temp_directory_size = '{SCRATCH}'").fetchall()
+    engine.execute(f"SET wal_autocheckpoint = '{CHECKPOINT_FROM}'").fetchall()
     for name, value in schema.CONFIG.items():
         engine.execute(f"SET {name} = {value}").fetchall()
     return engine
