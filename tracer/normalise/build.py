@@ -78,7 +78,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class _Origin:
+class Origin:
     """What one resource says, read once for all of its spans."""
 
     resource: dict[str, Any]
@@ -91,7 +91,7 @@ class _Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class Shape:
     """What spans with the same names in them have in common."""
 
     speaking: tuple[Adapter, ...]
@@ -108,12 +108,12 @@ def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: 
     contents = Contents()
     batch = Batch(contents=contents.bodies)
     table = prices or default_prices()
-    origin: _Origin | None = None
-    shapes: dict[object, _Shape] = {}
+    origin: Origin | None = None
+    shapes: dict[object, Shape] = {}
     for item in raw:
         # Spans of one process follow each other, but every frame of it brings a resource of its own.
         if origin is None or (item.resource is not origin.resource and item.resource != origin.resource):
-            origin = _origin(item.resource, contents)
+            origin = origin_of(item.resource, contents)
         span = _span(item, _shape(item, shapes), origin, contents, table)
         batch.spans.append(span)
         if span.kind in _GRAPHS and span.convention in graph_state.SOURCES:
@@ -136,9 +136,10 @@ def normalise(raw: Iterable[RawSpan], logs: Iterable[RawEvent] = (), *, prices: 
     return batch
 
 
-def _origin(resource: dict[str, Any], contents: Contents) -> _Origin:
+def origin_of(resource: dict[str, Any], contents: Contents) -> Origin:
+    """What `resource` says; what has no column goes to `contents`."""
     rest = {key: value for key, value in resource.items() if key not in _RESOURCE_COLUMNS}
-    return _Origin(
+    return Origin(
         resource=resource,
         service=as_text(resource.get(Resource.SERVICE_NAME)),
         service_version=as_text(resource.get(Resource.SERVICE_VERSION)),
@@ -149,28 +150,29 @@ def _origin(resource: dict[str, Any], contents: Contents) -> _Origin:
     )
 
 
-def _shape(raw: RawSpan, known: dict[object, _Shape]) -> _Shape:
+def _shape(raw: RawSpan, known: dict[object, Shape]) -> Shape:
     """Asks the adapters once per shape of span; what they may look at is all in the key (`Adapter.recognises`)."""
     if raw.events or raw.status == "error":
-        return _look_at(raw)
+        return look_at(raw)
     operation = raw.attributes.get(GenAI.OPERATION)
     named = operation if isinstance(operation, str) else None
     key = (tuple(raw.attributes), raw.scope, raw.name.partition(" ")[:2], named, bool(raw.content))
     shape = known.get(key)
     if shape is None:
-        shape = known[key] = _look_at(raw)
+        shape = known[key] = look_at(raw)
     return shape
 
 
-def _look_at(raw: RawSpan) -> _Shape:
+def look_at(raw: RawSpan) -> Shape:
+    """The shape of `raw`, whatever it is."""
     words = frozenset(name.split(".", 1)[0] for name in raw.attributes)
     speaking = tuple(adapter for adapter in ADAPTERS if adapter.recognises(raw, words))
     # otel_genai always: session.id and user.id may stand without any gen_ai name
     rules = rules_of((*[adapter.name for adapter in speaking], otel_genai.ADAPTER.name))
-    return _Shape(speaking, speaking[0].name if speaking else None, plan_of(rules, raw.attributes))
+    return Shape(speaking, speaking[0].name if speaking else None, plan_of(rules, raw.attributes))
 
 
-def _span(raw: RawSpan, shape: _Shape, origin: _Origin, contents: Contents, prices: Prices) -> Span:
+def _span(raw: RawSpan, shape: Shape, origin: Origin, contents: Contents, prices: Prices) -> Span:
     kind = _OTHER
     convention = shape.convention
     for adapter in shape.speaking:
@@ -296,7 +298,7 @@ def _told_cost(attributes: dict[str, Any]) -> Decimal | None:
     return None
 
 
-def _attributes(reading: Reading, origin: _Origin) -> str:
+def _attributes(reading: Reading, origin: Origin) -> str:
     """All raw attributes as JSON, with message lists and long texts replaced by references."""
     shown: dict[str, Any] = dict(reading.attributes)
     for name, stands in reading.replaced.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json.encoder
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from tracer.ids import canonical_json, content_id
@@ -71,6 +71,25 @@ class Contents:
                 shown = str(value) if kind is int else _encode(self._short(value))
             pairs.append(f"{_quoted(key)}:{shown}")
         return "{" + ",".join(pairs) + "}"
+
+    def encode_all(self, columns: Mapping[str, Sequence[Any]], same: Mapping[str, Any], rows: int) -> list[str]:
+        """What `encode` gives for each of `rows`: their attributes by column, and behind them those that all have."""
+        end = self.encode(same)
+        if not columns:
+            return [end] * rows
+        pairs = [_quoted(key).replace("%", "%%") + ":%s" for key in columns]
+        end = end.replace("%", "%%")
+        template = "{" + ",".join(pairs) + ("," + end[1:] if same else "}")
+        return [template % row for row in zip(*map(self._shown, columns.values()), strict=True)]
+
+    def _shown(self, values: Sequence[Any]) -> list[str]:
+        """The values of one attribute as JSON."""
+        kinds = set(map(type, values))
+        if kinds == {int}:
+            return list(map(str, values))
+        if kinds == {str} and max(map(len, values)) <= LONG and all(map(str.isascii, values)):
+            return list(map(_quoted, values))
+        return [_encode(self._short(value)) for value in values]
 
     def _short(self, value: Any) -> Any:
         kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]

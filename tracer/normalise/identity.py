@@ -25,6 +25,10 @@ def find_roots(forest: Forest) -> None:
     missing counts where it is the only one of its trace.
     """
     works = [False] * len(forest.spans)
+    held = set[int]()
+    for position, working in forest.leaves():
+        works[position] = working
+        held.add(position)
     for position in reversed(forest.order):
         span = forest.spans[position]
         parent = forest.parent[position]
@@ -43,7 +47,7 @@ def find_roots(forest: Forest) -> None:
             continue
         if nameless_agent or (span.kind == SpanKind.OTHER and span.agent is None):
             replace(span, "kind", SpanKind.WORKFLOW)
-        elif span.kind == SpanKind.AGENT and _only_wraps_workflow(forest, position):
+        elif span.kind == SpanKind.AGENT and position not in held and _only_wraps_workflow(forest, position):
             _demote(span, SpanKind.WORKFLOW)
 
 
@@ -125,8 +129,14 @@ def inherit_agents(forest: Forest, links: Mapping[tuple[str, str], Sequence[Span
             if linked:
                 span.agent, span.agent_inferred = linked, True
                 _climb(forest, list(forest.below(position)))
+    hanging = forest.hanging
+    if hanging is not None:
+        for key in hanging.below:
+            hanging.passed[key] = forest.spans[forest.position[key]].agent
     for names, spans in _by_trace(forest):
         if len(names) == 1:
+            if hanging is not None:
+                hanging.only_agent[spans[0].trace_id] = next(iter(names))
             for span in spans:
                 if span.agent is None and span.kind in WORKING:
                     span.agent, span.agent_inferred = next(iter(names)), True

@@ -21,7 +21,7 @@ from tracer.normalise.tree import Forest
 
 _CALLS = frozenset({SpanKind.LLM, SpanKind.EMBEDDING})
 _HOSTS = frozenset({SpanKind.LLM, SpanKind.RETRIEVER, SpanKind.TOOL})
-_NO_CONTEXT = ("openinference.instrumentation.langchain", '"langsmith.span.kind"')
+NO_CONTEXT = ("openinference.instrumentation.langchain", '"langsmith.span.kind"')
 """in the attributes of spans whose instrumentors do not make them current"""
 
 
@@ -32,7 +32,7 @@ def is_loose(span: Span) -> bool:
 
 def lacks_context(span: Span) -> bool:
     """A span inside of which client calls find no parent."""
-    return span.kind in _HOSTS and any(text in span.attributes for text in _NO_CONTEXT)
+    return span.kind in _HOSTS and any(text in span.attributes for text in NO_CONTEXT)
 
 
 def loose_calls(forest: Forest) -> Iterator[tuple[int, int]]:

@@ -31,6 +31,7 @@ from typing import Any
 
 from tracer.model import RunOutcome, Span, SpanKind, SpanStatus
 from tracer.normalise.graph_state import MADE
+from tracer.normalise.hanging import RunLeaves
 from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.loose_calls import is_loose
 from tracer.normalise.runs import is_setup
@@ -202,8 +203,11 @@ def is_run(spans: Sequence[Span]) -> bool:
     return not all(is_setup(span) for span in spans)
 
 
-def summarise(spans: Sequence[Span]) -> TraceSummary:
-    """The row of table `traces` for the resolved `spans` of one run, at least one. Duplicates are counted nowhere but in `spans`."""
+def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSummary:
+    """The row of table `traces` for the resolved `spans` of one run, at least one. Duplicates are counted nowhere but in `spans`.
+
+    `leaves` stands for further spans of the run.
+    """
     forest = Forest(spans)
     working = [span for span in forest.spans if not is_setup(span)] or forest.spans
     run = _look_at(forest, working)
@@ -212,11 +216,18 @@ def summarise(spans: Sequence[Span]) -> TraceSummary:
     calls = [span for span in counted if span.kind == SpanKind.LLM]
     billed = [span for span in counted if span.kind in (SpanKind.LLM, SpanKind.EMBEDDING)]
     costs = [span.cost_usd for span in billed if span.cost_usd is not None]
-    first = working[0]
-    source_id = run.said.get(Tracehound.SOURCE_ID)
     ends = [span.end_ns for span in working]
     conventions = Counter(span.convention for span in working if span.convention and span.convention != "autogen")
-    return TraceSummary(
+    agents = {span.agent for span in counted if span.agent and span.kind in _COUNTED_AGENTS and not _is_made(span)}
+    if leaves is not None:
+        agents |= leaves.agents
+        conventions.update(leaves.conventions)
+        if leaves.cost_usd is not None:
+            costs.append(leaves.cost_usd)
+        ends.append(leaves.end_ns)
+    first = working[0]
+    source_id = run.said.get(Tracehound.SOURCE_ID)
+    summary = TraceSummary(
         trace_id=next((s.trace_id for s in working if s.trace_id == s.run_id), first.trace_id),
         run_id=first.run_id,
         source_id=source_id if isinstance(source_id, str) else None,
@@ -226,9 +237,7 @@ def summarise(spans: Sequence[Span]) -> TraceSummary:
         start_ns=first.start_ns,
         end_ns=None if outcome == RunOutcome.RUNNING else max((end for end in ends if end is not None), default=None),
         spans=sum(not _is_made(span) for span in forest.spans),
-        agents=len(
-            {span.agent for span in counted if span.agent and span.kind in _COUNTED_AGENTS and not _is_made(span)}
-        ),
+        agents=len(agents),
         llm_calls=len(calls),
         input_tokens=sum(span.input_tokens or 0 for span in billed),
         output_tokens=sum(span.output_tokens or 0 for span in billed),
@@ -241,6 +250,13 @@ def summarise(spans: Sequence[Span]) -> TraceSummary:
         service=first.service,
         convention=min(conventions, key=lambda name: (-conventions[name], name)) if conventions else None,
     )
+    if leaves is not None:
+        summary.spans += leaves.spans
+        summary.llm_calls += leaves.llm_calls
+        summary.input_tokens += leaves.input_tokens
+        summary.output_tokens += leaves.output_tokens
+        summary.unpriced_calls += leaves.unpriced_calls
+    return summary
 
 
 def _is_made(span: Span) -> bool:

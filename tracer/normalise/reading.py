@@ -121,8 +121,8 @@ class Reading:
             else:
                 self.replaced[f"tracehound.content.{slot}"] = {"$messages": list(ids)}
         if self.kind == SpanKind.TOOL:
-            self.span.args_hash = _hash_of(slots.get("input"))
-            self.span.result_hash = _hash_of(slots.get("output"))
+            self.span.args_hash = hash_of_ids(slots.get("input"))
+            self.span.result_hash = hash_of_ids(slots.get("output"))
 
 
 def unwrapped(value: Any) -> Any:
@@ -179,7 +179,7 @@ def is_sure_handoff(tool_name: str | None) -> bool:
     return (tool_name or "").lower() in ("transfer_to_agent", "handoff_to_agent", "handoff")
 
 
-def _hash_of(ids: list[int] | None) -> str | None:
+def hash_of_ids(ids: Sequence[int] | None) -> str | None:
     """The recorder stores canonical JSON, so one content id is the hash that `short_hash` would give."""
     if not ids:
         return None

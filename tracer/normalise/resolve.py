@@ -13,6 +13,7 @@ from typing import Any, cast
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
 from tracer.normalise.duplicates import find_duplicates, mark_twin
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
+from tracer.normalise.hanging import Hanging
 from tracer.normalise.identity import (
     find_graph_agents,
     find_roots,
@@ -41,11 +42,16 @@ def resolve(spans: Sequence[Span], events: Sequence[SpanEvent] = (), links: Sequ
     return resolve_owned([copied(span) for span in spans], events, links)
 
 
-def resolve_owned(rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequence[SpanLink]) -> list[Span]:
-    """As `resolve`, for a caller that has no more use for `rows` as they are: they are changed, not copied."""
+def resolve_owned(
+    rows: Sequence[Span], events: Sequence[SpanEvent], links: Sequence[SpanLink], hanging: Hanging | None = None
+) -> list[Span]:
+    """As `resolve`, for a caller that has no more use for `rows` as they are: they are changed, not copied.
+
+    `hanging` stands for further spans of the same traces, and is told what the run does to them.
+    """
     for row in rows:
         reset(row)
-    forest = Forest(rows)
+    forest = Forest(rows, hanging)
     by_span: dict[tuple[str, str], list[SpanLink]] = {}
     for link in links:
         by_span.setdefault((link.trace_id, link.span_id), []).append(link)

@@ -58,7 +58,7 @@ def is_setup(span: Span) -> bool:
 
 def join_traces(forest: Forest, links: Iterable[SpanLink], calls: Iterable[tuple[int, int]] = ()) -> None:
     """Set run_id on every span: the id of the run's first trace that does work, or the run id the program gave."""
-    traces = _traces(forest.spans)
+    traces = _traces(forest)
     group = {trace_id: trace_id for trace_id in traces}
 
     def head(trace_id: str) -> str:
@@ -105,9 +105,9 @@ def join_traces(forest: Forest, links: Iterable[SpanLink], calls: Iterable[tuple
             mark(span, "run_id")
 
 
-def _traces(spans: Sequence[Span]) -> dict[str, _Trace]:
+def _traces(forest: Forest) -> dict[str, _Trace]:
     found: dict[str, _Trace] = {}
-    for span in spans:
+    for span in forest.spans:
         end = span.end_ns or span.start_ns
         trace = found.get(span.trace_id)
         if trace is None:
@@ -124,6 +124,12 @@ def _traces(spans: Sequence[Span]) -> dict[str, _Trace]:
             trace.setup_only = False
         if span.finish_reason == PAUSED:
             trace.paused = True
+    for trace_id, leaves in (forest.hanging.traces if forest.hanging else {}).items():
+        trace = found[trace_id]
+        trace.end_ns = max(trace.end_ns, leaves.end_ns)
+        trace.processes |= leaves.processes
+        trace.agents |= leaves.agents
+        trace.setup_only = False
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from operator import attrgetter
 
 from tracer.model import SPAN_FIELDS, Span, SpanStatus, span_of
+from tracer.normalise.hanging import Hanging
 from tracer.normalise.marks import mark
 
 columns_of: Callable[[Span], tuple[object, ...]] = attrgetter(*SPAN_FIELDS)
@@ -20,7 +21,9 @@ def copied(span: Span) -> Span:
 class Forest:
     """Spans in order of start, with the position of each parent (-1 for none) and of the children in order of start."""
 
-    def __init__(self, spans: Iterable[Span]) -> None:
+    def __init__(self, spans: Iterable[Span], hanging: Hanging | None = None) -> None:
+        self.hanging = hanging
+        """what else hangs from them"""
         self.spans = _once(spans)
         where = {(span.trace_id, span.span_id): position for position, span in enumerate(self.spans)}
         self.position = where
@@ -37,6 +40,12 @@ class Forest:
                 self.children[parent].append(position)
         self.order = list(self._walk(self.roots))
         """parents before their children"""
+
+    def leaves(self) -> Iterator[tuple[int, bool]]:
+        """(position of a span from which leaves hang, whether they do its work)."""
+        if self.hanging is not None:
+            for key, working in self.hanging.below.items():
+                yield self.position[key], working
 
     def ancestors(self, position: int) -> Iterator[int]:
         """Positions from the parent up to the root."""

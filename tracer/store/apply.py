@@ -18,7 +18,8 @@ from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.semconv import Tracehound
 from tracer.store.columns import frame_of, insert, with_frame
 from tracer.store.gather import Gathered, SpanKey
-from tracer.store.merge import Changes, Stored, TraceExtent, key_of
+from tracer.store.merge import Changes, Stored, TraceExtent, key_of, merge, merge_new, together
+from tracer.store.schema import table_schema
 
 _SPAN_COLUMNS = ", ".join(f'"{name}"' for name in SPAN_FIELDS)
 _TOUCHED = """
@@ -92,15 +93,21 @@ def wanted(new: Gathered) -> Wanted:
     """What `read_stored` asks for; to be taken before `merge` changes the rows."""
     ids = {span.trace_id for span in new.spans} | {span.run_id for span in new.spans}
     ids |= {event.trace_id for event in new.events} | {link.linked_trace_id for link in new.links}
+    leaves = new.leaves.frame
+    ids.update(leaves["trace_id"].unique())
     ids.discard("")
     times = [time for span in new.spans for time in (span.start_ns, span.end_ns or span.start_ns)]
+    if leaves.height:
+        times += leaves.select(pl.col("start_ns").min(), pl.col("end_ns").max()).row(0)
     values = {
         "sessions": sorted({span.session_id for span in new.spans if span.session_id}),
         "paused": PAUSED_REASON,
         "paused_sessions": sorted(
             {span.session_id for span in new.spans if span.session_id and span.finish_reason == PAUSED}
         ),
-        "services": sorted({span.service or "" for span in new.spans}),
+        "services": sorted(
+            {span.service or "" for span in new.spans} | {name or "" for name in leaves["service"].unique()}
+        ),
         "new_services": sorted({span.service or "" for span in new.spans if is_setup(span)}),
         "calling": sorted({span.service or "" for span in new.spans if is_loose(span)}),
         "told": sorted({span.service or "" for span in new.spans if lacks_context(span)}),
@@ -119,12 +126,17 @@ def delivered_again(con: duckdb.DuckDBPyConnection, new: Gathered) -> set[SpanKe
     """
     more = {key_of(row) for row in (*new.events, *new.links)}
     came = [span for span in new.spans if span.end_ns is not None and key_of(span) not in more]
-    trace_ids = pl.DataFrame({"trace_id": list({span.trace_id for span in came})}, schema={"trace_id": pl.String})
-    known = {trace_id for (trace_id,) in with_frame(con, trace_ids, _KNOWN_TRACES)} if came else set[str]()
+    leaves = new.leaves.frame
+    found_ids = {span.trace_id for span in came} | set(leaves["trace_id"].unique())
+    trace_ids = pl.DataFrame({"trace_id": list(found_ids)}, schema={"trace_id": pl.String})
+    known = {trace_id for (trace_id,) in with_frame(con, trace_ids, _KNOWN_TRACES)} if found_ids else set[str]()
     came = [span for span in came if span.trace_id in known]
-    if not came:
+    leaves = leaves.filter(pl.col("trace_id").is_in(list(known)))
+    if not came and not leaves.height:
         return set()
-    frame = pl.DataFrame({name: [getattr(span, name) for span in came] for name in _AS_IT_CAME})
+    schema = {name: table_schema("spans")[name] for name in _AS_IT_CAME}
+    frame = pl.DataFrame({name: [getattr(span, name) for span in came] for name in _AS_IT_CAME}, schema=schema)
+    frame = pl.concat([frame, leaves.select(_AS_IT_CAME)])
     first, last = frame["start_ns"].min(), frame["start_ns"].max()
     names = ", ".join(_AS_IT_CAME)
     found = with_frame(
@@ -134,11 +146,19 @@ def delivered_again(con: duckdb.DuckDBPyConnection, new: Gathered) -> set[SpanKe
         f" WHERE start_ns BETWEEN {first} AND {last}",
     )
     stored = {(trace_id, span_id): refs for trace_id, span_id, *refs in found}
+    if not stored:
+        return set()
+    refer = [(key_of(span), (span.input_refs, span.output_refs)) for span in came]
+    refer += [
+        ((trace_id, span_id), (given, got))
+        for trace_id, span_id, given, got in leaves.select(
+            "trace_id", "span_id", "input_refs", "output_refs"
+        ).iter_rows()
+    ]
     return {
-        key_of(span)
-        for span in came
-        if (refs := stored.get(key_of(span))) is not None
-        and all(new is None or new == old for new, old in zip((span.input_refs, span.output_refs), refs, strict=True))
+        key
+        for key, refs in refer
+        if key in stored and all(new is None or new == old for new, old in zip(refs, stored[key], strict=True))
     }
 
 
@@ -218,13 +238,14 @@ def _marks(changes: Changes, contents: Mapping[int, str]) -> list[_Mark]:
     return found
 
 
-def prepare(new: Gathered, stored: Stored, changes: Changes) -> Prepared:
-    """Build the frames, which takes longer than writing them."""
+def prepare(new: Gathered, stored: Stored, changes: Changes, leaves: pl.DataFrame | None = None) -> Prepared:
+    """Build the frames, which takes longer than writing them. `leaves` are further rows of `spans`."""
+    spans = frame_of("spans", changes.spans)
     contents = [_Content(key, len(body.encode("utf-8", "replace")), body) for key, body in new.contents.items()]
     starts = [span.start_ns for span in changes.removed]
     return Prepared(
         frames={
-            "spans": frame_of("spans", changes.spans),
+            "spans": spans if leaves is None else pl.concat([spans, leaves]),
             "running_spans": frame_of("running_spans", changes.running, writer=changes.writers),
             "events": frame_of("events", changes.events),
             "links": frame_of("links", changes.links),
@@ -243,6 +264,20 @@ def prepare(new: Gathered, stored: Stored, changes: Changes) -> Prepared:
         trace_ids=pl.DataFrame({"trace_id": list(stored.extents)}, schema={"trace_id": pl.String}),
         counts={**new.counts, "duplicate_spans": new.counts.get("duplicate_spans", 0) + changes.duplicates},
     )
+
+
+def prepared(new: Gathered, stored: Stored) -> Prepared:
+    """What to write for the `new` rows, given what is `stored` of the runs they touch. Both are used up.
+
+    Where something is stored and `new` is resolved in two parts, those that touch it and the rest, most of `new` is not
+    slowed down by what few of its spans need.
+    """
+    joined = together(new, stored)
+    touched = new.split(joined) if joined else None
+    changes, leaves = merge_new(new)
+    if touched is not None:
+        changes.add(merge(touched, stored))
+    return prepare(new, stored, changes, leaves)
 
 
 def write(

@@ -36,6 +36,24 @@ def frame_of(table: str, rows: Sequence[Any], **more: Sequence[Any]) -> pl.DataF
     )
 
 
+def frame_of_columns(
+    table: str, columns: Mapping[str, Sequence[Any]], same: Mapping[str, Any], rows: int
+) -> pl.DataFrame:
+    """As `frame_of`, of values that are columns already; `same` holds those that are equal in all `rows`."""
+    return pl.DataFrame(
+        [
+            _series(name, columns[name], dtype)
+            if name in columns
+            else _repeated(same.get(name), dtype, rows).alias(name)
+            for name, dtype in table_schema(table).items()
+        ]
+    )
+
+
+def _repeated(value: Any, dtype: pl.DataType, times: int) -> pl.Series:
+    return _nulls(dtype, times) if value is None else pl.Series([value], dtype=dtype).new_from_index(0, times)
+
+
 def _columns(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[Any]]:
     """Column name -> values; a column that no row sets is left out where its default is None."""
     kind = cast("type[Any]", type(rows[0]))

@@ -29,7 +29,7 @@ from tracer.model import Span
 from tracer.store import apply
 from tracer.store.gather import Gathered, gather
 from tracer.store.lease import WAIT_S, Lease, lock_file
-from tracer.store.merge import Stored, interrupted, merge
+from tracer.store.merge import Stored, interrupted
 from tracer.store.segment import LIVE_SUFFIX
 from tracer.store.spool import UPKEEP, Listing, Segment, list_spool, sweep
 
@@ -121,10 +121,10 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
 
     present = {segment.name for segment in listing.segments}
     gone = [name for name in offsets if name not in present]
-    taken = len(new.spans)
-    looked_for, small = apply.wanted(new), len(new.spans) <= AT_ONCE_SPANS
+    taken = new.size
+    looked_for, small = apply.wanted(new), new.size <= AT_ONCE_SPANS
     # Before the lease, on the guess that nothing stored is touched, as it was the last time; resolving again does no harm.
-    guess = None if small or state.stored else apply.prepare(new, Stored(), merge(new, Stored()))
+    guess = None if small or state.stored else apply.prepared(new, Stored())
     with lease.hold() as con:
         if not _unchanged(apply.read_offsets(con), new, lease.spool):
             state.offsets = None
@@ -138,11 +138,11 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
         prepared = None if stored.extents else guess
         if prepared is not None:
             _write(con, new, prepared, gone)
-        elif len(new.spans) + len(stored.spans) <= AT_ONCE_SPANS:
-            prepared = apply.prepare(new, stored, merge(new, stored))
+        elif new.size + len(stored.spans) <= AT_ONCE_SPANS:
+            prepared = apply.prepared(new, stored)
             _write(con, new, prepared, gone)
     if prepared is None:
-        prepared = apply.prepare(new, stored, merge(new, stored))
+        prepared = apply.prepared(new, stored)
         with lease.hold() as con:
             if not _unchanged(apply.read_offsets(con), new, lease.spool):
                 state.offsets = None

@@ -75,6 +75,19 @@ class Records:
     """spans the writer could not write before this frame"""
 
 
+@dataclass(slots=True, kw_only=True)
+class Bodies:
+    """As `Records`, with the spans still as they lie in the JSON; `span_of_body` makes one of them a `RawSpan`."""
+
+    starts: list[dict[str, Any]]
+    spans: list[dict[str, Any]]
+    resource: dict[str, Any]
+    scope: str
+    contents: dict[int, str]
+    pid: int
+    dropped: int
+
+
 def encode_frame(kind: FrameKind, payload: bytes, *, compress: bool = True) -> bytes:
     """The bytes of one frame; a large payload is deflated when that is allowed."""
     codec = _PLAIN
@@ -182,16 +195,36 @@ def decode_records(payload: bytes) -> Records:
     Raises:
         ValueError: the payload is not a record of ours.
     """
+    found = decode_bodies(payload)
+    try:
+        return Records(
+            starts=[span_of_body(body, found.resource, found.scope) for body in found.starts],
+            spans=[span_of_body(body, found.resource, found.scope) for body in found.spans],
+            contents=found.contents,
+            pid=found.pid,
+            dropped=found.dropped,
+        )
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"not a record of tracehound: {error}") from error
+
+
+def decode_bodies(payload: bytes) -> Bodies:
+    """As `decode_records`, without making the spans.
+
+    Raises:
+        ValueError: the payload is not a record of ours.
+    """
     head, _, texts = payload.partition(b"\n")
     if _SURROGATE.search(head):
         head = _text(head).encode()
     try:
         hook = _bytes_back if b'"$bytes"' in head else None
         record: dict[str, Any] = json.loads(head, object_hook=hook)
-        resource, scope = record.get("resource", {}), record.get("scope", "")
-        return Records(
-            starts=[_span_from_json(span, resource, scope) for span in record.get("starts", ())],
-            spans=[_span_from_json(span, resource, scope) for span in record.get("spans", ())],
+        return Bodies(
+            starts=list(record.get("starts", ())),
+            spans=list(record.get("spans", ())),
+            resource=record.get("resource", {}),
+            scope=record.get("scope", ""),
             contents=_contents(record, texts),
             pid=int(record.get("pid", 0)),
             dropped=int(record.get("dropped", 0)),
@@ -281,7 +314,12 @@ def _resource_to_json(resource: Mapping[str, Any]) -> str:
     return text
 
 
-def _span_from_json(body: dict[str, Any], resource: dict[str, Any], scope: str) -> RawSpan:
+def span_of_body(body: dict[str, Any], resource: dict[str, Any], scope: str) -> RawSpan:
+    """The span that `body` is, which is changed and of no use afterwards.
+
+    Raises:
+        TypeError, AttributeError: it is none.
+    """
     body.setdefault("end_ns", None)
     body.setdefault("resource", resource)
     body.setdefault("scope", scope)

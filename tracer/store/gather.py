@@ -6,14 +6,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanLink
 from tracer.normalise import Batch, normalise
-from tracer.store.frame import BadFrame, Frame, FrameKind, decode_records
+from tracer.normalise.contents import Contents
+from tracer.pricing import default_prices
+from tracer.store import leaves
+from tracer.store.frame import BadFrame, Frame, FrameKind, decode_bodies, span_of_body
+from tracer.store.leaves import Leaves, Written
 from tracer.store.spool import Segment, quarantine, read_segment
 
 SpanKey = tuple[str, str]
 """(trace_id, span_id)"""
+BY_COLUMN_FROM = 300
+"""spans from which leaves are read by column; below, setting that up costs more than it saves"""
 
 
 @dataclass(slots=True)
@@ -23,6 +32,8 @@ class Gathered:
     taken: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     """segment name -> (offset read from, offset read to)"""
     spans: list[Span] = field(default_factory=list[Span])
+    leaves: Leaves = field(default_factory=Leaves)
+    """further spans, as columns"""
     events: list[SpanEvent] = field(default_factory=list[SpanEvent])
     links: list[SpanLink] = field(default_factory=list[SpanLink])
     contents: dict[int, str] = field(default_factory=dict[int, str])
@@ -31,10 +42,34 @@ class Gathered:
     counts: dict[str, int] = field(default_factory=dict[str, int])
     """what to add to table `counters`"""
 
+    @property
+    def size(self) -> int:
+        """How many spans, leaves included."""
+        return len(self.spans) + self.leaves.frame.height
+
     def without(self, keys: Set[SpanKey]) -> None:
         """Leave out spans that are stored already."""
         self.spans = [span for span in self.spans if (span.trace_id, span.span_id) not in keys]
+        self.leaves.take_out(self.leaves.of_spans(keys))
         self.count("duplicate_spans", len(keys))
+
+    def rows_for(self, chosen: pl.Series) -> None:
+        """Give the chosen leaves rows of their own among `spans`."""
+        batch = normalise(self.leaves.take_out(chosen))
+        self.spans += batch.spans
+        self.contents.update(batch.contents)
+
+    def split(self, trace_ids: Set[str]) -> Gathered:
+        """Take out what belongs to these traces, leaves as rows; what one transaction takes in besides stays here."""
+        out = Gathered()
+        self.rows_for(self.leaves.of_traces(trace_ids))
+        out.spans = [span for span in self.spans if span.trace_id in trace_ids]
+        out.events = [event for event in self.events if event.trace_id in trace_ids]
+        out.links = [link for link in self.links if link.trace_id in trace_ids]
+        self.spans = [span for span in self.spans if span.trace_id not in trace_ids]
+        self.events = [event for event in self.events if event.trace_id not in trace_ids]
+        self.links = [link for link in self.links if link.trace_id not in trace_ids]
+        return out
 
     def count(self, name: str, number: int = 1) -> None:
         if number:
@@ -45,9 +80,18 @@ class Gathered:
 class _Raw:
     """Decoded and not yet normalised; the last end of a span wins, a start only counts while there is no end."""
 
-    ended: dict[SpanKey, RawSpan] = field(default_factory=dict[SpanKey, RawSpan])
+    ended: dict[SpanKey, RawSpan | Written] = field(default_factory=dict[SpanKey, "RawSpan | Written"])
     running: dict[SpanKey, RawSpan] = field(default_factory=dict[SpanKey, RawSpan])
     logs: list[RawEvent] = field(default_factory=list[RawEvent])
+    resources: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """different ones; every frame of a process brings one that is equal to the last"""
+
+    def one_of(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """The same object for equal resources."""
+        found = next((known for known in self.resources if known == resource), resource)
+        if found is resource:
+            self.resources.append(resource)
+        return found
 
 
 def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int], *, limit: int) -> Gathered:
@@ -68,8 +112,26 @@ def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int],
         del raw.running[key]
     for key in gathered.writers.keys() - raw.running.keys():
         del gathered.writers[key]
-    _normalise(spool, gathered, [*raw.ended.values(), *raw.running.values()], raw.logs)
+    spans = (
+        _by_column(gathered, raw) if len(raw.ended) > BY_COLUMN_FROM else [_raw(span) for span in raw.ended.values()]
+    )
+    _normalise(spool, gathered, [*spans, *raw.running.values()], raw.logs)
+    if gathered.leaves.written:
+        gathered.rows_for(leaves.not_plain(gathered.leaves, gathered.spans))
     return gathered
+
+
+def _raw(span: RawSpan | Written) -> RawSpan:
+    return span if isinstance(span, RawSpan) else span.raw()
+
+
+def _by_column(gathered: Gathered, raw: _Raw) -> list[RawSpan]:
+    """Read the leaves among the ended spans; the others are left for the general way."""
+    found, others = leaves.find_leaves(raw.ended, raw.running, {(log.trace_id, log.span_id) for log in raw.logs})
+    contents = Contents()
+    gathered.leaves, more = leaves.read(found, contents, default_prices())
+    gathered.contents.update(contents.bodies)
+    return others + more
 
 
 def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gathered, raw: _Raw) -> int:
@@ -97,11 +159,19 @@ def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gath
 
 def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
     """Add what one frame holds; how many spans and log records that is."""
+    spans: Sequence[RawSpan | Written]
     if frame.kind == FrameKind.RECORDS:
-        records = decode_records(frame.payload)
-        gathered.contents.update(records.contents)
-        gathered.count("dropped_spans", records.dropped)
-        spans = [*records.starts, *records.spans]
+        found = decode_bodies(frame.payload)
+        resource = raw.one_of(found.resource)
+        spans = [
+            *[span_of_body(body, resource, found.scope) for body in found.starts],
+            *[
+                leaves.candidate(body, resource, found.scope) or span_of_body(body, resource, found.scope)
+                for body in found.spans
+            ],
+        ]
+        gathered.contents.update(found.contents)
+        gathered.count("dropped_spans", found.dropped)
     elif frame.kind in (FrameKind.OTLP_TRACES, FrameKind.OTLP_LOGS):
         from tracer.normalise import otlp  # protobuf: a tenth of a second that most stores can save
 
@@ -116,6 +186,11 @@ def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
     else:
         raise ValueError(f"unknown kind {frame.kind}; was it written by a newer tracehound?")
     for span in spans:
+        if isinstance(span, Written):
+            key = span.key
+            gathered.count("duplicate_spans", key in raw.ended)
+            raw.ended[key] = span
+            continue
         key = (span.trace_id, span.span_id)
         if span.end_ns is None:
             raw.running[key] = span

@@ -8,13 +8,18 @@ different are rewritten.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar
+
+import polars as pl
 
 from tracer.model import Span, SpanEvent, SpanLink, SpanStatus
 from tracer.normalise import TraceSummary, is_run, resolve_owned, summarise
+from tracer.normalise.loose_calls import is_loose, lacks_context
+from tracer.normalise.runs import is_setup
 from tracer.normalise.tree import columns_of
 from tracer.store.gather import Gathered, SpanKey
+from tracer.store.leaves import by_run
 
 T = TypeVar("T")
 
@@ -61,6 +66,12 @@ class Changes:
     """one per run; spans that only create agents are no run"""
     extents: list[TraceExtent] = field(default_factory=list[TraceExtent])
     duplicates: int = 0
+
+    def add(self, more: Changes) -> None:
+        """Take in what is changed of other runs."""
+        for column in fields(Changes):
+            mine, others = getattr(self, column.name), getattr(more, column.name)
+            setattr(self, column.name, mine | others if isinstance(mine, set) else mine + others)
 
 
 def merge(new: Gathered, stored: Stored) -> Changes:
@@ -114,6 +125,78 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     changes.summaries = [summarise(spans) for spans in runs.values() if is_run(spans)]
     changes.extents = _extents(resolved, events, stored.extents)
     return changes
+
+
+def merge_new(new: Gathered) -> tuple[Changes, pl.DataFrame]:
+    """As `merge` where nothing of the runs is stored: (changes without the leaves, the leaves as rows of `spans`)."""
+    changes = Changes()
+    current: dict[SpanKey, Span] = {}
+    for span in new.spans:
+        known = current.get(key_of(span))
+        if known is None or _rank(span) >= _rank(known):
+            changes.duplicates += known is not None and _rank(span) == _rank(known) == _ENDED
+            current[key_of(span)] = span
+    changes.events, changes.links = _unseen(new.events, []), _unseen(new.links, [])
+    hanging = new.leaves.hanging()
+    resolved = resolve_owned(list(current.values()), changes.events, changes.links, hanging)
+    leaves = new.leaves.resolved({key_of(span): span for span in resolved}, hanging)
+    for span in resolved:
+        if span.status == SpanStatus.RUNNING:
+            changes.running.append(span)
+            changes.writers.append(new.writers.get(key_of(span), ""))
+        else:
+            changes.spans.append(span)
+    added = by_run(leaves) if leaves.height else {}
+    runs = _by(resolved, lambda span: span.run_id)
+    changes.run_ids = set(runs)
+    changes.summaries = [summarise(spans, added.get(run_id)) for run_id, spans in runs.items() if is_run(spans)]
+    changes.extents = _extents(resolved, changes.events, {})
+    for extent in changes.extents:
+        if (below := hanging.traces.get(extent.trace_id)) is not None:
+            extent.first_ns = min(extent.first_ns, below.start_ns)
+            extent.last_ns = max(extent.last_ns, below.last_ns)
+    return changes, leaves
+
+
+def together(new: Gathered, stored: Stored) -> set[str]:
+    """The traces of `new` that `resolve` may join with what is `stored`, one by one or through each other.
+
+    More than it would join, never fewer: by a run, a conversation or a link in common; all of them where traces may be
+    joined that have nothing in common but process and time.
+    """
+    if not stored.extents:
+        return set()
+    spans = (*new.spans, *stored.spans, *stored.running)
+    if any(map(is_setup, spans)) or (any(map(is_loose, spans)) and any(map(lacks_context, spans))):
+        return {row.trace_id for row in (*new.spans, *new.events, *new.links)}
+    names: dict[str, set[str]] = {}
+    """trace -> what it may have in common with others"""
+    for span in new.spans:
+        known = names.setdefault(span.trace_id, {span.trace_id})
+        known.add(span.run_id)
+        if span.session_id:
+            known.add(f"session {span.session_id}")
+    for link in (*new.links, *stored.links):
+        names.setdefault(link.trace_id, {link.trace_id}).add(link.linked_trace_id)
+    for event in new.events:
+        names.setdefault(event.trace_id, {event.trace_id})
+    traces_of: dict[str, set[str]] = {}
+    for trace_id, known in names.items():
+        for name in known:
+            traces_of.setdefault(name, set()).add(trace_id)
+    pending = [*stored.extents, *(extent.run_id for extent in stored.extents.values())]
+    for span in (*stored.spans, *stored.running):
+        pending.append(span.run_id)
+        if span.session_id:
+            pending.append(f"session {span.session_id}")
+    reached, found = set(pending), set[str]()
+    while pending:
+        for trace_id in traces_of.get(pending.pop(), ()):
+            if trace_id not in found:
+                found.add(trace_id)
+                pending += names[trace_id] - reached
+                reached |= names[trace_id]
+    return found
 
 
 def interrupted(running: Iterable[Span]) -> Gathered:

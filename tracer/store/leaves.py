@@ -1,0 +1,286 @@
+"""The leaves of a chunk as a frame: which spans are leaves, what their runs do to them, and they to their runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from tracer.model import RawSpan, Span, SpanKind
+from tracer.normalise.build import Origin, origin_of
+from tracer.normalise.contents import Contents
+from tracer.normalise.hanging import Hanging, Key, RunLeaves, TraceLeaves
+from tracer.normalise.identity import WORKING
+from tracer.normalise.langgraph import PAUSED
+from tracer.normalise.leaves import Body, LeafShape, leaf_shape, may_be_leaf, read_leaves, shape_key
+from tracer.normalise.llamaindex import TURN
+from tracer.normalise.loose_calls import NO_CONTEXT
+from tracer.normalise.reading import is_coworker
+from tracer.normalise.runs import is_setup
+from tracer.pricing import Prices
+from tracer.semconv import Frameworks
+from tracer.store.columns import frame_of_columns
+from tracer.store.frame import span_of_body
+from tracer.store.schema import table_schema
+
+
+class Written(NamedTuple):
+    """An ended span as its segment holds it, not yet made a `RawSpan`."""
+
+    body: Body
+    resource: dict[str, Any]
+    scope: str
+
+    @property
+    def key(self) -> Key:
+        return self.body["trace_id"], self.body["span_id"]
+
+    def raw(self) -> RawSpan:
+        """The span; the body may be used again."""
+        return span_of_body(dict(self.body), self.resource, self.scope)
+
+
+@dataclass(slots=True)
+class Leaves:
+    """Rows of `spans` as `normalise` leaves them, and what they were made from."""
+
+    frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=table_schema("spans")))
+    written: list[Written] = field(default_factory=list[Written])
+
+    def take_out(self, chosen: pl.Series) -> list[RawSpan]:
+        """Remove the rows where `chosen` is true and give their spans, to go the general way."""
+        if not chosen.any():
+            return []
+        out = chosen.to_list()
+        found = [written.raw() for written, gone in zip(self.written, out, strict=True) if gone]
+        self.written = [written for written, gone in zip(self.written, out, strict=True) if not gone]
+        self.frame = self.frame.filter(~chosen)
+        return found
+
+    def of_traces(self, trace_ids: Iterable[str]) -> pl.Series:
+        """Which rows are of these traces."""
+        return self.frame["trace_id"].is_in(list(trace_ids))
+
+    def of_spans(self, keys: Set[Key]) -> pl.Series:
+        """Which rows are these spans."""
+        if not keys:
+            return pl.repeat(False, self.frame.height, eager=True)
+        return pl.Series(
+            [key in keys for key in self.frame.select("trace_id", "span_id").iter_rows()], dtype=pl.Boolean
+        )
+
+    def hanging(self) -> Hanging:
+        """What the rows do to their runs."""
+        frame = self.frame
+        works = pl.col("kind").is_in([kind.value for kind in WORKING])
+        below = frame.group_by("trace_id", "parent_span_id").agg(works.any())
+        traces = frame.group_by("trace_id").agg(
+            pl.col("start_ns").min(),
+            pl.col("start_ns").max().alias("last_ns"),
+            pl.col("end_ns").max(),
+            pl.struct("service", "pid").unique().alias("processes"),
+            pl.col("agent").drop_nulls().unique(),
+        )
+        return Hanging(
+            below={(trace_id, parent): working for trace_id, parent, working in below.rows()},
+            traces={
+                trace_id: TraceLeaves(first, last, end, {(p["service"], p["pid"]) for p in processes}, set(agents))
+                for trace_id, first, last, end, processes, agents in traces.rows()
+            },
+        )
+
+    def resolved(self, spans: Mapping[Key, Span], hanging: Hanging) -> pl.DataFrame:
+        """The rows with what their parents, the resolved `spans`, pass on."""
+        if not self.written:
+            return self.frame
+        above = [(key, spans[key], who) for key, who in hanging.passed.items()]
+        parents = pl.DataFrame(
+            {
+                "trace_id": [key[0] for key, _, _ in above],
+                "parent_span_id": [key[1] for key, _, _ in above],
+                "_run": [span.run_id for _, span, _ in above],
+                "_workflow": [span.workflow for _, span, _ in above],
+                "_session": [span.session_id for _, span, _ in above],
+                "_agent": [who for _, _, who in above],
+                "_only": [hanging.only_agent.get(key[0]) for key, _, _ in above],
+            },
+            schema=dict.fromkeys(
+                ("trace_id", "parent_span_id", "_run", "_workflow", "_session", "_agent", "_only"), pl.String()
+            ),
+        )
+        works = pl.col("kind").is_in([kind.value for kind in WORKING])
+        joined = self.frame.join(parents, on=["trace_id", "parent_span_id"], how="left", maintain_order="left")
+        inherited = pl.coalesce("_agent", pl.when(works).then("_only"))
+        moved = pl.col("_run") != pl.col("trace_id")
+        return joined.with_columns(
+            pl.coalesce("agent", inherited).alias("agent"),
+            (pl.col("agent").is_null() & inherited.is_not_null()).alias("agent_inferred"),
+            pl.col("_run").alias("run_id"),
+            pl.col("_workflow").alias("workflow"),
+            pl.col("_session").alias("session_id"),
+            pl.when(moved).then(pl.lit(["run_id"])).alias("derived"),
+        ).select(self.frame.columns)
+
+
+def by_run(rows: pl.DataFrame) -> dict[str, RunLeaves]:
+    """What resolved leaves add to the summaries of their runs."""
+    llm = pl.col("kind") == SpanKind.LLM.value
+    billed = llm | (pl.col("kind") == SpanKind.EMBEDDING.value)
+    found = rows.group_by("run_id").agg(
+        pl.len(),
+        pl.col("end_ns").max(),
+        pl.col("agent").filter(pl.col("agent") != "").drop_nulls().unique(),
+        llm.sum().alias("calls"),
+        pl.col("input_tokens").filter(billed).sum(),
+        pl.col("output_tokens").filter(billed).sum(),
+        pl.col("cost_usd").filter(billed).drop_nulls().sum().alias("cost"),
+        pl.col("cost_usd").filter(billed).count().alias("priced"),
+        billed.sum().alias("billed"),
+        pl.col("convention"),
+    )
+    return {
+        run_id: RunLeaves(
+            spans=spans,
+            end_ns=end_ns,
+            agents=set(agents),
+            llm_calls=calls,
+            input_tokens=sent,
+            output_tokens=got,
+            cost_usd=cost if priced else None,
+            unpriced_calls=billed - priced,
+            conventions=Counter(conventions),
+        )
+        for run_id, spans, end_ns, agents, calls, sent, got, cost, priced, billed, conventions in found.rows()
+    }
+
+
+def find_leaves(
+    ended: Mapping[Key, RawSpan | Written], running: Mapping[Key, RawSpan], noted: Container[Key]
+) -> tuple[list[Written], list[RawSpan]]:
+    """(leaves, all others). `noted` are spans that a log record names."""
+    parents: set[Key] = set()
+    for key, span in (*ended.items(), *running.items()):
+        if isinstance(span, RawSpan):
+            if span.parent_span_id:
+                parents.add((key[0], span.parent_span_id))
+            # A link to a leaf asks for its agent.
+            parents.update((link.trace_id, link.span_id) for link in span.links)
+        elif parent := span.body.get("parent_span_id"):
+            parents.add((key[0], parent))
+    leaves: list[Written] = []
+    others: list[RawSpan] = []
+    for key, span in ended.items():
+        if isinstance(span, RawSpan):
+            others.append(span)
+        elif key not in parents and key not in noted and _starts_inside(span.body, ended, running):
+            leaves.append(span)
+        else:
+            others.append(span.raw())
+    return leaves, others
+
+
+def _starts_inside(body: Body, ended: Mapping[Key, RawSpan | Written], running: Mapping[Key, RawSpan]) -> bool:
+    """Whether the parent is at hand and started before, so that the leaf is never the first of its run."""
+    key = (body["trace_id"], body["parent_span_id"])
+    parent = ended.get(key) or running.get(key)
+    if parent is None:
+        return False
+    return (parent.start_ns if isinstance(parent, RawSpan) else parent.body["start_ns"]) < body["start_ns"]
+
+
+def read(found: Sequence[Written], contents: Contents, prices: Prices) -> tuple[Leaves, list[RawSpan]]:
+    """The rows of the leaves among `found`, and the others: they hang as leaves do, but say more than leaves may."""
+    groups: dict[tuple[object, ...], list[Written]] = {}
+    for written in found:
+        groups.setdefault((id(written.resource), *shape_key(written.body, written.scope)), []).append(written)
+    origins: dict[int, Origin] = {}
+    frames: list[pl.DataFrame] = []
+    leaves, others = Leaves(), list[RawSpan]()
+    for group in groups.values():
+        one = group[0]
+        origin = origins.get(id(one.resource))
+        if origin is None:
+            origin = origins[id(one.resource)] = origin_of(one.resource, contents)
+        frame = _frame(group, leaf_shape(one.raw()), origin, contents, prices)
+        if frame is None:
+            others += [written.raw() for written in group]
+        else:
+            frames.append(frame)
+            leaves.written += group
+    if frames:
+        leaves.frame = pl.concat(frames)
+    return leaves, others
+
+
+def _frame(
+    group: Sequence[Written], shape: LeafShape | None, origin: Origin, contents: Contents, prices: Prices
+) -> pl.DataFrame | None:
+    if shape is None:
+        return None
+    bodies = [written.body for written in group]
+    try:
+        columns = read_leaves(bodies, shape, origin, group[0].scope, contents, prices)
+        return None if columns is None else frame_of_columns("spans", *columns, rows=len(group))
+    except Exception:  # noqa: BLE001  (the general way finds out which span it is, keeps it and counts it)
+        return None
+
+
+def not_plain(leaves: Leaves, spans: Sequence[Span]) -> pl.Series:
+    """Which leaves need a row of their own because of what is above or beside them, the normalised `spans`.
+
+    Where in doubt, they do: it only takes longer.
+    """
+    odd: set[str] = set()
+    passing_on = False
+    for span in spans:
+        tool = span.kind in (SpanKind.TOOL, SpanKind.HANDOFF)
+        if tool and span.target_agent is not None and span.convention != "tracehound":
+            passing_on = True
+        if (
+            is_setup(span)
+            or (tool and is_coworker(span.tool_name))
+            or span.finish_reason == PAUSED
+            or (span.kind == SpanKind.AGENT and (Frameworks.SMOLAGENTS_MAX_STEPS in span.attributes))
+            or span.name.endswith(TURN)
+            or (span.kind != SpanKind.AGENT and (span.agent or "").endswith("Manager"))
+        ):
+            odd.add(span.trace_id)
+    inside = {kind: _inside(spans, (kind,)) for kind in (SpanKind.LLM.value, SpanKind.EMBEDDING.value)}
+    inside[SpanKind.TOOL.value] = _inside(spans, (SpanKind.TOOL, SpanKind.HANDOFF))
+    known = {(span.trace_id, span.span_id) for span in spans}
+    frame = leaves.frame
+    checked: list[bool] = [
+        trace_id in odd
+        or (parent := (trace_id, parent_id)) not in known
+        or parent in inside.get(kind, ())
+        or (passing_on and agent is not None)
+        for trace_id, parent_id, kind, agent in frame.select("trace_id", "parent_span_id", "kind", "agent").iter_rows()
+    ]
+    # A client's call may have been made for it.
+    return pl.Series(checked, dtype=pl.Boolean) | frame["attributes"].str.contains_any(NO_CONTEXT)
+
+
+def _inside(spans: Sequence[Span], kinds: Container[str]) -> set[Key]:
+    """The spans of these kinds and all below them: a call inside a call may be the same one, seen twice."""
+    found = {(span.trace_id, span.span_id) for span in spans if span.kind in kinds}
+    children: dict[Key, list[Key]] = {}
+    if found:
+        for span in spans:
+            if span.parent_span_id:
+                key = (span.trace_id, span.span_id)
+                children.setdefault((span.trace_id, span.parent_span_id), []).append(key)
+    pending = list(found)
+    while pending:
+        for key in children.get(pending.pop(), ()):
+            if key not in found:
+                found.add(key)
+                pending.append(key)
+    return found
+
+
+def candidate(body: Body, resource: dict[str, Any], scope: str) -> Written | None:
+    """The span as it lies there, where that is enough to find out whether it is a leaf."""
+    return Written(body, resource, body.get("scope", scope)) if may_be_leaf(body) else None
