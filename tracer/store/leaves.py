@@ -260,7 +260,7 @@ def not_plain(leaves: Leaves, spans: Sequence[Span]) -> pl.Series:
         for trace_id, parent_id, kind, agent in frame.select("trace_id", "parent_span_id", "kind", "agent").iter_rows()
     ]
     # A client's call may have been made for it.
-    return pl.Series(checked, dtype=pl.Boolean) | frame["attributes"].str.contains_any(NO_CONTEXT)
+    return pl.Series(checked, dtype=pl.Boolean) | frame["attributes"].str.contains_any(list(NO_CONTEXT))
 
 
 def _inside(spans: Sequence[Span], kinds: Container[str]) -> set[Key]:
