@@ -21,8 +21,10 @@ from tests.benchmarks.scenarios import stage as stages
 from tests.benchmarks.scenarios.catalogue import Scenario
 from tests.benchmarks.scenarios.sampling import SHORT_SIZES, SIZES, huge, sample
 from tests.benchmarks.scenarios.spoiling import deliver, spoiled, write
-from tests.benchmarks.scenarios.stage import Knobs, Stage, StageClock, recorded_run, span_id_in
+from tests.benchmarks.scenarios.stage import Knobs, Recorded, Stage, StageClock, recorded_run, span_id_in
+from tracer.importers.turns import run_of
 from tracer.model import RawSpan
+from tracer.semconv import Tracehound
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
@@ -126,9 +128,11 @@ def _play(case: Case, numbers: Iterator[int], writer: SegmentWriter, *, twice: b
     for index in range(scenario.runs):
         begun = first + round(scenario.at(index) * 1e9 if scenario.runs > 1 else 0)
         clock, number = StageClock(begun), next(numbers)
-        with recorded_run(clock, case.knobs.text, number) as (recorded, foreign):
-            stage = Stage(clock, case.knobs, rng, foreign, index)
+        with recorded_run(clock, case.knobs.text, number) as (recorded, tracer_of):
+            stage = Stage(clock, case.knobs, rng, tracer_of, index)
             stages.play(scenario.act, stage, case.workflow)
+        if stage.transcript:
+            recorded = _imported(stage, case, number)
         kept = spoiled(recorded, case.knobs, rng)
         late += deliver(kept, case.knobs, rng, writer)
         if twice:
@@ -144,8 +148,17 @@ def _play(case: Case, numbers: Iterator[int], writer: SegmentWriter, *, twice: b
     return late
 
 
+def _imported(stage: Stage, case: Case, number: int) -> Recorded:
+    """The run as the importer of transcripts reads it, instead of what was recorded around it; marks its key spans in `case`."""
+    run = run_of({"id": f"{case.workflow} {number}", "history": stage.transcript}, case.workflow)
+    of_step = {span.attributes.get(Tracehound.STEP): span.span_id for span in run.spans}
+    case.keys.update(of_step[step] for step in stage.key_steps)
+    case.repetitions += [of_step[step] for step in stage.repeated_steps]
+    return Recorded(list(run.spans), [], dict(run.contents))
+
+
 def _judged(group: Sequence[Case], frames: Frames, timing: Timing, detectors: Sequence[Detector]) -> Analysis:
-    run_of = dict(frames.spans.select("trace_id", "run_id").unique().iter_rows())
+    run_id_of = dict(frames.spans.select("trace_id", "run_id").unique().iter_rows())
     analysis = analyse(frames, [_timed(detector, timing) for detector in detectors])
     timing.spans += frames.spans.height
     by_run: dict[str, list[Finding]] = defaultdict(list)
@@ -153,10 +166,10 @@ def _judged(group: Sequence[Case], frames: Frames, timing: Timing, detectors: Se
         by_run[finding.trace_id or ""].append(finding)
     rows = {str(key[0]): part for key, part in frames.spans.partition_by("run_id", as_dict=True).items()}
     for case in group:
-        case.run_ids = {run_of[t] for t in case.trace_ids if t in run_of}
+        case.run_ids = {run_id_of[t] for t in case.trace_ids if t in run_id_of}
         case.findings = [f for run_id in sorted(case.run_ids) for f in by_run[run_id]]
         case.findings += [f for f in analysis.fleet if f.data.get("workflow") == case.workflow]
-        case.guilty_traces = {run_of[t] for t in case.guilty_traces if t in run_of}
+        case.guilty_traces = {run_id_of[t] for t in case.guilty_traces if t in run_id_of}
         if case.scenario.runs == 1 and case.run_ids:
             case.rows = rows[min(case.run_ids)]
     return analysis

