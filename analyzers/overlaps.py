@@ -1,7 +1,7 @@
 """One trouble, one finding: where two kinds see the same repetition, the more telling one stays.
 
 A loop of handoffs is also a ping-pong, a storm of retries is also a row of duplicate calls. `YIELDS` says who gives way;
-a finding gives way where half of what it rests on is in the evidence of a stronger finding about the same run.
+a finding gives way where half of what it rests on is in the evidence of stronger findings about the same run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from analyzers.finding import Finding
 YIELDS: Mapping[str, tuple[str, ...]] = {
     "ping_pong": ("loop",),
     "retry_storm": ("loop",),
-    "duplicate_calls": ("loop", "ping_pong", "retry_storm", "runaway_fanout"),
+    "duplicate_calls": ("loop", "ping_pong", "retry_storm", "runaway_fanout", "hidden_calls"),
     "context_growth": ("loop", "ping_pong"),
     "error_cascade": ("loop",),
     "stale_read": ("lost_update",),
@@ -55,4 +55,5 @@ def _told(
     rivals = [evidence for kind in YIELDS.get(finding.kind, ()) for evidence in told.get((finding.trace_id, kind), ())]
     if finding.kind == "loop":
         rivals += storms.get(finding.trace_id, [])
-    return any(len(spans & evidence) >= SHARE * len(spans) for evidence in rivals)
+    # All of them together: a loop may be told as one finding for each pair of agents in it.
+    return bool(rivals) and len(spans & set[str]().union(*rivals)) >= SHARE * len(spans)

@@ -29,6 +29,8 @@ from tracer.semconv import Tracehound
 
 MISSING = object()
 """value of something that was not recorded (None is a legal value)"""
+LOOKED_BACK = 64
+"""how many writes back an old content is looked for, so that a long history costs no square of its length"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +92,28 @@ class KeyHistory:
         return self._leaves[op.span_id]
 
     def value_before(self, index: int) -> Any:
-        """The value the write at `index` of the chain replaced: as recorded with it, else what the write before it left."""
-        if self.chain[index].before is not MISSING:
-            return self.chain[index].before
+        """The value the write at `index` of the chain replaced: as recorded with it, else what the write before it left.
+
+        Writers that keep no versions record what they had read, not what the store held: such a snapshot (see `own_snapshot`)
+        says nothing of the store, so the write before it is believed.
+        """
+        write = self.chain[index]
+        if write.before is not MISSING and not self.own_snapshot(index):
+            return write.before
         return self.chain[index - 1].value if index > 0 else MISSING
+
+    def own_snapshot(self, index: int) -> bool:
+        """Whether what the write at `index` says it replaced is an older content of the key, not what the write before it had left.
+
+        Then the writer changed its own copy, unless somebody who was not recorded had put the old content back.
+        """
+        if index == 0:
+            return False
+        before, left = self.chain[index].before, self.chain[index - 1].value
+        if before is MISSING or left is MISSING or not before or same(before, left):
+            return False
+        older = (self.chain[0].before, *(op.value for op in self.chain[max(0, index - 1 - LOOKED_BACK) : index - 1]))
+        return any(value is not MISSING and same(value, before) for value in older)
 
     def locate(self, version: int | None, value: Any, at_ns: int) -> int | None:
         """Index in the chain of the write that made what was seen; -1 for what was there before the first write, None for a

@@ -59,6 +59,8 @@ def _base(history: KeyHistory, own: StateOp | None, index: int) -> tuple[int | N
         for position in range(index - 1, -1, -1):
             if history.chain[position].value is not MISSING and same(history.chain[position].value, write.before):
                 return position, None
+        if history.own_snapshot(index):
+            return -1, None
     return None, None
 
 
@@ -87,6 +89,8 @@ def _loss_at(history: KeyHistory, own: StateOp | None, index: int, ignored: Sequ
     now = history.value_before(index)
     then = _value_seen(history, base, rested_on)
     if write.value is not MISSING and now is not MISSING and then is not MISSING:
+        if rested_on is None and write.expected is None:
+            loss.evidence = "snapshots"
         _compare_values(history, index, base, loss, then, now, ignored)
     elif between and write.changed_paths is not None and all(op.changed_paths is not None for op in between):
         loss.evidence = "changed paths"
@@ -159,7 +163,7 @@ def gaps(history: KeyHistory) -> list[str]:
     reasons: list[str] = []
     for index in range(1, len(history.chain)):
         left, found = history.chain[index - 1].value, history.chain[index].before
-        if left is not MISSING and found is not MISSING and not same(left, found):
+        if left is not MISSING and found is not MISSING and not same(left, found) and not history.own_snapshot(index):
             reasons.append(f"write {history.chain[index].span_id} replaced a value that no recorded write had left")
     reasons.extend(
         f"read {op.span_id} saw version {op.version}, which no recorded write made"

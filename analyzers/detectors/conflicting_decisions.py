@@ -90,6 +90,9 @@ def _decisions(frames: Frames) -> pl.DataFrame:
     handoffs = live.filter(
         (pl.col("kind") == SpanKind.HANDOFF) & pl.col("task_id").is_not_null() & pl.col("target_agent").is_not_null()
     )
+    # A task that two agents give to each other is passed back and forth, not contested (see `ping_pong`).
+    back = handoffs.select("run_id", "task_id", agent="target_agent", target_agent="agent")
+    handoffs = handoffs.join(back, on=["run_id", "task_id", "agent", "target_agent"], how="anti")
     handoffs = handoffs.with_columns(scope_key="task_id", choice="target_agent").join(
         decisions.select("run_id", "scope_key"), on=["run_id", "scope_key"], how="anti"
     )

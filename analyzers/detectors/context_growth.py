@@ -7,7 +7,7 @@
 
 Per agent and run: at least eight calls, a rising Theil-Sen slope of input tokens, all inputs together at least four
 times the last one, and at least 70 % of what was sent had been sent before (messages are stored once per content, so
-that a message sent again is seen by its id). Tokens read from a prompt cache are cheap and are taken off. It is a
+that a message sent again is seen by its id, and a history kept as one text by its beginning). Tokens read from a prompt cache are cheap and are taken off. It is a
 warning where the tokens paid again are many, or the calls; a short chat with a history is how agents work and is not mentioned.
 Source: note on cost, section 4. Known misses: histories rewritten at every call; runs without token counts.
 """
@@ -27,6 +27,10 @@ from analyzers.frames import Frames
 from analyzers.wording import amount, share, since
 
 KIND = "context_growth"
+LONG = 200
+"""characters from which on a message is compared with those of the call before it; shorter ones are greetings and orders"""
+ADDED = 20
+"""characters by which it must have grown, so that a long order with another name in it is no history"""
 Row = Mapping[str, Any]
 
 
@@ -35,12 +39,13 @@ class ContextGrowthThresholds:
     calls: int = 8
     resent: float = 0.7
     sum_to_last: float = 4.0
-    remark_tokens: int = 20_000
+    remark_tokens: int = 12_000
     """tokens sent again at full price; fewer are not worth a word"""
     warn_tokens: int = 250_000
     """about a dollar with a large model of 2026"""
     warn_calls: int = 16
-    """or so many calls, of which at least `remark_tokens` were paid again: no short chat any more, and not cached"""
+    """or so many calls with at least `warn_tokens_of_many` paid again: no short chat any more, and not cached"""
+    warn_tokens_of_many: int = 20_000
     sampled: int = 60
     """calls of which the slope is taken, evenly spread; all pairs of them are compared"""
 
@@ -67,15 +72,34 @@ def find_context_growth(
 
 
 def resent_tokens(rows: Sequence[Row], contents: Mapping[int, str]) -> list[int]:
-    """Per call the input tokens that an earlier call of `rows` had sent: by characters where texts are known, else by messages."""
+    """Per call the input tokens that an earlier call of `rows` had sent: by characters where texts are known, else by messages.
+
+    A message that begins with a message of the call before, as where the history is one growing text, was sent before as far as that reaches.
+    """
     seen: set[int] = set()
+    last: list[str] = []
     out: list[int] = []
     for row in rows:
-        sizes = [len(contents[ref]) if ref in contents else 400 for ref in row["input_refs"]]
-        old = sum(size for ref, size in zip(row["input_refs"], sizes, strict=True) if ref in seen)
+        texts = {ref: contents[ref] for ref in row["input_refs"] if ref in contents}
+        sizes = [len(texts[ref]) if ref in texts else 400 for ref in row["input_refs"]]
+        old = sum(
+            size if ref in seen else _known_part(texts.get(ref, ""), last)
+            for ref, size in zip(row["input_refs"], sizes, strict=True)
+        )
         out.append(round(row["input_tokens"] * old / max(1, sum(sizes))))
         seen.update(row["input_refs"])
+        last = [text for text in texts.values() if len(text) >= LONG]
     return out
+
+
+def _known_part(text: str, before: Sequence[str]) -> int:
+    """Characters at the beginning of `text` that a message of `before` makes up, where more was added to it."""
+    best = 0
+    for old in before:
+        head = old[: len(old) - len(old) // 10]  # what closes a prompt ("Continue.") may move to the new end
+        if len(text) >= len(old) + ADDED and text.startswith(head):
+            best = max(best, len(old) if text.startswith(old) else len(head))
+    return best
 
 
 def theil_sen(values: Sequence[float]) -> float:
@@ -95,7 +119,8 @@ def _finding(
     grown = sum(sent) / max(1, sent[-1])
     if slope <= 0 or ratio < t.resent or grown < t.sum_to_last or paid < t.remark_tokens:
         return None
-    severity: Severity = "warning" if paid >= t.warn_tokens or len(rows) >= t.warn_calls else "info"
+    many = len(rows) >= t.warn_calls and paid >= t.warn_tokens_of_many
+    severity: Severity = "warning" if paid >= t.warn_tokens or many else "info"
     who = agent or "The run"
     cached = sum(row["cached_tokens"] or 0 for row in rows)
     return Finding(

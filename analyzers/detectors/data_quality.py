@@ -27,6 +27,8 @@ class DataQualityThresholds:
     """a child that starts so much before its parent shows clocks that disagree; less is rounding"""
     untold_share: float = 0.5
     """share of LLM calls without tokens from which on cost and usage of a run mean nothing"""
+    untold_of_one: int = 5
+    """or so many calls of one agent, if they are that share of its calls: one instrumentation that tells no tokens among others that do"""
     samples: int = 5
     """spans named per issue"""
 
@@ -67,13 +69,26 @@ def find_data_quality(frames: Frames, thresholds: DataQualityThresholds = DataQu
         counts[run][issue] = (count, sample)
     touched = sorted(counts)
     calls = dict(frames.llm_calls.group_by("run_id").len().iter_rows())
+    silent = _silent_agents(frames, thresholds)
     sizes = frames.spans.filter(pl.col("run_id").is_in(touched)).group_by("run_id").agg(
         pl.len(), pl.col("start_ns").min(), pl.col("end_ns").max(), agents=pl.col("agent").drop_nulls().unique().sort(),
         roots=pl.col("parent_span_id").is_null().sum(),
     )  # fmt: skip
     timeless = set(frames.timeless)
     return [
-        _finding(run, counts[run], size, start, end, agents, roots, calls.get(run, 0), run in timeless, thresholds)
+        _finding(
+            run,
+            counts[run],
+            size,
+            start,
+            end,
+            agents,
+            roots,
+            calls.get(run, 0),
+            run in timeless,
+            run in silent,
+            thresholds,
+        )
         for run, size, start, end, agents, roots in sizes.sort("run_id").iter_rows()
     ]
 
@@ -119,6 +134,18 @@ def _flaws(frames: Frames, thresholds: DataQualityThresholds) -> dict[str, pl.Da
     }
 
 
+def _silent_agents(frames: Frames, t: DataQualityThresholds) -> set[str]:
+    """Runs in which most calls of one agent came without tokens."""
+    untold = pl.col("input_tokens").is_null() | pl.col("output_tokens").is_null()
+    by_agent = (
+        frames.llm_calls.filter(pl.col("status") == SpanStatus.OK)
+        .group_by("run_id", "agent")
+        .agg(pl.len(), untold=untold.sum())
+    )
+    mute = (pl.col("untold") >= t.untold_of_one) & (pl.col("untold") >= t.untold_share * pl.col("len"))
+    return set(by_agent.filter(mute)["run_id"])
+
+
 def _circles(spans: pl.DataFrame, nested: pl.DataFrame) -> pl.DataFrame:
     """Spans on a circle of parents. Somewhere on a circle a child does not start after its parent, so only such traces are walked."""
     suspects = nested.filter(pl.col("start_ns") <= pl.col("parent_start_ns"))["trace_id"].unique()
@@ -156,10 +183,17 @@ def _finding(
     roots: int,
     calls: int,
     timeless: bool,
+    silent: bool,
     thresholds: DataQualityThresholds,
 ) -> Finding:
     serious = [
-        name for name in ISSUES if name in issues and _warns(name, issues[name][0], roots, calls, timeless, thresholds)
+        name
+        for name in ISSUES
+        if name in issues
+        and (
+            _warns(name, issues[name][0], roots, calls, timeless, thresholds)
+            or (name == "untold_tokens" and silent and not timeless)
+        )
     ]
     severity: Severity = "warning" if serious else "info"
     present = [name for name in ISSUES if name in issues]

@@ -9,7 +9,8 @@ release any of them. "All" waits make a cycle, "any" waits a knot, both together
 How: the waits of a run are replayed in order of time through `tracer/online/waits.py`, which the live guard uses; every
 alarm is then checked against what came later (`analyzers/waiting.py`): a wait that was met first, or an agent that went
 on working, was no deadlock. A cycle that a timeout broke is reported with what it cost. Without any wait spans, a chain
-of unanswered messages among agents that never ended is reported with medium confidence.
+of unanswered messages among agents that never ended is reported with medium confidence. Where spans were lost and the run
+ended badly, an agent that did nothing while it was waited for is taken to have waited too: suspected.
 Not a deadlock: a long wait for somebody who works, a hierarchical chain, "any" with one running, waits that only touch.
 Known misses: waits nobody instrumented; several instances under one agent name. Cost: a set-based search for waits
 at the same time; their replay, O(waits); other spans only of runs in which waits alone make a cycle.
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import polars as pl
@@ -29,12 +30,15 @@ from analyzers.attributes import attributes_of
 from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.graph import cycle_through_all, shortest_cycle, smallest_hitting
+from analyzers.lost_spans import guessed_waits, lossy_runs
 from analyzers.waiting import Episode, Phantom, RecordedWait, find_episodes, with_holders
 from tracer.model import RunOutcome, SpanKind, SpanStatus
 from tracer.online.waits import Wait, WaitMode, stuck_waiters
 from tracer.semconv import Tracehound
 
 KIND = "deadlock"
+SUSPECTED = 0.5
+"""confidence where a wait of the cycle had to be guessed"""
 _BAD_ENDS = frozenset({RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.INTERRUPTED, RunOutcome.STOPPED_BY_GUARD})
 _OPEN_ENDS = frozenset({RunOutcome.RUNNING, RunOutcome.INTERRUPTED, RunOutcome.TIMED_OUT})
 _COLUMNS = (
@@ -56,7 +60,8 @@ class DeadlockThresholds:
 def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThresholds()) -> list[Finding | Skipped]:
     """One finding per set of agents that stood still, for every run in `frames`."""
     outcomes = dict(frames.traces.select("run_id", "outcome").iter_rows())
-    chosen = sorted(_stuck_at_all(frames.spans, thresholds) | _silent(frames, outcomes))
+    lossy = _gave_up_with_gaps(frames.spans, outcomes)
+    chosen = sorted(_stuck_at_all(frames.spans, thresholds) | _silent(frames, outcomes) | lossy)
     if not chosen:
         return []
     spans = frames.spans.filter(pl.col("run_id").is_in(chosen)).select(_COLUMNS)
@@ -66,7 +71,10 @@ def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThre
         run_id, outcome = str(run), outcomes.get(str(run), "")
         waits = [_recorded(row) for row in rows if row["kind"] == SpanKind.WAIT and row["agent"] and row["wait_for"]]
         if waits:
-            findings += _from_waits(run_id, outcome, rows, waits, thresholds)
+            told = _from_waits(run_id, outcome, rows, waits, thresholds)
+            if not told and run_id in lossy and (guessed := guessed_waits(rows, waits)):
+                told = [_suspected(f) for f in _from_waits(run_id, outcome, rows, [*waits, *guessed], thresholds)]
+            findings += told
         elif outcome in _OPEN_ENDS:
             findings += _from_silence(run_id, rows)
     return findings
@@ -103,6 +111,35 @@ def _stuck_at_all(spans: pl.DataFrame, thresholds: DeadlockThresholds) -> set[st
         if find_episodes(with_holders(recorded, agents[str(run)]), {}, thresholds.skew_ns)[0]:
             found.add(str(run))
     return found
+
+
+def _gave_up_with_gaps(spans: pl.DataFrame, outcomes: Mapping[str, str]) -> set[str]:
+    """Runs that ended badly, hold waits, and lost spans on the way: one of the waits of a cycle may be among those."""
+    bad = [run for run, outcome in outcomes.items() if outcome in _BAD_ENDS]
+    waited = spans.filter(
+        (pl.col("kind") == SpanKind.WAIT) & (pl.col("wait_for").list.len() > 0) & pl.col("run_id").is_in(bad)
+    )
+    if waited.is_empty():
+        return set()
+    return set(lossy_runs(spans.join(waited.select("run_id").unique(), on="run_id", how="semi")))
+
+
+def _suspected(finding: Finding) -> Finding:
+    """The same, told as what it is: a cycle one wait of which was not recorded."""
+    return replace(
+        finding,
+        severity="warning",
+        confidence=SUSPECTED,
+        title=f"Suspected: {finding.title}",
+        explanation=(
+            f"{finding.explanation} Only suspected ({SUSPECTED:.0%}): spans of this run were lost, and not every one of these waits is among those that "
+            "arrived; an agent that did nothing while the others waited for it is taken to have waited for them."
+        ),
+        checked=(
+            *finding.checked,
+            Check(rule="every wait of the cycle was recorded", value=False, threshold=True, passed=False),
+        ),
+    )
 
 
 def _silent(frames: Frames, outcomes: Mapping[str, str]) -> set[str]:

@@ -24,6 +24,7 @@ import polars as pl
 
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.lost_spans import lossy_runs
 from analyzers.similarity import same_questions
 from analyzers.tally import COUNTED, end_of, spent
 from analyzers.wording import amount, duration, listing, share, since, usd
@@ -46,6 +47,8 @@ _COLUMNS = list(dict.fromkeys((
 class DuplicateThresholds:
     same: int = 3
     """equal calls from which on they are looked at"""
+    same_with_gaps: int = 2
+    """the same where spans of the run were lost: another of the calls may be among them"""
     warn: int = 5
     """calls too many in one run; fewer are a remark"""
     warn_share: float = 0.2
@@ -78,7 +81,10 @@ def find_duplicate_calls(frames: Frames, thresholds: DuplicateThresholds = Dupli
     calls = calls.filter(pl.col("known") & pl.col("result").is_not_null())
     calls = _in_other_words(calls, frames, thresholds)
     groups = calls.group_by("run_id", "call").agg(pl.len(), pl.col("result").n_unique().alias("results"))
-    groups = groups.filter((pl.col("len") >= thresholds.same) & (pl.col("results") == 1)).select("run_id", "call")
+    groups = groups.filter((pl.col("len") >= thresholds.same_with_gaps) & (pl.col("results") == 1))
+    few = groups.filter(pl.col("len") < thresholds.same).select("run_id").unique()
+    lossy = set(lossy_runs(frames.spans.join(few, on="run_id", how="semi")))
+    groups = groups.filter((pl.col("len") >= thresholds.same) | pl.col("run_id").is_in(lossy)).select("run_id", "call")
     if groups.is_empty():
         return []
     members = calls.join(groups, on=["run_id", "call"], how="semi").select("run_id", "span_id", "call", "result")
@@ -87,7 +93,7 @@ def find_duplicate_calls(frames: Frames, thresholds: DuplicateThresholds = Dupli
     found: list[Finding] = []
     for (run_id,), part in spans.group_by("run_id", maintain_order=True):
         rows = part.select(_COLUMNS).to_dicts()
-        again = _again(rows, thresholds)
+        again = _again(rows, thresholds.same_with_gaps if run_id in lossy else thresholds.same, thresholds)
         if again:
             found.append(_finding(str(run_id), rows, again, thresholds))
     return found
@@ -124,7 +130,7 @@ def _in_other_words(calls: pl.DataFrame, frames: Frames, t: DuplicateThresholds)
     return joined.with_columns(call=pl.coalesce("first", "call")).drop("first")
 
 
-def _again(rows: Sequence[Row], t: DuplicateThresholds) -> list[list[Row]]:
+def _again(rows: Sequence[Row], same: int, t: DuplicateThresholds) -> list[list[Row]]:
     """Groups of equal calls: the first and those that were not needed after it."""
     starts = [row["start_ns"] for row in rows]
     groups: dict[str, list[Row]] = {}
@@ -140,7 +146,7 @@ def _again(rows: Sequence[Row], t: DuplicateThresholds) -> list[list[Row]]:
             if not _asked_anew(before, row, inside, t):
                 needless.append(row)
             before = row
-        if len(needless) >= t.same:
+        if len(needless) >= same:
             told.append(needless)
     return told
 
@@ -149,9 +155,14 @@ def _asked_anew(before: Row, row: Row, inside: Sequence[Row], t: DuplicateThresh
     """True where something between the two may have changed the answer, or where the caller waited for that."""
     last = end_of(before)
     for one in inside:
-        if one["kind"] == SpanKind.STATE_WRITE or (one["kind"] == SpanKind.WAIT and one["agent"] == row["agent"]):
+        if one["kind"] == SpanKind.WAIT and one["agent"] == row["agent"]:
             return True
-        if one["kind"] == SpanKind.TOOL and one["call"] != row["call"]:
+        # What a model answers depends on what it is sent, and that was the same: nothing done in the world can change it.
+        if row["kind"] == SpanKind.LLM:
+            pass
+        elif one["kind"] == SpanKind.STATE_WRITE:
+            return True
+        elif one["kind"] == SpanKind.TOOL and one["call"] != row["call"]:
             name = (one["tool_name"] or one["name"]).lower()
             if _CHANGES.search(name) or (one["agent"] == row["agent"] and _MOVES.search(name)):
                 return True
@@ -175,7 +186,7 @@ def _finding(run_id: str, rows: Sequence[Row], groups: Sequence[Sequence[Row]], 
     return Finding(
         kind=KIND,
         severity=severity,
-        confidence=0.8 if reworded else 0.95,
+        confidence=0.8 if reworded or len(groups[0]) < t.same else 0.95,
         title=f"{amount(len(extra), 'call')} asked again for what was known: {listing(names, 3)}",
         explanation=(
             f"From {since(members[0]['start_ns'], rows[0]['start_ns'])} on, {listing(names)} gave the same result for the same {'question, in several wordings,' if reworded else 'input'} every time. "
@@ -201,7 +212,12 @@ def _finding(run_id: str, rows: Sequence[Row], groups: Sequence[Sequence[Row]], 
         wasted_usd=money,
         wasted_tokens=tokens,
         checked=(
-            Check(rule="equal calls in the largest group", value=len(groups[0]), threshold=t.same, passed=True),
+            Check(
+                rule="equal calls in the largest group",
+                value=len(groups[0]),
+                threshold=min(t.same, len(groups[0])),
+                passed=True,
+            ),
             Check(rule="calls that were not needed", value=len(extra), threshold=t.warn, passed=len(extra) >= t.warn),
             Check(
                 rule="share of the run's money",

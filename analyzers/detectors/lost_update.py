@@ -45,7 +45,7 @@ class LostUpdateThresholds:
     sure: float = 0.95
     """confidence with versions or reads, and values"""
     by_paths: float = 0.8
-    """confidence where only changed paths were recorded"""
+    """confidence where only changed paths were recorded, or only snapshots before and after each write"""
     suspected: float = 0.5
     """confidence with versions alone, or where the chain has gaps: a merge looks the same (2 of 8 healthy cases in a simulated trial)"""
     shown: int = 12
@@ -100,6 +100,7 @@ def _finding(
     evidence = {loss.evidence for loss in losses}
     confidence = {
         "values": thresholds.sure,
+        "snapshots": thresholds.by_paths,
         "changed paths": thresholds.by_paths,
         "versions only": thresholds.suspected,
     }
@@ -256,6 +257,10 @@ def _explain(
         parts.append(f"Only suspected ({sure:.0%}): with versions alone, a merge of both changes looks the same.")
     elif first.evidence == "changed paths":
         parts.append(f"Fairly sure ({sure:.0%}): both writes changed the same paths, but the values were not recorded.")
+    elif first.evidence == "snapshots":
+        parts.append(
+            f"Fairly sure ({sure:.0%}): no read and no version was recorded; the value the writer says it replaced is an older one."
+        )
     else:
         parts.append(
             f"Sure ({sure:.0%}): the values before and after were compared field by field, and no write is missing."

@@ -3,11 +3,13 @@
     Clerk   |==== waits for Archive =====X deadline        Archive said nothing meanwhile
     search  |=================================== ...       never before did it take longer than 2 s
 
-Two signs. A wait for a peer that ended at its deadline while none of those waited for sent the waiter anything. And a
+Three signs. A wait for a peer that ended at its deadline while none of those waited for sent the waiter anything. A
 call that is still running far beyond what calls of its kind took before: with 20 or more past calls, three times their
 99th percentile and at least ten seconds; with fewer, ten minutes. What is open is compared with the newest moment
-recorded anywhere, not with the clock of the reader. Waits for people and timers are another matter. Source: note on
-waits, section 2 (there with Kaplan-Meier survival, of which this is the tail). Known misses: waits without a record.
+recorded anywhere, not with the clock of the reader. And a call that never ended although its caller, in the same
+process, did: the process lived, so it was not cut off by a crash. Waits for people and timers are another matter.
+Source: note on waits, section 2 (there with Kaplan-Meier survival, of which this is the tail). Known misses: waits
+without a record.
 """
 
 from __future__ import annotations
@@ -36,12 +38,14 @@ class NoAnswerThresholds:
     at_least_ns: int = 10_000_000_000
     static_ns: int = 600_000_000_000
     """where too little is known of past calls"""
+    given_up_ns: int = 1_000_000_000
+    """how long a call must have been open when the recording of its run ended, where its caller had ended without it"""
 
 
 def find_no_answer(frames: Frames, thresholds: NoAnswerThresholds = NoAnswerThresholds()) -> list[Finding]:
-    """One finding per wait in vain, one per hanging call."""
+    """One finding per wait in vain, one per hanging call, one per call that was given up."""
     spans = frames.spans.filter(pl.col("duplicate_of").is_null() & ~pl.col("run_id").is_in(frames.timeless.implode()))
-    return _in_vain(spans) + _hanging(spans, thresholds)
+    return _in_vain(spans) + _hanging(spans, thresholds) + _given_up(spans, thresholds)
 
 
 def _in_vain(spans: pl.DataFrame) -> list[Finding]:
@@ -108,10 +112,13 @@ def _waited(row: Row, targets: Sequence[str], acts: int, start_ns: int) -> Findi
     )
 
 
-def _hanging(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
+def _calls(spans: pl.DataFrame) -> pl.DataFrame:
     kinds = [SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER]
-    step = pl.coalesce("tool_name", "model", "name").alias("step")
-    calls = spans.filter(pl.col("kind").is_in(kinds)).with_columns(step)
+    return spans.filter(pl.col("kind").is_in(kinds)).with_columns(step=pl.coalesce("tool_name", "model", "name"))
+
+
+def _hanging(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
+    calls = _calls(spans)
     running = calls.filter(pl.col("status") == SpanStatus.RUNNING)
     if running.is_empty():
         return []
@@ -163,3 +170,80 @@ def _hanging(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
             )
         )
     return found
+
+
+def _given_up(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
+    """Calls without an end below a span of the same process that has one: the caller went on without the answer."""
+    cut = _calls(spans).filter(pl.col("status") == SpanStatus.INTERRUPTED)
+    if cut.is_empty():
+        return []
+    around = spans.join(cut.select("run_id").unique(), on="run_id", how="semi")
+    by_id = {
+        (row["trace_id"], row["span_id"]): row
+        for row in around.select("trace_id", "span_id", "parent_span_id", "status", "pid", "end_ns", "agent").to_dicts()
+    }
+    bounds = {
+        run: (first, last)
+        for run, first, last in around.group_by("run_id")
+        .agg(pl.col("start_ns").min(), pl.max_horizontal(pl.col("end_ns").max(), pl.col("start_ns").max()))
+        .iter_rows()
+    }
+    found: list[Finding] = []
+    for row in cut.sort("run_id", "start_ns", "span_id").iter_rows(named=True):
+        caller = _ended_caller(row, by_id)
+        first, last = bounds[row["run_id"]]
+        if caller is not None and last - row["start_ns"] >= t.given_up_ns:
+            found.append(_without_answer(row, caller, last - row["start_ns"], first, t))
+    return found
+
+
+def _ended_caller(row: Row, by_id: Mapping[tuple[str, str], Row]) -> Row | None:
+    """The nearest span around `row`, of the same process, that was ended properly after the call had begun."""
+    seen: set[str] = set()
+    above = by_id.get((row["trace_id"], row["parent_span_id"] or ""))
+    while above is not None and above["span_id"] not in seen:
+        seen.add(above["span_id"])
+        proper = above["end_ns"] is not None and above["status"] != SpanStatus.INTERRUPTED
+        if proper and above["pid"] == row["pid"] and above["end_ns"] >= row["start_ns"]:
+            return above
+        above = by_id.get((row["trace_id"], above["parent_span_id"] or ""))
+    return None
+
+
+def _without_answer(row: Row, caller: Row, open_ns: int, start_ns: int, t: NoAnswerThresholds) -> Finding:
+    who, step = row["agent"] or "The run", row["step"]
+    waited = caller["end_ns"] - row["start_ns"]
+    return Finding(
+        kind=KIND,
+        severity="warning",
+        confidence=0.75,
+        title=f"{step} never answered {who}, which ended without it",
+        explanation=(
+            f"{who} called {step} {since(row['start_ns'], start_ns)}. The call has no end in the recording, although {caller['agent'] or 'its caller'} "
+            f"ended {duration(waited)} after it began, in the same process; the process lived, so no crash cut the call off. "
+            f"It was open for at least {duration(open_ns)}. Fairly sure: an instrumentation that forgets to close its span (a stream "
+            "that was not read to the end) looks the same."
+        ),
+        suggestion=f"Give calls of {step} a timeout and a fallback, and cancel what is open before the caller returns.",
+        trace_id=row["run_id"],
+        spans=(row["span_id"],),
+        agents=(row["agent"],) if row["agent"] else (),
+        start_ns=row["start_ns"],
+        checked=(
+            Check(rule="the call was ended", value=False, threshold=False, passed=True),
+            Check(
+                rule="its caller ended after the call began, seconds",
+                value=round(waited / 1e9, 3),
+                threshold=0,
+                passed=True,
+            ),
+            Check(
+                rule="open until the end of the recording, seconds",
+                value=round(open_ns / 1e9, 3),
+                threshold=t.given_up_ns / 1e9,
+                passed=True,
+            ),
+            Check(rule="process that recorded the call lived on", value=row["pid"], threshold=None, passed=True),
+        ),
+        data={"open_s": round(open_ns / 1e9, 3), "reason": "given up"},
+    )

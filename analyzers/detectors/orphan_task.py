@@ -5,9 +5,11 @@
     handoff "task-7" -> Auditor                      and the Auditor never does anything
 
 Two signs. An agent was still running when the span that started it had ended, a second or more beyond it, or was cut
-off. And a task that was handed over by name to an agent of which nothing is recorded afterwards, in a run that ended.
-Source: note on waits, section 2. Not orphans: agents that end with their creator, hand-overs to people. Known misses:
-detached work that is recorded as a run of its own; results that are returned and then ignored. Cost: two joins.
+off. And a task that was handed over by name to an agent of which nothing is recorded afterwards, in a run that ended;
+where the task has no name, to an agent that never appears in the run. A task that goes to and fro and was taken up each
+time before is no orphan, nor one that goes back to who gave it: the run ended with it. Source: note on waits, section 2. Not orphans: agents
+that end with their creator, hand-overs to people. Known misses: detached work that is recorded as a run of its own;
+results that are returned and then ignored. Cost: three joins.
 """
 
 from __future__ import annotations
@@ -20,12 +22,27 @@ import polars as pl
 
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.lost_spans import lossy_runs
 from analyzers.tally import COUNTED, spent
 from analyzers.wording import amount, duration, listing, since, usd
 from tracer.model import RunOutcome, SpanKind, SpanStatus
 
 KIND = "orphan_task"
-PEOPLE = ("user", "human", "customer", "operator", "everyone", "all")
+PEOPLE = (
+    "user",
+    "human",
+    "customer",
+    "operator",
+    "everyone",
+    "all",
+    "user_proxy",
+    "human_user",
+    "end",
+    "__end__",
+    "done",
+    "finish",
+)
+"""receivers that are no agents: people, everybody, and the names by which frameworks say that the run is over"""
 Row = Mapping[str, Any]
 _COLUMNS = list(dict.fromkeys((
     *COUNTED, "run_id", "trace_id", "parent_span_id", "agent", "start_ns", "end_ns", "status", "pid", "task_id", "target_agent",
@@ -47,7 +64,7 @@ def find_orphan_tasks(frames: Frames, thresholds: OrphanThresholds = OrphanThres
     found = _abandoned(spans, thresholds)
     # A run that was stopped did not get to its last task; that is what stopped it, not an orphan.
     ended = frames.traces.filter(pl.col("outcome").is_in([RunOutcome.COMPLETED, RunOutcome.ESCALATED]))["run_id"]
-    return found + _not_taken_up(spans.filter(pl.col("run_id").is_in(ended.implode())))
+    return found + _not_taken_up(spans.filter(pl.col("run_id").is_in(ended.implode())), thresholds)
 
 
 def _abandoned(spans: pl.DataFrame, t: OrphanThresholds) -> list[Finding]:
@@ -135,10 +152,9 @@ def _left_behind(run_id: str, rows: Sequence[Row], calls: Sequence[Row], start_n
     )
 
 
-def _not_taken_up(spans: pl.DataFrame) -> list[Finding]:
+def _not_taken_up(spans: pl.DataFrame, t: OrphanThresholds) -> list[Finding]:
     given = spans.filter(
         (pl.col("kind") == SpanKind.HANDOFF)
-        & pl.col("task_id").is_not_null()
         & pl.col("target_agent").is_not_null()
         & ~pl.col("target_agent").str.to_lowercase().is_in(PEOPLE)
         & (pl.col("agent") != pl.col("target_agent")).fill_null(value=True)
@@ -146,11 +162,31 @@ def _not_taken_up(spans: pl.DataFrame) -> list[Finding]:
     if given.is_empty():
         return []
     acted = spans.filter(pl.col("agent").is_not_null()).group_by("run_id", target_agent="agent").agg(
-        last=pl.max_horizontal(pl.col("start_ns").max(), pl.col("end_ns").max())
+        last=pl.max_horizontal(pl.col("start_ns").max(), pl.col("end_ns").max()), pids=pl.col("pid").unique()
     )  # fmt: skip
-    open_ = given.join(acted, on=["run_id", "target_agent"], how="left").filter(
-        pl.col("last").is_null() | (pl.col("last") < pl.col("start_ns"))
-    ).sort("run_id", "start_ns", "span_id")  # fmt: skip
+    lossy = lossy_runs(spans.join(given.select("run_id").unique(), on="run_id", how="semi"))
+    elsewhere = ~pl.col("pids").list.contains(pl.col("pid")).fill_null(value=True)
+    margin = pl.when(elsewhere).then(t.skew_ns).otherwise(0)
+    # Where spans were lost, those of the receiver may be among them: then only an agent that never appears counts.
+    silent_since = (
+        pl.col("task_id").is_not_null()
+        & (pl.col("last") + margin < pl.col("start_ns"))
+        & ~pl.col("run_id").is_in(lossy.implode())
+    )
+    open_ = given.join(acted, on=["run_id", "target_agent"], how="left").filter(pl.col("last").is_null() | silent_since)
+    # Taken up each time before: what is open is the last step of a task that went to and fro.
+    earlier = given.join(acted, on=["run_id", "target_agent"]).filter(pl.col("last") >= pl.col("start_ns"))
+    back = given.select("run_id", "task_id", agent="target_agent", target_agent="agent", given_ns="start_ns")
+    returned = open_.join(back, on=["run_id", "task_id", "agent", "target_agent"]).filter(
+        pl.col("given_ns") < pl.col("start_ns")
+    )
+    open_ = (
+        open_.join(earlier, on=["run_id", "target_agent", "task_id"], how="anti")
+        .join(returned, on=["run_id", "span_id"], how="anti")
+        .sort("run_id", "start_ns", "span_id")
+    )
+    if open_.is_empty():
+        return []
     starts = dict(
         spans.join(open_.select("run_id").unique(), on="run_id", how="semi")
         .group_by("run_id")
@@ -160,17 +196,17 @@ def _not_taken_up(spans: pl.DataFrame) -> list[Finding]:
     found: list[Finding] = []
     for (run_id,), part in open_.group_by("run_id", maintain_order=True):
         rows = part.to_dicts()
-        tasks = [row["task_id"] for row in rows]
+        tasks = [row["task_id"] for row in rows if row["task_id"]]
         targets = tuple(dict.fromkeys(row["target_agent"] for row in rows))
         senders = tuple(dict.fromkeys(row["agent"] for row in rows if row["agent"]))
         found.append(
             Finding(
                 kind=KIND,
                 severity="warning",
-                confidence=0.8,
+                confidence=0.8 if tasks else 0.65,
                 title=f"{amount(len(rows), 'task')} handed to {listing(targets)} and never taken up",
                 explanation=(
-                    f"{listing(senders) or 'The run'} handed {listing(tasks)} to {listing(targets)}, the first {since(rows[0]['start_ns'], starts[run_id])}. "
+                    f"{listing(senders) or 'The run'} handed {listing(tasks) or amount(len(rows), 'task without a name')} to {listing(targets)}, the first {since(rows[0]['start_ns'], starts[run_id])}. "
                     f"Nothing that {listing(targets)} did after that is recorded, and the run ended. "
                     "Told by the absence of spans; an agent whose process is not traced looks the same."
                 ),

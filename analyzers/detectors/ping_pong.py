@@ -16,7 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import polars as pl
@@ -27,14 +27,14 @@ from analyzers.frames import Frames
 from analyzers.news import News
 from analyzers.tally import COUNTED, end_of, spent
 from analyzers.wording import amount, duration, since, usd
-from tracer.model import SpanKind
+from tracer.model import SpanKind, SpanStatus
 
 KIND = "ping_pong"
 Row = Mapping[str, Any]
 _FRAME = (SpanKind.HANDOFF, SpanKind.WORKFLOW)
 _COLUMNS = list(dict.fromkeys((
     *COUNTED, "agent", "target_agent", "task_id", "reason", "start_ns", "end_ns", "tool_name", "args_hash", "result_hash",
-    "state_key", "progress", "input_refs", "output_refs",
+    "state_key", "progress", "input_refs", "output_refs", "pid", "status",
 )))  # fmt: skip
 
 
@@ -55,9 +55,10 @@ def find_ping_pong(frames: Frames, thresholds: PingPongThresholds = PingPongThre
     for (run_id,), part in spans.sort("run_id", "start_ns", "span_id").group_by("run_id", maintain_order=True):
         rows = part.select(_COLUMNS).to_dicts()
         worked = _work(rows, frames)
-        for chain, events in _chains(rows, worked):
-            if len(chain) >= 2 * thresholds.warn:
-                found.append(_finding(str(run_id), rows, chain, events, worked, thresholds))
+        found += [
+            _finding(str(run_id), rows, chain, events, worked, thresholds)
+            for chain, events in _joined(_chains(rows, worked), thresholds)
+        ]
     return found
 
 
@@ -92,9 +93,13 @@ def _work(rows: Sequence[Row], frames: Frames) -> set[str]:
                 key = (row["tool_name"], slot, row[slot])
                 fresh = fresh or (row[slot] is not None and key not in known)
                 known.add(key)
+            # Of a call whose arguments and result were not recorded nobody can say that it was idle.
+            fresh = fresh or (
+                row["args_hash"] is None and row["result_hash"] is None and row["status"] == SpanStatus.OK
+            )
         elif kind == SpanKind.STATE_WRITE:
             key = ("state", row["state_key"], *(row["output_refs"] or ()))
-            fresh = fresh or key not in known
+            fresh = fresh or key not in known or not row["output_refs"]
             known.add(key)
         elif kind in (SpanKind.LLM, SpanKind.MESSAGE, SpanKind.HANDOFF, SpanKind.AGENT):
             refs = row["output_refs"] if kind == SpanKind.LLM else row["input_refs"]
@@ -118,11 +123,21 @@ def _chains(rows: Sequence[Row], worked: set[str]) -> list[tuple[list[Row], list
             tasks[row["task_id"] or ""].append(row)
     chains: list[tuple[list[Row], list[Row]]] = []
     starts = [row["start_ns"] for row in rows]
-    for _, handoffs in sorted(tasks.items()):
+    by_agent: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_agent[row["agent"] or ""].append(row)
+    for _, given in sorted(tasks.items()):
+        handoffs, apart = _in_turn(given)
         chain, between = [handoffs[0]], list[Row]()
+        own: dict[str, Row] = {handoffs[0]["agent"]: handoffs[0]}
         for before, row in pairwise(handoffs):
             holder = before["target_agent"]
-            window = rows[bisect_left(starts, before["start_ns"]) : bisect_right(starts, row["start_ns"])]
+            if apart:  # clocks that cannot be compared: what the holder did since its own last handoff
+                since_ns = own[holder]["start_ns"] if holder in own else 0
+                window = [r for r in by_agent[holder] if since_ns < r["start_ns"] <= row["start_ns"]]
+            else:
+                window = rows[bisect_left(starts, before["start_ns"]) : bisect_right(starts, row["start_ns"])]
+            own[row["agent"]] = row
             inside = [
                 r for r in window if r["agent"] == holder and end_of(r) <= row["start_ns"] and r["kind"] not in _FRAME
             ]
@@ -139,6 +154,41 @@ def _chains(rows: Sequence[Row], worked: set[str]) -> list[tuple[list[Row], list
     return chains
 
 
+def _in_turn(handoffs: Sequence[Row]) -> tuple[list[Row], bool]:
+    """The handoffs of a task in order, and whether their times had to be left aside for it.
+
+    Two agents in two processes, whose clocks may differ by more than a turn takes: then their handoffs do not alternate by
+    time, but they must have, since nobody can give back what it does not have.
+    """
+    ordered = list(handoffs)
+    names = sorted({row["agent"] for row in ordered})
+    if len(names) != 2 or len({row["pid"] for row in ordered}) < 2:
+        return ordered, False
+    if all(one["agent"] != other["agent"] for one, other in pairwise(ordered)):
+        return ordered, False
+    one, other = ([row for row in ordered if row["agent"] == name] for name in names)
+    if len({row["pid"] for row in one} & {row["pid"] for row in other}) or abs(len(one) - len(other)) > 1:
+        return ordered, False
+    if len(other) > len(one) or (len(one) == len(other) and other[0]["start_ns"] < one[0]["start_ns"]):
+        one, other = other, one
+    return [row for turn in zip_longest(one, other) for row in turn if row is not None], True
+
+
+def _joined(chains: Sequence[tuple[list[Row], list[Row]]], t: PingPongThresholds) -> list[tuple[list[Row], list[Row]]]:
+    """Chains of one pair and one task, told as one: a turn with something new in it interrupts, it does not end the affair."""
+    kept: dict[tuple[object, ...], tuple[list[Row], list[Row]]] = {}
+    for chain, between in chains:
+        if len(chain) < 2 * t.warn:
+            continue
+        key = (chain[0]["task_id"], *sorted((chain[0]["agent"], chain[0]["target_agent"])))
+        if key in kept:
+            kept[key][0].extend(chain)
+            kept[key][1].extend(between)
+        else:
+            kept[key] = (list(chain), list(between))
+    return list(kept.values())
+
+
 def _finding(
     run_id: str,
     rows: Sequence[Row],
@@ -152,10 +202,10 @@ def _finding(
     later = [r for r in between if r["start_ns"] >= chain[1]["start_ns"]]
     money, tokens, calls = spent(later)
     total = sum(r["kind"] == SpanKind.HANDOFF for r in rows)
-    severity: Severity = "critical" if returns >= t.critical else "warning"
     words = any(r["input_refs"] or r["output_refs"] or r["reason"] for r in (*chain, *between))
     confidence = 0.9 if words else 0.6
-    start_ns, end_ns = chain[0]["start_ns"], end_of(chain[-1])
+    severity: Severity = "critical" if returns >= t.critical and words else "warning"
+    start_ns, end_ns = min(r["start_ns"] for r in chain), max(end_of(r) for r in chain)
     task = chain[0]["task_id"]
     cost = f" The calls after the first return cost {usd(money)}." if money is not None else ""
     spans = sorted({r["span_id"]: r for r in (*chain, *later)}.values(), key=lambda r: (r["start_ns"], r["span_id"]))

@@ -49,6 +49,8 @@ class FanoutThresholds:
     """other runs of the workflow from which on they say what is usual"""
     shown: int = 40
     """agents a finding names"""
+    spans: int = 500
+    """invocations it names"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,7 @@ def _finding(
     names = Counter(row["agent"] or row["name"] for row in agents)
     common = [name for name, _ in sorted(names.items(), key=lambda item: (-item[1], item[0]))]
     sizes = " → ".join(str(size) for size in replay.sizes[:10])
-    spans = list(dict.fromkeys([*chain, *(row["span_id"] for row in agents)]))[: t.shown]
+    spans = list(dict.fromkeys([*chain, *(row["span_id"] for row in agents)]))[: t.spans]
     order = {row["span_id"]: place for place, row in enumerate(rows)}
     ended = sum(row["end_ns"] is not None for row in agents)
     why = {

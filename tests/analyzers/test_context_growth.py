@@ -43,7 +43,7 @@ def test_the_numbers_are_exact_where_texts_are_known() -> None:
 NEGATIVES: dict[str, list[Node]] = {
     "a sliding window": chat(40, keep=5),
     "a prompt cache takes it": chat(24, cached=0.95),
-    "short calls": chat(24, tokens=50),
+    "short calls": chat(24, tokens=35),
     "new text each time": [llm(n, n + 0.5, prompt=f"{n} " + "y" * 500, input_tokens=9_000 + n, output_tokens=5) for n in range(30)],
 }  # fmt: skip
 
@@ -67,3 +67,24 @@ def test_checks_follow_the_input() -> None:
 def test_theil_sen_ignores_an_outlier() -> None:
     """One wild value does not turn the slope."""
     assert theil_sen([1, 2, 3, 900, 5, 6, 7]) == 1
+
+
+def test_a_history_kept_as_one_text_is_seen_by_its_beginning() -> None:
+    """One message that grows, with the same order at its end; as long texts that have little in common are new."""
+    pieces = [f"entry {n} " + "x" * 400 for n in range(24)]
+    grown = [
+        llm(n, n + 0.5, prompt="\n".join(pieces[: n + 1]) + "\nGo on.", input_tokens=1_000 * (n + 1), output_tokens=9)
+        for n in range(24)
+    ]
+    (finding,) = found(*grown)
+
+    assert finding.data["resent_share"] == pytest.approx(1 - 24 / 300, abs=0.1)
+    assert (
+        found(
+            *(
+                llm(n, n + 0.5, prompt=f"{n} " * 200 * (n + 1), input_tokens=1_000 * (n + 1), output_tokens=9)
+                for n in range(24)
+            )
+        )
+        == []
+    )

@@ -69,3 +69,13 @@ def test_few_untold_calls_among_many_are_information() -> None:
 def test_failed_calls_need_no_tokens() -> None:
     """A call that failed has no usage to tell."""
     assert find_data_quality(frames(flawed(llm(3, 4, status="error", error_type="Timeout")))) == []
+
+
+def test_an_agent_that_tells_no_tokens_is_a_warning_among_many_that_do() -> None:
+    """Five calls of one agent without tokens, twenty of others with them: that agent's cost means nothing."""
+    told = [llm(n, n + 0.5, **GOOD) for n in range(20)]
+    (finding,) = find_data_quality(
+        frames(flawed(*told, agent("mute", 20, 30, *(llm(n, n + 0.5) for n in range(20, 25)))))
+    )
+
+    assert finding.severity == "warning"

@@ -305,3 +305,20 @@ def test_checks_follow_the_input() -> None:
     assert (values(two)[overlap], values(three)[overlap]) == (38.0, 87.0)
     assert values(two)["earlier look-alikes of these agents ruled out"] == 0
     assert "got what it waited for" in str(values(again)["earlier look-alikes of these agents ruled out"])
+
+
+def test_where_a_wait_was_lost_a_silent_agent_is_suspected() -> None:
+    """A waits for B in vain, B does nothing all the while, the run failed and spans are missing; none of it without the gap."""
+    waits = ("A", held("B", 10, 90, "cancelled"))
+    gap = node("other", "loose", 2, 3, parent_span_id="gone")
+
+    def team_of(*extra: Node, outcome: str = "failed") -> Drawn:
+        return run("team", agent("A", 0, 91, waits[1]), agent("B", 0, 91, id="b"), *extra, outcome=outcome)
+
+    (finding,) = of(team_of(gap))
+    assert finding.confidence == 0.5
+    assert finding.severity == "warning"
+    assert "b" in finding.spans
+    assert of(team_of()) == []
+    assert of(team_of(gap, outcome="completed")) == []
+    assert of(team_of(gap, llm(40, 41, agent="B"))) == []

@@ -66,3 +66,20 @@ def test_the_finding_names_the_calls() -> None:
     assert finding.data["calls"] == 8
     assert len(finding.spans) == 10
     assert "8 calls" in finding.title
+
+
+def test_nothing_done_in_the_world_changes_what_a_model_answers() -> None:
+    """The same messages and the same answer are waste whatever tools are called in between; a tool's answer may have changed."""
+    between = [tool("update_order", n + 0.6, n + 0.8, args={"n": n}, result="ok") for n in range(4)]
+
+    assert len(found(*(think(n, "Classify this.", "spam") for n in range(4)), *between)) == 1
+    assert found(*(look(n) for n in range(4)), *between) == []
+
+
+def test_where_spans_were_lost_a_pair_is_enough() -> None:
+    """One more of the calls may be among those that did not arrive."""
+    lost = llm(4, 4.5, parent_span_id="gone")
+
+    assert found(look(0), look(1)) == []
+    (finding,) = found(look(0), look(1), lost)
+    assert finding.confidence < 0.95

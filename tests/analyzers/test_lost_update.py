@@ -214,3 +214,21 @@ def test_thousands_of_orderly_operations_are_clean() -> None:
     ]  # fmt: skip
 
     assert found(*steps) == []
+
+
+def test_a_writer_without_versions_tells_what_it_had_read() -> None:
+    """The value it says it replaced is an older one, though the other's write lies between: its snapshot, not the store."""
+    with_reads = clash(
+        {"version": None, "value": PLAN},
+        {"version": None, "value": BY_B, "before": PLAN},
+        {"version": None, "value": BY_A, "before": PLAN},
+    )
+    alone = [agent("a", 0, 10, write(9, None, BY_A, before=PLAN, id="w3")), agent("b", 0, 10, write(5, None, BY_B, before=PLAN, id="w2"))]  # fmt: skip
+    sure, fairly = found(*with_reads)[0], found(*alone)[0]
+
+    assert [f.data["lost_writes"] for f in (sure, fairly)] == [["w2"], ["w2"]]
+    assert sure.confidence > fairly.confidence >= 0.8
+    assert (
+        found(agent("b", 0, 4, write(3, None, BY_B, before=PLAN)), agent("a", 5, 9, write(8, None, BY_A, before=None)))
+        == []
+    )

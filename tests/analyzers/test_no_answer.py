@@ -73,3 +73,15 @@ def test_checks_follow_the_input() -> None:
     assert [c.value for c in silent.checked if "spans" in c.rule] == [0]
     assert [c.value for c in busy.checked if "spans" in c.rule] == [2]
     assert "was at work" in busy.explanation
+
+
+def test_a_call_that_its_caller_gave_up_was_never_answered() -> None:
+    """The process lived, the caller ended, the call did not; where the caller was cut off too, it was a crash."""
+    open_call = llm(5, None, id="open", status="interrupted", pid=7)
+    (finding,) = found(agent("Clerk", 0, 40, open_call, pid=7), llm(50, 51))
+
+    assert finding.spans == ("open",)
+    assert finding.data["reason"] == "given up"
+    assert finding.data["open_s"] == 46
+    assert found(agent("Clerk", 0, None, open_call, pid=7, status="interrupted"), llm(50, 51)) == []
+    assert found(agent("Clerk", 0, 40, open_call, pid=8), llm(50, 51)) == []

@@ -61,7 +61,7 @@ NEGATIVES: dict[str, list[Node]] = {
         agent("planner", 0, 4, handoff("planner", "auditor", 3, task_id="t")),
     ],
     "to a person": [agent("planner", 0, 4, handoff("planner", "user", 3, task_id="t"))],
-    "without a task's name": [agent("planner", 0, 4, handoff("planner", "auditor", 3))],
+    "the run is over": [agent("planner", 0, 4, handoff("planner", "__end__", 3))],
     "a message": [agent("planner", 0, 4, message("planner", "auditor", 3, "fyi"))],
 }
 
@@ -94,3 +94,32 @@ def test_checks_follow_the_input() -> None:
 def test_a_run_that_was_stopped_did_not_get_to_it(outcome: str) -> None:
     """The last handoff before a stop is no orphan."""
     assert found(agent("planner", 0, 10, handoff("planner", "auditor", 5, task_id="t")), outcome=outcome) == []
+
+
+def test_a_task_without_a_name_is_missed_only_where_its_receiver_never_appears() -> None:
+    """An agent of which nothing at all is recorded; one that had been at work before may have been told in passing."""
+    (finding,) = found(agent("planner", 0, 4, handoff("planner", "auditor", 3, id="h")))
+
+    assert finding.spans == ("h",)
+    assert finding.confidence < 0.8
+    assert found(agent("auditor", 0, 1), agent("planner", 1, 4, handoff("planner", "auditor", 3))) == []
+
+
+def test_a_task_on_its_way_back_is_no_orphan() -> None:
+    """A run may end with a result handed back, or in the middle of a task that goes to and fro."""
+    taken = [
+        agent("planner", 0, 4, handoff("planner", "auditor", 3, task_id="t")),
+        agent("auditor", 4, 9, handoff("auditor", "planner", 8, task_id="t")),
+    ]
+    again = agent("planner", 9, 12, handoff("planner", "auditor", 11, task_id="t"))
+
+    assert found(*taken) == []
+    assert found(*taken, again) == []
+
+
+def test_where_spans_were_lost_the_receivers_may_be_among_them() -> None:
+    """A receiver that appears in the run counts as able to take the task up."""
+    items = [agent("auditor", 0, 1), agent("planner", 1, 4, handoff("planner", "auditor", 3, task_id="t"))]
+
+    assert len(found(*items)) == 1
+    assert found(*items, llm(2, 3, parent_span_id="gone")) == []

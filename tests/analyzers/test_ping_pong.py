@@ -139,3 +139,23 @@ def test_texts_that_are_not_at_hand_may_be_new() -> None:
 
     assert hashed(fresh) == []
     assert [f.severity for f in hashed(("Not ours.",))] == ["critical"]
+
+
+def test_clocks_that_differ_do_not_hide_it() -> None:
+    """Two processes, one of them seconds ahead: handoffs alternate by cause, not by time."""
+    apart = [
+        agent(who, n + late, n + late + 0.9, llm(n + late, n + late + 0.5, answer=IDLE[n], pid=pid),
+              handoff(who, to, n + late + 0.8, text=IDLE[n], task_id="t1", pid=pid), pid=pid)
+        for n in range(6)
+        for who, to, pid, late in [("Sales", "Support", 1, 0) if n % 2 == 0 else ("Support", "Sales", 2, 60)]
+    ]  # fmt: skip
+    (finding,) = found(*apart)
+
+    assert finding.data["returns"] == 3
+
+
+def test_calls_of_which_nothing_was_recorded_may_have_been_work() -> None:
+    """Without arguments and results nobody can say that a tool call brought nothing."""
+    work = [tool("look", n + 0.6, n + 0.7, agent="Support" if n % 2 else "Sales") for n in range(6)]
+
+    assert found(*bounce(6, *work)) == []
