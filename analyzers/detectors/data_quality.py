@@ -225,7 +225,7 @@ def _finding(
         severity=severity,
         confidence=1.0,
         title=f"Recording: {listing(told, 3)}",
-        explanation=f"Of {amount(size, 'span')} recorded for this run there are {listing(told, 9)}. {consequence} These are counts, not guesses.",
+        explanation=f"Among the {amount(size, 'span')} recorded for this run: {listing(told, 9)}. {consequence} These are counts, not guesses.",
         suggestion=" ".join(ISSUES[name].remedy for name in present),
         trace_id=run_id,
         spans=spans,

@@ -32,11 +32,13 @@ from analyzers.frames import Frames
 from analyzers.graph import cycle_through_all, shortest_cycle, smallest_hitting
 from analyzers.lost_spans import guessed_waits, lossy_runs
 from analyzers.waiting import Episode, Phantom, RecordedWait, find_episodes, with_holders
+from analyzers.wording import since
 from tracer.model import RunOutcome, SpanKind, SpanStatus
 from tracer.online.waits import Wait, WaitMode, stuck_waiters
 from tracer.semconv import Tracehound
 
 KIND = "deadlock"
+SURE = 0.97
 SUSPECTED = 0.5
 """confidence where a wait of the cycle had to be guessed"""
 _BAD_ENDS = frozenset({RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.INTERRUPTED, RunOutcome.STOPPED_BY_GUARD})
@@ -196,11 +198,12 @@ def _from_waits(
     agents = frozenset(row["agent"] for row in rows if row["agent"])
     episodes, phantoms = find_episodes(with_holders(waits, agents), acts, thresholds.skew_ns)
     last_ns = max((row["end_ns"] or row["start_ns"] for row in rows), default=0)
+    began_ns = min((row["start_ns"] for row in rows), default=0)
     groups: dict[frozenset[str], list[Episode]] = defaultdict(list)
     for episode in episodes:
         groups[episode.core].append(episode)
     return [
-        _finding(run_id, outcome, sorted(g, key=lambda e: e.window[0]), phantoms, last_ns, thresholds)
+        _finding(run_id, outcome, sorted(g, key=lambda e: e.window[0]), phantoms, (began_ns, last_ns), thresholds)
         for _, g in sorted(groups.items(), key=lambda item: sorted(item[0]))
     ]
 
@@ -210,9 +213,11 @@ def _finding(
     outcome: str,
     episodes: Sequence[Episode],
     phantoms: Sequence[Phantom],
-    last_ns: int,
+    run_ns: tuple[int, int],
     thresholds: DeadlockThresholds,
 ) -> Finding:
+    """`run_ns` are the first and the last moment of the run."""
+    began_ns, last_ns = run_ns
     first = episodes[0]
     graph = {w.agent: [t for t in w.targets if t in first.core] for w in first.waits}
     path = cycle_through_all(graph, first.core) or shortest_cycle(graph, first.waits[0].agent)
@@ -240,22 +245,23 @@ def _finding(
         if killed
         else "never resolved" + (f" ({lost_s:.1f} s seen)" if lost_s else "")
     )
+    sure = SURE if all(w.outcome != "unknown" for w in first.waits) else 0.85
     holds = {w.agent: list(w.holds) for w in first.waits}
     held = "; ".join(f"{a} holds {', '.join(h)}" for a, h in holds.items() if h)
     spans = tuple(dict.fromkeys(w.span_id for e in episodes for w in e.waits))
     return Finding(
         kind=KIND,
         severity=severity,
-        confidence=0.97 if all(w.outcome != "unknown" for w in first.waits) else 0.85,
+        confidence=sure,
         title=f"Deadlock {drawn}, {how}",
         explanation=(
-            f"{len(first.core)} agents wait for each other and nobody who runs can release any of them: {drawn} ({shape}). "
+            f"From {since(first.window[0], began_ns)} on, {len(first.core)} agents wait for each other and nobody who runs can release any of them: {drawn} ({shape}). "
             f"The closing wait is {closing.agent} for {', '.join(closing.targets)}. "
             + (f"Meanwhile {held}. " if held else "")
             + (f"{', '.join(first.victims)} wait for them too. " if first.victims else "")
             + f"It was {how}"
             + (f", {len(episodes)} times over" if len(episodes) > 1 else "")
-            + ". All of these waits overlap, none was met first, and none of the agents did anything meanwhile."
+            + f". {'Sure' if sure >= SURE else 'Fairly sure'} ({sure:.0%}): all of these waits overlap, none was met first, and none of the agents did anything meanwhile."
         ),
         suggestion=(
             f"Releasing {' and '.join(release)} is enough to free the others. To prevent it, take resources in one fixed "

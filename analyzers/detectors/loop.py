@@ -29,10 +29,13 @@ from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
 from analyzers.loops import Loop, find_in
+from analyzers.wording import since
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import LoopThresholds
 
 KIND = "loop"
+SURE, FAIRLY = 0.9, 0.7
+"""confidences from which on a loop is called sure, or fairly sure"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +64,16 @@ def find_loops(frames: Frames, thresholds: LoopFindingThresholds = LoopFindingTh
     findings: list[Finding | Skipped] = []
     # Slices of sorted rows cost nothing; taking groups apart copies all columns, group by group.
     ordered = spans.select("run_id", *COLUMNS).sort("run_id", maintain_order=True)
-    offset = 0
+    offset, timeless = 0, set(frames.timeless)
     for run_id, length in ordered.group_by("run_id", maintain_order=True).len().iter_rows():
         recorded = recorded_events(ordered.slice(offset, length), frames.contents)
         offset += length
         total = _money(r for r in recorded if r.is_call)[0]
+        # Transcripts have an order but no clock: nothing is said of their times.
+        began_ns = None if run_id in timeless else min((r.start_ns for r in recorded), default=None)
         findings += [
-            _finding(str(run_id), loop, recorded, total, thresholds) for loop in find_in(recorded, thresholds.core)
+            _finding(str(run_id), loop, recorded, total, began_ns, thresholds)
+            for loop in find_in(recorded, thresholds.core)
         ]
     return findings
 
@@ -107,7 +113,12 @@ def suspicious_runs(spans: pl.DataFrame, thresholds: LoopFindingThresholds) -> p
 
 
 def _finding(
-    run_id: str, loop: Loop, recorded: Sequence[Recorded], run_usd: Decimal | None, thresholds: LoopFindingThresholds
+    run_id: str,
+    loop: Loop,
+    recorded: Sequence[Recorded],
+    run_usd: Decimal | None,
+    began_ns: int | None,
+    thresholds: LoopFindingThresholds,
 ) -> Finding:
     wasted = _wasted_calls(loop, recorded)
     usd, tokens, unpriced = _money(wasted)
@@ -126,7 +137,7 @@ def _finding(
         severity=severity,
         confidence=_confidence(loop),
         title=f"{path}: {iterations} rounds, {what}" + (f", {cost} wasted" if cost else ""),
-        explanation=_explanation(loop, path, what, seconds, cost, iterations),
+        explanation=_explanation(loop, path, what, seconds, cost, iterations, began_ns),
         suggestion=_suggestion(loop),
         trace_id=run_id,
         spans=tuple(r.event.id for r in loop.events),
@@ -160,7 +171,7 @@ def _wasted_calls(loop: Loop, recorded: Sequence[Recorded]) -> list[Recorded]:
     """The LLM calls of the loop's agents, in its lanes or below, from the second round on."""
     if len(loop.rounds) < 2:
         return []
-    since = loop.events[loop.rounds[1][0]].at_ns
+    second_ns = loop.events[loop.rounds[1][0]].at_ns
     after = loop.events[loop.rounds[1][0] - 1].at_ns
     until = max(max(r.at_ns, r.end_ns) if r.is_call else r.at_ns for r in loop.events)
     inside = {r.event.id for low, high in loop.rounds[1:] for r in loop.events[low:high]}
@@ -171,7 +182,7 @@ def _wasted_calls(loop: Loop, recorded: Sequence[Recorded]) -> list[Recorded]:
         if not one.is_call:
             continue
         # A call that ends between the first round's last event and the second round's first one led to the second.
-        timely = after < one.at_ns <= until or one.at_ns == since
+        timely = after < one.at_ns <= until or one.at_ns == second_ns
         lane = one.event.lane
         below = any(lane.startswith(f"{known}/") for known in lanes if known) or lane in lanes
         if one.event.id in inside or (timely and below and one.event.agent in agents):
@@ -225,13 +236,21 @@ def _cost_text(usd: Decimal | None, tokens: int | None, unpriced: int) -> str:
     return f"{tokens:,} tokens" if tokens else ""
 
 
-def _explanation(loop: Loop, path: str, what: str, seconds: float, cost: str, iterations: int) -> str:
+def _explanation(
+    loop: Loop, path: str, what: str, seconds: float, cost: str, iterations: int, began_ns: int | None
+) -> str:
+    """`began_ns` is the start of the run, None where it has no clock."""
     agent, kind, name = loop.symbol
     step = f"{agent or 'the run'} {kind}" + (f" {name}" if name and name != "*" else "")
-    parts = [
-        f"The cycle {path} went round {iterations} times ({step} is what comes back), {what}.",
-        f"It lasted {seconds:.1f} s" + (f" and spent {cost} after its first round." if cost else "."),
-    ]
+    steps = [r.step for r in loop.events if r.step is not None]
+    parts = [f"The cycle {path} went round {iterations} times ({step} is what comes back), {what}."]
+    if began_ns is not None:
+        lasted = f"It began {since(loop.events[0].start_ns, began_ns)}, lasted {seconds:.1f} s"
+        parts.append(lasted + (f" and spent {cost} after its first round." if cost else "."))
+    elif steps:
+        parts.append(f"It goes from step {min(steps)} to step {max(steps)}" + (f" and spent {cost}." if cost else "."))
+    elif cost:
+        parts.append(f"It spent {cost} after its first round.")
     if loop.novelty:
         parts.append(
             f"A repeat said {median(loop.novelty):.0%} new words in the median and named {sum(loop.new_items)} new items in all."
@@ -243,7 +262,24 @@ def _explanation(loop: Loop, path: str, what: str, seconds: float, cost: str, it
     parts.append(f"A live guard would have raised the alarm in round {loop.alarm_round}.")
     if loop.polled_rounds:
         parts.append(f"{loop.polled_rounds} repeats waited on purpose, which makes polling possible.")
+    if loop.marks:
+        parts.append(f"{loop.marks} progress marks were set inside, which speaks against it.")
+    sure = _confidence(loop)
+    how = "Sure" if sure >= SURE else "Fairly sure" if sure >= FAIRLY else "Only suspected"
+    parts.append(f"{how} ({sure:.0%}): {_why(loop)}.")
     return " ".join(parts)
+
+
+def _why(loop: Loop) -> str:
+    """What the verdict rests on, in a clause."""
+    reasons: list[str] = []
+    if "no_progress" in loop.signals:
+        reasons.append("words, items, arguments, results and states of each repeat were compared with all before it")
+    if "same_error" in loop.signals:
+        reasons.append("the errors are the same but for numbers and names in them")
+    if "reask" in loop.signals:
+        reasons.append("the requests have nearly all their words in common and nothing new lies between them")
+    return ", and ".join(reasons)
 
 
 def _suggestion(loop: Loop) -> str:

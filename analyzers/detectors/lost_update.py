@@ -237,7 +237,9 @@ def _explain(
         between += f" {duration(first.write.at_ns - victim.at_ns)} before the overwrite"
     if paths:
         shown = listing([repr(path) for path in paths])
-        verb = "went back to their old values" if first.put_back else "were replaced unseen"
+        one = len(paths) == 1
+        back = "its old value" if one else "their old values"
+        verb = f"went back to {back}" if first.put_back else "was replaced unseen" if one else "were replaced unseen"
         parts.append(f"{between}; {shown} {verb}.")
     else:
         parts.append(

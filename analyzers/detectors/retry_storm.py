@@ -208,6 +208,11 @@ def _finding(
             + (f" The failed calls cost {usd(money)}." if money is not None else "")
             + (" The pauses between the tries grew." if backed_off else " The pauses between the tries did not grow.")
             + (" The last try worked." if solved else " Nothing came of it.")
+            + (
+                " Sure: the tries name the one they repeat."
+                if mechanical
+                else " Sure: tool and arguments are the same and each try failed."
+            )
         ),
         suggestion=(
             (

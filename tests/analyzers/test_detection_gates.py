@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks.detection import Result, evaluate
-from tests.benchmarks.scenarios import tuning, unseen
+from tests.benchmarks.scenarios import known, tuning, unseen
 
 pytestmark = pytest.mark.slow
 
@@ -16,15 +16,16 @@ def result() -> Result:
     return evaluate(unseen.SCENARIOS, runs=3, seed=7, short=True)
 
 
-def test_there_are_enough_scenarios_and_both_parts_cover_every_kind() -> None:
+def test_there_are_enough_scenarios_and_all_parts_cover_every_kind() -> None:
     """At least 35 faults and 35 hard negatives, each name once; a kind that is tuned is also tested unseen."""
     faults = [s for s in unseen.SCENARIOS if s.kind is not None]
-    names = [s.name for s in (*unseen.SCENARIOS, *tuning.SCENARIOS)]
+    names = [s.name for s in (*unseen.SCENARIOS, *known.SCENARIOS, *tuning.SCENARIOS)]
 
     assert len(faults) >= 35
     assert len(unseen.SCENARIOS) - len(faults) >= 35
     assert len(set(names)) == len(names)
-    assert {s.kind for s in faults} == {s.kind for s in tuning.SCENARIOS if s.kind is not None}
+    for part in (known, tuning):
+        assert {s.kind for s in faults} == {s.kind for s in part.SCENARIOS if s.kind is not None}
 
 
 def test_faults_are_found_and_told_by_their_name(result: Result) -> None:
