@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("compare", "compare two runs step by step, or many runs against many", "compare"),
     Command("check", "the gate of a build: exit 1 where runs break rules or have new findings", "check"),
     Command("alerts", "evaluate alert rules, send what they say, show what is on", "alerts"),
+    Command("backtest", "what guards and alert rules would have done to the stored runs", "backtest"),
     Command("report", "write a post-mortem of one run (HTML, Markdown or JSON)", "report"),
     Command("export", "write one run for Perfetto, speedscope, a spreadsheet or a program", "export"),
     Command("mark", "record a person's verdict on a run", "mark"),

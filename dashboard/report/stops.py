@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from analyzers.backtest.guards import recordings
+from analyzers.backtest.whole import loop_sentence
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from dashboard.documents import blocks as b
@@ -155,6 +157,12 @@ def find_stops(case: Case) -> list[Stop]:
     return stops
 
 
+def _breaker_sentence(case: Case) -> str | None:
+    """The run through the guard's own core: "A loop breaker at 5 would have stopped this at repetition 6, saving $3,180." """
+    [run] = recordings(case.frames.only(case.frames.run_ids[0]), case.findings)
+    return loop_sentence(run, LoopThresholds().critical)
+
+
 def stops_document(case: Case) -> list[b.Block]:
     """A card for each measure; without any, what the findings suggest, or that nothing had to be stopped."""
     stops = find_stops(case)
@@ -163,6 +171,8 @@ def stops_document(case: Case) -> list[b.Block]:
         rows = [b.fact("Acts at", stop.threshold or "—")]
         if stop.code:
             rows.insert(0, b.fact("Write", stop.code, mono=True))
+        if stop.kind in ("loop", "ping_pong") and stop.at_ns is not None and (said := _breaker_sentence(case)):
+            rows.append(b.fact("Back-test", said))
         if stop.at_ns is not None:
             saved = (
                 f"before {units.plural(stop.calls_after, 'more LLM call')}"

@@ -12,6 +12,7 @@ from ..errors import BadInput, UnknownName, shorten
 from .fanout import FanoutLimits
 
 LoopLevel = Literal["warning", "critical"]
+LEAST_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,8 @@ class Limits:
     """LLM calls"""
     concurrency: int | None = None
     """LLM calls at once"""
-    loop: LoopLevel | None = None
-    """the level of a loop alarm that stops"""
+    loop: LoopLevel | float | None = None
+    """the level of a loop alarm that stops, or after how many rounds without anything new"""
     fanout: int | None = None
     """agents at work at once below the guard; the other signs of `online.fanout` stop, too"""
     deadlock: bool | None = None
@@ -111,14 +112,20 @@ def _value(name: str, given: Any) -> Any:
     return int(number)
 
 
-def _loop(given: Any) -> LoopLevel | None:
+def _loop(given: Any) -> LoopLevel | float | None:
     if given is True:
         return "critical"
     if given is False:
         return None
     if given in ("warning", "critical"):
         return given
-    raise BadInput(f"Guard loop={given!r}: expected 'warning' or 'critical'.")
+    if isinstance(given, (int, float)) or (isinstance(given, str) and _NUMBER.fullmatch(given.strip())):
+        rounds = float(_number("loop", given))
+        if rounds >= LEAST_ROUNDS:
+            return rounds
+    raise BadInput(
+        f"Guard loop={given!r}: expected 'warning', 'critical', or a number of rounds from {LEAST_ROUNDS} on."
+    )
 
 
 def _switch(name: str, given: Any) -> bool:

@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from .loop_events import SPEECH, Alarm, Event, EventKind, Iteration, Level, LoopThresholds, Signal
+from .loop_events import SPEECH, Alarm, Event, EventKind, Evidence, Iteration, Level, LoopThresholds, Signal
 from .memory import Lane, Request, Symbol, SymbolMemory, Totals
 from .novelty import EMPTY, Reading, argument_items, mask_error, quoted_items, read
 from .words import COMMON, FUNCTION_WORDS
@@ -35,6 +35,7 @@ __all__ = [
     "Alarm",
     "Event",
     "EventKind",
+    "Evidence",
     "Iteration",
     "Level",
     "LoopCore",
@@ -52,6 +53,8 @@ class LoopCore:
     common: frozenset[str] = COMMON
     """stems that carry no information"""
     on_iteration: Callable[[Iteration], None] | None = None
+    on_evidence: Callable[[Evidence], None] | None = None
+    """told whenever evidence grew; the back-test reads off what any threshold would have done"""
     _lanes: OrderedDict[str, Lane] = field(default_factory=OrderedDict[str, Lane])
 
     def feed(self, event: Event) -> list[Alarm]:
@@ -247,6 +250,10 @@ class LoopCore:
             weight = t.verbatim if memory.verbatim else 1.0
             memory.score += weight if not d.waits else t.poll_weight if d.speech else 0.0
         memory.rounds += 1
+        if stale and self.on_evidence is not None:
+            self.on_evidence(
+                Evidence(signal="no_progress", value=memory.score, event_id=event.id, rounds=memory.rounds)
+            )
         reached = 2 if memory.score >= t.critical else 1 if memory.score >= t.warn else 0
         if reached > memory.level:
             alarms.append(
@@ -345,6 +352,8 @@ class LoopCore:
         alarms: list[Alarm],
     ) -> None:
         count = len(request.at)
+        if self.on_evidence is not None:
+            self.on_evidence(Evidence(signal=signal, value=count, event_id=event.id, rounds=count))
         if count not in (warn, critical):
             return
         alarms.append(

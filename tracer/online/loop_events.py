@@ -43,7 +43,7 @@ class Event:
     """an automatic retry of one call; retry storms are another question"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LoopThresholds:
     """Where each number comes from is said beside it; [M] = measured on synthetic and real runs."""
 
@@ -86,6 +86,23 @@ class LoopThresholds:
     max_symbols: int = 2_048
     """per lane"""
 
+    @classmethod
+    def stopping_at(cls, rounds: float) -> LoopThresholds:
+        """A breaker that stops after so many rounds without anything new; 5 is the critical level, 3 the warning."""
+        return cls(
+            warn=min(cls.warn, rounds),
+            critical=rounds,
+            reask_warn=min(cls.reask_warn, int(rounds) + 1),
+            reask_critical=reask_limit(rounds),
+            error_warn=min(cls.error_warn, int(rounds)),
+            error_critical=int(rounds),
+        )
+
+
+def reask_limit(rounds: float) -> int:
+    """How many equal requests weigh as much as `rounds` without anything new."""
+    return int(rounds) + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Iteration:
@@ -104,6 +121,18 @@ class Iteration:
     polled: bool
     stale: bool | None
     """True: no progress; None: nothing recorded to judge by"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a threshold is compared with, after one event; a threshold that it reaches raises the alarm there."""
+
+    signal: Signal
+    value: float
+    """rounds without anything new weighed against those with (`no_progress`), or equal requests, or equal errors"""
+    event_id: str
+    rounds: int
+    """occurrences so far, the first included"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 MILLION = Decimal(1_000_000)
+ASSUMED_OUTPUT = 1_024
+"""tokens a guard reserves for an answer whose length nobody limits, and charges where nobody says how long it was"""
 CHARS_PER_TOKEN = 3
 """what a text is taken for whose tokens nobody counted: English has about 4, so this errs on the dear side"""
 

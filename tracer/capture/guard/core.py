@@ -25,8 +25,8 @@ from ...online.budget import Account, Meter, NearLimit, Refusal
 from ...online.held_waits import OpenWait
 from ...online.ledger import DAY_NS, HOUR_NS, Ledger, WindowFull, WindowLimit
 from ...online.limits import Limits
-from ...online.loop import Alarm, Event, LoopCore
-from ...online.tariff import Tariff
+from ...online.loop import Alarm, Event, LoopCore, LoopThresholds
+from ...online.tariff import ASSUMED_OUTPUT, Tariff
 from .. import marks
 from ..active import complain
 from ..scope import Spec, who_in
@@ -34,8 +34,6 @@ from .agents import Crowd, fanout_sentence
 
 logger = logging.getLogger("tracehound")
 
-ASSUMED_OUTPUT: Final = 1_024
-"""tokens reserved for an answer whose length nobody limits, and charged where nobody says how long it was"""
 Escalate = Callable[[BudgetExceeded], bool | None]
 """Called instead of stopping. False stops after all; anything else allows one portion more of what ran out."""
 
@@ -86,7 +84,7 @@ class Guard:
         self._lifted: set[str] = set()
         self._portions = 1
         self._lock = threading.RLock()
-        self._loops = LoopCore() if limits.loop is not None else None
+        self._loops = _loop_core(limits)
         self._alarm: Alarm | None = None
         self.crowd = Crowd(limits) if limits.fanout is not None or limits.deadlock else None
         """the agents below it; None where it does not look at them"""
@@ -284,7 +282,7 @@ class Guard:
                 marks.escalate(getattr(asked, "__name__", "escalate"), reason=stop["message"]).record()
                 if asked(self._built(stop)) is not False:
                     if kind == "loop":
-                        self._loops = LoopCore()
+                        self._loops = _loop_core(self.limits)
                     return True
                 self._record(kind, "stop", limit, spent, unit, f"{sentence}; going on was refused")
             if latch:
@@ -332,6 +330,13 @@ def uninstall(guard: Guard) -> None:
     """End `install`; doing it twice is the same as once."""
     if guard in _everywhere:
         _everywhere.remove(guard)
+
+
+def _loop_core(limits: Limits) -> LoopCore | None:
+    """The loop detector's own core, with its thresholds, or those of a number of rounds."""
+    if limits.loop is None:
+        return None
+    return LoopCore() if isinstance(limits.loop, str) else LoopCore(LoopThresholds.stopping_at(limits.loop))
 
 
 def _meters(limits: Limits, options: Options) -> dict[str, Meter]:

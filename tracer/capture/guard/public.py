@@ -24,11 +24,11 @@ from ...clock import Clock, SystemClock
 from ...errors import BudgetExceeded, HardStop
 from ...online.ledger import Ledger, WindowFull, ledger_path
 from ...online.limits import Limits, LoopLevel, checked, parse
-from ...online.tariff import UNKNOWN, Rate, Tariff
+from ...online.tariff import ASSUMED_OUTPUT, UNKNOWN, Rate, Tariff
 from ..active import complain
 from ..wrap import name_of, wrap
 from . import family, intercept, own_calls
-from .core import ASSUMED_OUTPUT, GUARD, Escalate, Guard, Options, current
+from .core import GUARD, Escalate, Guard, Options, current
 
 F = TypeVar("F", bound=Callable[..., Any])
 Money = Decimal | float | int | str
@@ -138,7 +138,7 @@ def guard(
     seconds: float | None = None,
     iterations: int | None = None,
     concurrency: int | None = None,
-    loop: LoopLevel | bool | None = None,
+    loop: LoopLevel | float | bool | None = None,
     fanout: int | bool | None = None,
     deadlock: bool | None = None,
     state_bytes: int | None = None,

@@ -1,0 +1,134 @@
+"""Policies over a store: files, the trade-off curve and its suggestion, the command, and the sentence in the post-mortem."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from analyzers.backtest.guards import recordings
+from analyzers.backtest.policy import good_runs
+from analyzers.backtest.sweep import sweep
+from analyzers.backtest.whole import Policy, back_test, loop_sentence, read_policy
+from analyzers.run import analyse
+from dashboard.cli import main
+from dashboard.report.case import Case
+from dashboard.report.stops import stops_document
+from tests.dashboard import stores
+from tests.drawn import Drawn, agent, frames, llm, run
+from tracer.errors import BadInput
+
+
+def spent(number: int, dollars: int, *, outcome: str = "completed") -> Drawn:
+    """A run of so many calls of a dollar each."""
+    calls = [llm(2 * i, 2 * i + 1, cost="1.00", input_tokens=10, output_tokens=5, prompt=f"{number} {i}", answer=f"{number * 1000 + i}") for i in range(dollars)]  # fmt: skip
+    return run("desk", agent("Clerk", 0, 2 * dollars, *calls), id=f"{outcome}{number}", at=3_600.0 * number, outcome=outcome)  # fmt: skip
+
+
+def test_the_suggestion_saves_most_without_stopping_good_runs() -> None:
+    """Forty good runs of $2 to $5, two bad ones of $20 and $30: a limit is passed by the call under way, so from
+    $4.50 on no good run is stopped; $6 saves nearly as much."""
+    held = frames(*(spent(i, 2 + i % 4) for i in range(40)), spent(50, 20, outcome="failed"), spent(51, 30, outcome="failed"))  # fmt: skip
+    found = sweep(recordings(held), good_runs(held, ()), "budget_usd", [3, 4.5, 5.5, 6, 12, 25])
+    by_threshold = {point.threshold: point.tally for point in found.points}
+
+    assert [t.good_stopped for t in by_threshold.values()] == [20, 0, 0, 0, 0, 0]
+    assert [t.usd_saved for t in by_threshold.values()] == [Decimal(d) for d in (44, 40, 38, 38, 26, 5)]
+    assert found.suggested is not None
+    assert (found.suggested.threshold, found.confidence) == (6, "medium")
+    assert found.sentence.startswith("budget_usd=6 would have saved $38.00 and ")
+    assert "0 of 40 good runs stopped wrongly, at most 8.8% with 95 % confidence (medium)" in found.sentence
+    none = sweep(recordings(held), good_runs(held, ()), "budget_usd", [3])
+    assert none.suggested is None
+    assert "every threshold that saves something stops more than 1% of the good runs" in none.sentence
+    assert sweep(recordings(held), good_runs(held, ()), "loop").sentence == "loop: no suggestion; no threshold saves anything."  # fmt: skip
+
+
+def test_the_default_grid_reaches_from_most_runs_to_none() -> None:
+    """Most runs are stopped at its lower end and nothing at its upper one, for each guard that has a size."""
+    held = frames(*(spent(i, 2 + i % 4) for i in range(20)), spent(50, 30, outcome="failed"))
+    for guard in ("budget_usd", "tokens", "seconds", "iterations"):
+        points = sweep(recordings(held), good_runs(held, ()), guard).points
+        assert points[0].tally.stopped >= 15
+        assert points[-1].tally.stopped == 0
+        assert len(points) > 5
+
+
+def test_the_post_mortem_says_what_a_breaker_would_have_saved() -> None:
+    """The run through the core, in one sentence."""
+    held = frames(stores.looping(rounds=20))
+    [one] = recordings(held)
+
+    assert (
+        loop_sentence(one, 4)
+        == "A loop breaker at 4 would have stopped this at repetition 4, saving $0.09 and 1 min 6 s."
+    )
+    said = str(stops_document(Case.of(held, analyse(held).findings)))
+    assert "A loop breaker at 5 would have stopped this at repetition 5, saving $0.08" in said
+
+
+def test_a_policy_file_holds_guards_sweeps_and_rules(tmp_path: Path) -> None:
+    """As `tracer.guard` takes them; what was given is swept where nothing else is said."""
+    (tmp_path / "p.toml").write_text(
+        '[guard]\nloop = "critical"\nbudget_usd = 5\ndeadlock = true\n[[rule]]\nname = "run-latency"\n'
+    )
+    (tmp_path / "q.toml").write_text('[sweep]\nloop = [3, 4]\ntokens = "auto"\ntolerated = 0.05\n')
+    first, second = read_policy(tmp_path / "p.toml"), read_policy(tmp_path / "q.toml")
+
+    assert dict(first.thresholds) == {"loop": "critical", "budget_usd": 5.0, "deadlock": 1.0}
+    assert list(first.sweeps) == ["loop", "budget_usd"]
+    assert "run-latency" in {rule.name for rule in first.rules}
+    assert (dict(second.sweeps), second.tolerated, second.rules) == ({"loop": (3.0, 4.0), "tokens": ()}, 0.05, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[guard]\nbudget = 5", "p.toml:2: [guard] has an unknown key 'budget'"),
+        ('[guard]\nbudget_usd = "much"', "p.toml:2: Guard budget_usd=much"),
+        ("[guard]\nloop = 1", "p.toml:2: Guard loop=1"),
+        ("[sweep]\nloop = 4", "p.toml:2: loop = 4 in [sweep]"),
+        ("[sweep]\nlop = [4]", "p.toml:2: [sweep] has an unknown key 'lop'"),
+        ("guard = 1", "'guard' is no table"),
+    ],
+)
+def test_a_mistake_in_a_policy_has_its_place(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        read_policy(tmp_path / "p.toml")
+    assert said in caught.value.message
+
+
+def test_alert_rules_of_a_policy_are_replayed() -> None:
+    """Which alerts it would have sent, and which good runs they name."""
+    from analyzers.alerts.parsing import default_rules
+
+    slow = run("desk", agent("Clerk", 0, 50), id="slow")
+    found = back_test(frames(slow, stores.looping(at=600)), analyse(frames(slow, stores.looping(at=600))), Policy(rules=default_rules(), sweeps={}))  # fmt: skip
+
+    assert {alert.rule for alert in found.alerts} >= {"run-latency", "critical-finding"}
+    assert found.good_alerted == {slow.run_id}
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON and table of one policy over a store; bad input is exit 2."""
+    store = tmp_path / "traces.duckdb"
+    stores.write(store, frames(*(stores.plain(i, at=60.0 * i) for i in range(6)), stores.looping(at=600)))
+    (tmp_path / "p.toml").write_text("[guard]\nloop = 4\nbudget_usd = 5\n[sweep]\nloop = [3, 4]\n")
+
+    def told(line: str) -> tuple[int, str, str]:
+        code = main(["backtest", *shlex.split(line), "--store", str(store)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    code, out, err = told(f"{tmp_path / 'p.toml'} --json")
+    document = json.loads(out)
+    assert (code, err, document["summary"]["stopped"], document["summary"]["good_stopped"]) == (0, "", 1, 0)
+    assert document["runs"][0]["sentence"].startswith("A loop breaker at 4 would have stopped this at repetition 4")
+    assert [point["threshold"] for point in document["sweeps"][0]["points"]] == [3, 4]
+    assert "1 of 7 runs stopped" in told(str(tmp_path / "p.toml"))[1]
+    assert told("--workflow nobody")[0] == 2
+    assert told("absent.toml")[0] == 2
