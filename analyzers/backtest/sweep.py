@@ -7,7 +7,7 @@ stopped out of 20 is compatible with 16 %, out of 300 with 1.3 %.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any, Final, Literal
@@ -63,7 +63,11 @@ def sweep(runs: Sequence[Recording], good: frozenset[str], guard: str, grid: Ite
 
 def _best(allowed: Sequence[Point]) -> Point | None:
     """By money, by time where no price is known; of those that save nearly as much as the best, the one that gives most room."""
-    for saved in (lambda p: float(p.tally.usd_saved), lambda p: p.tally.minutes_saved):
+    measures: tuple[Callable[[Point], float], ...] = (
+        lambda p: float(p.tally.usd_saved),
+        lambda p: p.tally.minutes_saved,
+    )
+    for saved in measures:
         most = max((saved(p) for p in allowed), default=0.0)
         if most > 0:
             return max((p for p in allowed if saved(p) >= NEARLY * most), key=lambda p: p.threshold)

@@ -57,6 +57,7 @@ def run(args: Namespace) -> int:
     from analyzers.toml_tables import TomlFile
     from dashboard.alerting.channels import channels_of
     from dashboard.alerting.service import AlertService
+    from dashboard.store_metrics import StoreCollector
     from tracer.receiver.options import MB, Options
     from tracer.receiver.server import serve
 
@@ -80,6 +81,7 @@ def run(args: Namespace) -> int:
             forward_headers=dict(args.forward_header),
         ),
         note,
+        StoreCollector(args.store).families,
     )
     if alerting is not None:
         alerting.stop()

@@ -82,7 +82,7 @@ def test_forwarding_to_nobody_ends_in_time_and_tells_what_is_missing() -> None:
         forwarder.offer(Item("traces", b"body", {}, 2))
 
     assert forwarder.stop(0.01) == 6
-    assert "tracehound_forward_dropped_total 6" in counts.render({})
+    assert "tracehound_forward_dropped_total 6" in counts.render({})[0].decode()
 
 
 def forwarded(other: Backend, items: list[bytes], *, queue_bytes: int = 1_000) -> dict[str, float]:
@@ -96,7 +96,7 @@ def forwarded(other: Backend, items: list[bytes], *, queue_bytes: int = 1_000) -
     for _ in range(expected):
         assert other.asked.acquire(timeout=20)
     forwarder.stop(10)
-    lines = (line for line in counts.render(forwarder.gauges()).splitlines() if not line.startswith("#"))
+    lines = (line for line in counts.render(forwarder.gauges())[0].decode().splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in (line.split() for line in lines) if "_forward_" in name}
 
 
@@ -167,6 +167,6 @@ def test_a_folding_process_that_dies_is_started_again(tmp_path: Path) -> None:
 
     assert folding.stop(30)
     assert "folding process ended" in told[0]
-    assert "tracehound_fold_spans_total 2" in counts.render({})
+    assert "tracehound_fold_spans_total 2" in counts.render({})[0].decode()
     with Store(tmp_path / "t.duckdb").lease() as con:
         assert con.execute("SELECT count(*) FROM spans").fetchall() == [(2,)]

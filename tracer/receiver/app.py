@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
+from prometheus_client.core import Metric
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tracer.capture.forward import Forwarder, Item
@@ -28,6 +29,8 @@ from tracer.receiver.payload import Accepted, Form
 from tracer.receiver.refusal import Refusal
 from tracer.store.segment import SegmentWriter
 
+StoreMetrics = Callable[[], Sequence[Metric]]
+"""what the store itself has to tell a scrape; may read, so it is called on a thread"""
 WORKERS = 2
 """threads that decode and write; more would only hold more bodies inflated in memory"""
 RETRY_QUEUE_S, RETRY_DISK_S = 1, 5
@@ -38,10 +41,16 @@ class Receiver:
     """The state behind the routes; one per process."""
 
     def __init__(
-        self, options: Options, writer: SegmentWriter, folding: Folding, forwarder: Forwarder | None, counts: Counts
+        self,
+        options: Options,
+        writer: SegmentWriter,
+        folding: Folding,
+        forwarder: Forwarder | None,
+        counts: Counts,
+        store_metrics: StoreMetrics = lambda: (),
     ) -> None:
         self._options, self._writer, self._folding, self._forwarder = options, writer, folding, forwarder
-        self._counts = counts
+        self._counts, self._store_metrics = counts, store_metrics
         self._local = is_loopback(options.host)
         self._workers = ThreadPoolExecutor(WORKERS, "receiving")
         self._held = 0
@@ -73,7 +82,7 @@ class Receiver:
                 # Many clients only read the answer once they have sent everything.
                 await self._discard(request)
                 response = refusal.response()
-            self._counts.add("receiver_requests_total", label=f'{{code="{response.status_code}"}}')
+            self._counts.add("receiver_requests_total", code=str(response.status_code))
             return response
 
         return endpoint
@@ -183,7 +192,12 @@ class Receiver:
         gauges = {"receiver_held_bytes": float(self._held), **self._folding.gauges()}
         if self._forwarder is not None:
             gauges |= self._forwarder.gauges()
-        return PlainTextResponse(self._counts.render(gauges), media_type="text/plain; version=0.0.4")
+        loop = asyncio.get_running_loop()
+        more = await loop.run_in_executor(
+            None, self._store_metrics
+        )  # not on the workers: a scrape must hold up no export
+        body, content_type = self._counts.render(gauges, more, request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
 
 _MEDIA: dict[Form, str] = {form: name for name, form in payload.MEDIA_TYPES.items()}

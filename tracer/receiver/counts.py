@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 _HELP = {
     "tracehound_receiver_requests_total": "Answered requests by status code.",
@@ -30,23 +35,42 @@ class Counts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: dict[str, float] = {}
+        self._values: dict[tuple[str, str], float] = {}
+        """(name, status code or "") -> so many"""
 
-    def add(self, name: str, number: float = 1, *, label: str = "") -> None:
-        """Count `number` more of `name` (its spelling without the common prefix `tracehound_`)."""
-        key = f"tracehound_{name}{label}"
+    def add(self, name: str, number: float = 1, *, code: str = "") -> None:
+        """Count `number` more of `name` (its spelling without the common prefix `tracehound_`), under a status code if given."""
+        key = f"tracehound_{name}", code
         with self._lock:
             self._values[key] = self._values.get(key, 0) + number
 
-    def render(self, gauges: dict[str, float]) -> str:
-        """The text exposition of all counters and of `gauges` (same spelling), 0 where nothing was counted."""
+    def collect(self, gauges: Mapping[str, float]) -> Iterator[Metric]:
+        """All counters and `gauges` (same spelling) as metric families, 0 where nothing was counted."""
         with self._lock:
             values = dict(self._values)
-        values |= {f"tracehound_{name}": value for name, value in gauges.items()}
-        lines: list[str] = []
         for name, text in _HELP.items():
-            kind = "counter" if name.endswith("_total") else "gauge"
-            lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-            labelled = sorted(key for key in values if key.partition("{")[0] == name)
-            lines += [f"{key} {values.get(key, 0):.15g}" for key in labelled or [name]]
-        return "\n".join(lines) + "\n"
+            counted = {code: value for (known, code), value in values.items() if known == name}
+            labels = ["code"] if any(counted) else []
+            if name.endswith("_total"):
+                family: Metric = CounterMetricFamily(name, text, labels=labels)
+            else:
+                family = GaugeMetricFamily(name, text, labels=labels)
+                counted = {"": gauges.get(name.removeprefix("tracehound_"), 0.0)}
+            for code, value in sorted(counted.items()) or [("", 0.0)]:
+                family.add_metric([code] if labels else [], value)  # pyright: ignore[reportAttributeAccessIssue]
+            yield family
+
+    def render(self, gauges: Mapping[str, float], more: Iterable[Metric] = (), accept: str = "") -> tuple[bytes, str]:
+        """(body, content type) of everything, in the form that `accept` asks for: OpenMetrics or the older text."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_Families([*self.collect(gauges), *more])), content_type
+
+
+class _Families(Collector):
+    """What is to be encoded, as the library wants it."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

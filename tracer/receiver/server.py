@@ -13,7 +13,7 @@ import uvicorn
 
 from tracer.capture.forward import Forwarder, Target
 from tracer.errors import BadInput, StoreError
-from tracer.receiver.app import Receiver
+from tracer.receiver.app import Receiver, StoreMetrics
 from tracer.receiver.counts import Counts
 from tracer.receiver.folding import Folding
 from tracer.receiver.options import Options, is_loopback
@@ -40,7 +40,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(options: Options, tell: Callable[[str], None]) -> None:
+def serve(options: Options, tell: Callable[[str], None], store_metrics: StoreMetrics = lambda: ()) -> None:
     """Receive until SIGTERM or SIGINT, then seal the segment and fold. `tell` gets remarks for the person who started it.
 
     Raises:
@@ -64,7 +64,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> None:
     writer = SegmentWriter(options.store)
     folding = Folding(options.store, options.fold_every_s, counts, tell)
     forwarder = None if target is None else Forwarder(target, options.forward_queue, counts.add)
-    receiver = Receiver(options, writer, folding, forwarder, counts)
+    receiver = Receiver(options, writer, folding, forwarder, counts, store_metrics)
     config = uvicorn.Config(
         receiver.app(),
         log_config=None,
