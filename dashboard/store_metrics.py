@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.utils import floatToGoString
+from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
 
 from dashboard.alerting.outbox import Outbox
 from tracer.errors import TracehoundError
