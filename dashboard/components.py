@@ -1,4 +1,4 @@
-"""The bridge to the browser: three Streamlit components (v2) around our own JavaScript.
+"""The bridge to the browser: Streamlit components (v2) around our own JavaScript.
 
     document_view   blocks composed by dashboard.documents, drawn with textContent
     figure_view     an SVG or HTML fragment of dashboard.figures; clicks on marked elements come back
@@ -24,7 +24,8 @@ from dashboard.figures.trace_view import viewer_source
 _WEB = Path(__file__).with_name("web")
 
 Pick = Mapping[str, str]
-"""What was clicked: `span`, `finding`, `run` or `query`"""
+"""What was clicked: `span`, `finding`, `run` or `query`; `clear` names a selection to undo"""
+_PICKED = ("span", "finding", "run", "query", "clear", "view", "step")
 
 
 @cache
@@ -55,6 +56,16 @@ def _viewer_renderer() -> Any:
 @cache
 def _columns_renderer() -> Any:
     return _renderer("columns", ":host{display:none}\n", _source("columns.js"))
+
+
+@cache
+def _keys_renderer() -> Any:
+    return _renderer("keys", FIGURE_CSS + _source("keys.css"), _source("keys.js"))
+
+
+def page_keys(views: Sequence[str], *, key: str, on_pick: Callable[[Pick], None]) -> None:
+    """The keyboard of a page: 1 to 9 pick `view`, brackets `step` ("next", "previous"), x `clear`; ? shows a sheet."""
+    _keys_renderer()(key=key, data={"views": list(views)}, on_pick_change=_relay(key, on_pick))
 
 
 def document_view(
@@ -155,6 +166,6 @@ def _relay(key: str, on_pick: Callable[[Pick], None] | None) -> Callable[[], Non
     def relay() -> None:
         picked = st.session_state[key].pick
         if picked and on_pick is not None:
-            on_pick({name: str(value) for name, value in picked.items() if name in ("span", "finding", "run", "query")})
+            on_pick({name: str(value) for name, value in picked.items() if name in _PICKED})
 
     return relay

@@ -77,9 +77,11 @@ def message(
     )  # fmt: skip
 
 
-def tool_call(name: str, arguments: str, *, result: str | None = None, note: str | None = None) -> Block:
+def tool_call(
+    name: str, arguments: str, *, result: str | None = None, note: str | None = None, pick: Pick | None = None
+) -> Block:
     """A tool an assistant asked for, with what it returned where that is known."""
-    return _block(name=readable(name), arguments=readable(arguments), result=_text(result), note=_text(note))
+    return _block(name=readable(name), arguments=readable(arguments), result=_text(result), note=_text(note), pick=pick)
 
 
 def code(text: str, *, label: str | None = None, tone: Tone | None = None, fold: int | None = None) -> Block:

@@ -12,16 +12,14 @@ from analyzers.finding import Finding
 from analyzers.frames import Frames
 from dashboard.documents import blocks as b
 from dashboard.documents.diffs import json_diff
-from dashboard.documents.messages import Message, pretty, read_message
+from dashboard.documents.messages import pretty
+from dashboard.documents.prompt import prompt_blocks
 from dashboard.figures import palette, units
 from dashboard.figures.trace_view import labels
 from tracer.model import SpanKind, SpanStatus
 
-_ROLE_CLASSES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
-                 "ai": "assistant", "model": "assistant", "tool": "tool", "function": "tool"}  # fmt: skip
 _STATUS_TONES: dict[str, b.Tone] = {"ok": "ok", "error": "critical", "running": "running", "interrupted": "warning"}
 _SEVERITY_TONES: dict[str, b.Tone] = {"critical": "critical", "warning": "warning", "info": "info"}
-_OLD_MESSAGES_SHOWN = 2
 
 Row = dict[str, Any]
 
@@ -80,11 +78,10 @@ def _state_chips(row: Row, word: str, findings: Sequence[Finding]) -> list[b.Blo
 def _facts(frames: Frames, row: Row) -> list[b.Block]:
     origin = frames.spans["start_ns"].min()
     duration = None if row["end_ns"] is None else row["end_ns"] - row["start_ns"]
-    ended = duration is not None
     facts = [
         b.fact(
             "Took", units.duration(duration) if duration is not None else "still running" if row["status"] == "running" else None,
-            hint=None if ended or row["status"] == "running" else "the process ended before the span did",
+            hint=f"{duration:,} ns" if duration is not None else None if row["status"] == "running" else "the process ended before the span did",
         ),
         b.fact("Started", f"+{units.duration(row['start_ns'] - (origin if isinstance(origin, int) else row['start_ns']))}",
                hint=units.moment(row["start_ns"]), title=f"{row['start_ns']} ns"),
@@ -124,9 +121,10 @@ def _call_facts(row: Row) -> list[b.Block]:
     if row["input_tokens"] is None and row["output_tokens"] is None:
         facts.append(b.fact("Tokens", None, hint="not recorded"))
     else:
-        cached, reasoning = row["cached_tokens"], row["reasoning_tokens"]
+        cached, written, reasoning = row["cached_tokens"], row["cache_write_tokens"], row["reasoning_tokens"]
         parts = [
             f"{units.count(cached)} of the input from cache" if cached else "",
+            f"{units.count(written)} written to the cache" if written else "",
             f"{units.count(reasoning)} of the output reasoning" if reasoning else "",
         ]
         value = f"{units.count(row['input_tokens'])} in, {units.count(row['output_tokens'])} out"
@@ -134,7 +132,8 @@ def _call_facts(row: Row) -> list[b.Block]:
     if row["cost_usd"] is None:
         facts.append(b.fact("Cost", "unknown", hint="no price for this call", tone="warning"))
     else:
-        facts.append(b.fact("Cost", units.money(row["cost_usd"]), hint=row["cost_source"]))
+        source = f"price from {row['cost_source']}" if row["cost_source"] else "source of the price not recorded"
+        facts.append(b.fact("Cost", units.money(row["cost_usd"]), hint=source, title=f"${row['cost_usd']:f}"))
     if row["temperature"] is not None:
         facts.append(b.fact("Temperature", f"{row['temperature']:g}"))
     if row["ttft_ns"] is not None:
@@ -173,9 +172,9 @@ def _coordination_facts(row: Row) -> list[b.Block]:
 
 
 def _payload(frames: Frames, row: Row) -> list[b.Block]:
-    bodies = {slot: [frames.contents.get(ref) for ref in row[f"{slot}_refs"] or ()] for slot in ("input", "output")}
     if row["kind"] == SpanKind.LLM:
-        return _conversation(bodies["input"], bodies["output"])
+        return prompt_blocks(frames, row)
+    bodies = {slot: [frames.contents.get(ref) for ref in row[f"{slot}_refs"] or ()] for slot in ("input", "output")}
     if row["kind"] == SpanKind.STATE_WRITE and any(bodies["output"]):
         before, after = (bodies[slot][0] if bodies[slot] else None for slot in ("input", "output"))
         return [
@@ -198,45 +197,6 @@ def _payload(frames: Frames, row: Row) -> list[b.Block]:
         if len(known) < len(bodies[slot]):
             parts.append(b.note(f"{label}: {len(bodies[slot]) - len(known)} text(s) not recorded."))
     return parts
-
-
-def _conversation(inputs: Sequence[str | None], outputs: Sequence[str | None]) -> list[b.Block]:
-    sent = [read_message(body) for body in inputs if body is not None]
-    received = [read_message(body) for body in outputs if body is not None]
-    if not inputs and not outputs:
-        return [b.note("No prompt or answer was recorded for this call.")]
-    parts: list[b.Block] = []
-    system = [m for m in sent if _ROLE_CLASSES.get(m.role.lower()) == "system"]
-    turns = [m for m in sent if _ROLE_CLASSES.get(m.role.lower()) != "system"]
-    if system:
-        parts.append(b.section("System prompt", [message_block(m) for m in system], note=f"{units.count(sum(len(m.text) for m in system))} characters"))  # fmt: skip
-    old, new = turns[:-_OLD_MESSAGES_SHOWN], turns[-_OLD_MESSAGES_SHOWN:]
-    if old:
-        parts.append(
-            b.section("Earlier messages", [message_block(m) for m in old], note=units.plural(len(old), "message"))
-        )
-    parts += [message_block(m) for m in new]
-    if received:
-        parts.append(b.divider("answer"))
-        parts += [message_block(m, default_role="assistant") for m in received]
-    elif sent:
-        parts.append(b.note("No answer was recorded."))
-    lost = len(inputs) + len(outputs) - len(sent) - len(received)
-    if lost:
-        parts.append(b.note(f"{units.plural(lost, 'message')} not recorded."))
-    return parts
-
-
-def message_block(message: Message, *, default_role: str = "message") -> b.Block:
-    """One message as a card; roles get their colour, tool calls stand below the text."""
-    role = message.role or default_role
-    return b.message(
-        role,
-        message.text if message.text or message.calls else "(empty)",
-        note=message.name,
-        role_class=_ROLE_CLASSES.get(role.lower(), "other"),
-        calls=[b.tool_call(call.name, call.arguments, note=call.call_id) for call in message.calls],
-    )
 
 
 def _after(row: Row, time_ns: int) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from analyzers.finding import Finding
 from dashboard import address, queries
-from dashboard.components import Pick, document_view, figure_view, viewer
+from dashboard.components import Pick, document_view, figure_view, page_keys, viewer
 from dashboard.documents import blocks as b
 from dashboard.documents.choose import choose_document
 from dashboard.documents.conversation import conversation_document, conversation_pages, page_of
@@ -99,6 +99,10 @@ def _pick(shown: RunView, pick: Pick, *, elsewhere: bool = False) -> None:
         elsewhere: the selection is shown outside the fragment that was clicked.
     """
     before = address.get("finding")
+    if "clear" in pick:
+        address.put(finding=None)
+        st.session_state["redraw"] = True
+        return
     finding = shown.finding(pick.get("finding"))
     if finding is not None:
         selected = pick.get("span") or address.get("span")
@@ -132,6 +136,22 @@ def _body(name: str, was_running: bool) -> None:
             _DRAW[view](shown)
     with side:
         _details(shown, view)
+    page_keys(VIEWS, key="keys", on_pick=lambda pick: _pressed(shown, pick))
+
+
+def _pressed(shown: RunView, pick: Pick) -> None:
+    """A key of the page: another view, another finding, or none."""
+    if pick.get("view") in VIEWS:
+        st.session_state["view"] = pick["view"]
+    elif "step" in pick and shown.findings:
+        ids = [finding.id for finding in shown.findings]
+        at = ids.index(chosen) if (chosen := address.get("finding")) in ids else None
+        ahead = pick["step"] == "next"
+        place = (0 if ahead else -1) if at is None else (at + (1 if ahead else -1)) % len(ids)
+        address.put(span=None)
+        _pick(shown, {"finding": ids[place]})
+    elif "clear" in pick:
+        _pick(shown, pick)
 
 
 def _insight(shown: RunView, view: str) -> Mapping[str, Any] | None:
@@ -153,7 +173,8 @@ def _details(shown: RunView, view: str) -> None:
     span, finding = address.get("span"), shown.finding(address.get("finding"))
     blocks: list[b.Block] = []
     if finding is not None and view != "Findings":
-        blocks.append(b.card(finding_summary(finding, shown.names), tone=SEVERITY_TONES[finding.severity]))
+        summary = [*finding_summary(finding, shown.names), *_stepper(shown, finding, span)]
+        blocks.append(b.card(summary, tone=SEVERITY_TONES[finding.severity]))
     if span is not None:
         read_ahead(shown.frames.contents, shown.frames.spans.filter(pl.col("span_id") == span))
         blocks += span_document(shown.frames, span, shown.findings)
@@ -165,11 +186,27 @@ def _details(shown: RunView, view: str) -> None:
     )  # fmt: skip
 
 
+def _stepper(shown: RunView, finding: Finding, span: str | None) -> list[b.Block]:
+    """From span to span of a finding, and out of it."""
+    spans = [one for one in finding.spans if one in shown.names]
+    if not spans:
+        return []
+    at = spans.index(span) if span in spans else -1
+    chips: list[b.Block] = []
+    if at > 0:
+        chips.append(b.chip("‹ previous", pick={"finding": finding.id, "span": spans[at - 1]}))
+    if at + 1 < len(spans):
+        chips.append(b.chip("next ›" if at >= 0 else "first ›", pick={"finding": finding.id, "span": spans[at + 1]}))
+    where = f"{at + 1:,} of {len(spans):,}" if at >= 0 else f"{len(spans):,}"
+    chips += [b.chip(f"{where} spans"), b.chip("show everything", pick={"clear": "finding"})]
+    return [b.chips(chips)]
+
+
 def _hint(findings: tuple[Finding, ...]) -> list[b.Block]:
     """What to do while nothing is selected."""
     blocks = [
         b.heading("Nothing selected"),
-        b.prose("Click a span, an arrow or a node to see what was said, what it cost and how long it took. Press ? in the waterfall for the keyboard."),
+        b.prose("Click a span, an arrow or a node to see what was said, what it cost and how long it took. Press ? for the keyboard."),
     ]  # fmt: skip
     if findings:
         blocks.append(b.prose(f"Start with the most serious finding: {findings[0].title}"))

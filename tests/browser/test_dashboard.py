@@ -193,6 +193,29 @@ def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server
 
 
 @pytest.mark.slow
+def test_keys_choose_views_and_findings(server: Server, open_page: OpenPage) -> None:
+    """Without a mouse: ? lists the keys, a number opens a view, ] selects the finding, x lets go of it; typing is left alone."""
+    page = open_page(server.page("trace", trace=LOOP.run_id))
+    expect(page.locator(".tv-r").first).to_be_visible()
+    page.locator("body").press("?")
+    sheet = page.get_by_role("dialog", name="Keyboard of this page")
+    expect(sheet).to_contain_text("Conversation")
+    page.locator("body").press("Escape")
+    expect(sheet).to_be_hidden()
+    page.get_by_role("searchbox").press("3")
+    page.get_by_role("searchbox").press("Escape")  # back to the rows
+    page.keyboard.press("]")
+    page.wait_for_url("**finding=*")
+    expect(page.locator(".document[aria-label=Run] .chip.on")).to_have_count(1)
+    assert "view" not in address(page)
+    page.keyboard.press("3")
+    expect(page.locator(".figure[data-ready] .sq")).to_be_visible()
+    expect(page.locator(".figure .in-finding").first).to_be_attached()
+    page.keyboard.press("x")
+    expect(page.locator(".document[aria-label=Run] .chip.on")).to_have_count(0)
+
+
+@pytest.mark.slow
 def test_a_figure_is_also_a_table_and_a_file(server: Server, open_page: OpenPage) -> None:
     """The graph as it ran holds a box per turn; its table has the same rows with exact values; both can be saved; keys walk them."""
     page = open_page(server.page("trace", trace=LOOP.run_id, view="Graph", dependency_as="As it ran"), theme="dark")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 
 from analyzers.finding import Check, DetectorFailure, Finding, Skipped
@@ -84,7 +86,7 @@ def test_an_llm_span_shows_tokens_cost_and_prompt() -> None:
     document = span_document(drawn.frames(run), "call")
     assert fact(document, "Tokens")["value"] == "900 in, 50 out"
     assert fact(document, "Tokens")["hint"] == "600 of the input from cache"
-    assert (fact(document, "Cost")["value"], fact(document, "Cost")["hint"]) == ("$0.0030", "genai-prices")
+    assert (fact(document, "Cost")["value"], fact(document, "Cost")["hint"]) == ("$0.0030", "price from genai-prices")
     assert fact(document, "Temperature")["value"] == "0"
     assert [block["text"] for block in document if block["block"] == "message"] == ["Why?", "Because."]
     assert any(block.get("label") == "System prompt" for block in document)
@@ -256,3 +258,47 @@ def test_documents_are_plain_json_and_hide_no_control_characters() -> None:
     shown = "".join(block["text"] for block in document if block["block"] == "message")
     assert not {"\x1b", "\x00", "\u202e"} & set(shown)
     assert "</script><b>" in dumped
+
+
+def test_tool_calls_stand_with_what_they_returned_and_prompts_against_the_turn_before() -> None:
+    """The result comes from the next prompt and leads to the tool's span; inside a prompt it is not told twice; only new lines are new."""
+    ask = json.dumps({"role": "user", "content": "How warm is it?"})
+    call = json.dumps({"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]})  # fmt: skip
+    result = json.dumps({"role": "tool", "tool_call_id": "c1", "content": "7 degrees"})
+    run = drawn.run(
+        "w",
+        drawn.agent(
+            "a", 0, 9, drawn.llm(0, 1, id="first"), drawn.tool("weather", 1, 2, id="ran", result="7 degrees"), drawn.llm(3, 4, id="second"),
+            drawn.llm(5, 6, id="third"),
+        ),
+    )  # fmt: skip
+    frames = drawn.frames(run)
+    texts_by_ref = {-1: ask, -2: call, -3: result, -4: json.dumps({"role": "assistant", "content": "It is cold."})}
+    refs = {"first": ([-1], [-2]), "second": ([-1, -2, -3], [-4]), "third": ([-1], [])}
+    spans = frames.spans.with_columns(
+        input_refs=pl.Series([refs[s][0] if s in refs else [] for s in frames.spans["span_id"]], dtype=pl.List(pl.Int64)),
+        output_refs=pl.Series([refs[s][1] if s in refs else [] for s in frames.spans["span_id"]], dtype=pl.List(pl.Int64)),
+    )  # fmt: skip
+    frames = replace(frames, spans=spans, contents={**frames.contents, **texts_by_ref})
+
+    asked = [block for block in span_document(frames, "first") if block["block"] == "message"]
+    [told] = asked[-1]["calls"]
+    assert (told["name"], told["result"], told["pick"]) == ("weather", "7 degrees", {"span": "ran"})
+    second = span_document(frames, "second")
+    said = [block for block in second if block["block"] == "message"]
+    assert [block["role"] for block in said] == ["user", "assistant", "assistant"]
+    assert said[1]["calls"][0]["result"] == "7 degrees"
+    against = next(block for block in second if block.get("label") == "Against the turn before")
+    assert against["note"] == "2 new, 1 the same messages"
+    assert {"span": "first"} in [chip["pick"] for chip in against["blocks"][0]["items"]]
+    marks = [mark for mark, _ in against["blocks"][1]["rows"]]
+    assert "+" in marks
+    assert "-" not in marks
+    third = next(block for block in span_document(frames, "third") if block.get("label") == "Against the turn before")
+    assert third["note"] == "2 replaced or gone, 1 the same messages"
+    assert (
+        json.loads(next(b for b in second if b.get("label") == "Raw messages, as recorded")["blocks"][0]["text"])[
+            "role"
+        ]
+        == "user"
+    )
