@@ -72,6 +72,14 @@ def analysis_document(frames: Frames, analysis: Analysis, judge: Judge | None = 
     }
 
 
+def deep_runs(frames: Frames, analysis: Analysis) -> list[str]:
+    """The runs whose texts `analysis_document` looks into, for a caller that has not loaded all texts."""
+    by_run: dict[str | None, list[Finding]] = defaultdict(list)
+    for finding in analysis.findings:
+        by_run[finding.trace_id].append(finding)
+    return _chosen(frames, by_run, verdicts(frames), [])
+
+
 def _deep(
     frames: Frames,
     by_run: Mapping[str | None, Sequence[Finding]],

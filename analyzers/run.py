@@ -29,8 +29,31 @@ class Analysis:
         return tuple(finding for finding in self.findings if finding.trace_id == trace_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What detectors said, before findings about the same trouble are weighed against each other."""
+
+    findings: tuple[Finding, ...] = ()
+    fleet: tuple[Finding, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    failures: tuple[DetectorFailure, ...] = ()
+
+    def __add__(self, other: Answers) -> Answers:
+        return Answers(
+            self.findings + other.findings,
+            self.fleet + other.fleet,
+            self.skipped + other.skipped,
+            self.failures + other.failures,
+        )
+
+
 def analyse(frames: Frames, detectors: Sequence[Detector] = DETECTORS) -> Analysis:
     """Ask all `detectors`; the same frames in any row order give the same analysis."""
+    return settle(ask(frames, detectors), frames)
+
+
+def ask(frames: Frames, detectors: Sequence[Detector]) -> Answers:
+    """What each of `detectors` says of `frames`, in their order."""
     findings: list[Finding] = []
     fleet: list[Finding] = []
     skipped: list[Skipped] = []
@@ -50,9 +73,14 @@ def analyse(frames: Frames, detectors: Sequence[Detector] = DETECTORS) -> Analys
                 skipped.append(answer)
             else:
                 (fleet if detector.scope == "fleet" else findings).append(answer)
+    return Answers(tuple(findings), tuple(fleet), tuple(skipped), tuple(failures))
+
+
+def settle(answers: Answers, frames: Frames) -> Analysis:
+    """One trouble one finding, no money charged twice, in a fixed order. Of `frames` it needs the LLM calls of the runs."""
     return Analysis(
-        findings=tuple(sorted(charge_once(without_repetition(findings), frames), key=by_importance)),
-        fleet=tuple(sorted(charge_fleet_once(fleet), key=by_importance)),
-        skipped=tuple(sorted(skipped, key=lambda s: (s.detector, s.trace_id or "", s.reason))),
-        failures=tuple(failures),
+        findings=tuple(sorted(charge_once(without_repetition(answers.findings), frames), key=by_importance)),
+        fleet=tuple(sorted(charge_fleet_once(answers.fleet), key=by_importance)),
+        skipped=tuple(sorted(answers.skipped, key=lambda s: (s.detector, s.trace_id or "", s.reason))),
+        failures=answers.failures,
     )

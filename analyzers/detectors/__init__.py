@@ -41,11 +41,13 @@ class Detector:
 
     `find` gets many runs at once and answers with findings and refusals to judge; it never changes its input.
     `scope` "fleet" looks at many runs together: its findings are about a workflow and a window of time, not one run.
+    `compares` says that a run is judged by the others it came with; without it every run can be looked at on its own.
     """
 
     name: str
     find: Callable[[Frames], Sequence[Finding | Skipped]]
     scope: Literal["run", "fleet"] = "run"
+    compares: bool = False
 
 
 DETECTORS: tuple[Detector, ...] = (
@@ -66,12 +68,12 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("divergent_views", find_divergent_views),
     Detector("state_growth", find_state_growth),
     Detector("conflicting_decisions", find_conflicting_decisions),
-    Detector("cost_anomaly", find_cost_anomaly),
+    Detector("cost_anomaly", find_cost_anomaly, compares=True),
     Detector("hidden_calls", find_hidden_calls),
     Detector("guard_trip", find_guard_trip),
     Detector("data_quality", find_data_quality),
-    Detector("spend_rate", find_spend_rate, scope="fleet"),
-    Detector("drift", find_drift, scope="fleet"),
-    Detector("run_rate", find_run_rate, scope="fleet"),
-    Detector("duplicate_calls_across_runs", find_duplicate_calls_across_runs, scope="fleet"),
+    Detector("spend_rate", find_spend_rate, scope="fleet", compares=True),
+    Detector("drift", find_drift, scope="fleet", compares=True),
+    Detector("run_rate", find_run_rate, scope="fleet", compares=True),
+    Detector("duplicate_calls_across_runs", find_duplicate_calls_across_runs, scope="fleet", compares=True),
 )

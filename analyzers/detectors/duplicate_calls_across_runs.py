@@ -65,11 +65,29 @@ def find_duplicate_calls_across_runs(
 ) -> list[Finding]:
     """One finding per workflow whose runs repeat each other's queries."""
     t = thresholds
+    found: list[Finding] = []
+    for (workflow,), rows in _asked(frames, t.runs).group_by("workflow", maintain_order=True):
+        if rows["run_id"].n_unique() > t.runs:
+            finding = _of_workflow(frames, str(workflow), rows.tail(t.queries), t)
+            if finding is not None:
+                found.append(finding)
+    return found
+
+
+def questions(frames: Frames, thresholds: AcrossRunsThresholds) -> set[int]:
+    """The texts this detector may compare, whichever runs `frames` is later put together with."""
+    newest = _asked(frames, 0).group_by("workflow").tail(thresholds.queries)
+    last = pl.col("input_refs").list.tail(pl.when("of_model").then(1).otherwise(pl.col("input_refs").list.len()))
+    return set(newest.select(last.explode()).to_series().drop_nulls().to_list())
+
+
+def _asked(frames: Frames, more_than: int) -> pl.DataFrame:
+    """Queries of the workflows with more runs than that: a row each, in order of time."""
     named = frames.traces.filter(pl.col("workflow").is_not_null())
-    large = named.group_by("workflow").len().filter(pl.col("len") > t.runs).select("workflow")
+    large = named.group_by("workflow").len().filter(pl.col("len") > more_than).select("workflow")
     named = named.join(large, on="workflow", how="semi").select("run_id", "workflow", run_start_ns="start_ns")
     model = pl.col("kind") == SpanKind.LLM
-    asked = (
+    return (
         frames.spans.filter(
             (
                 (pl.col("kind").is_in([SpanKind.TOOL, SpanKind.RETRIEVER]) & (pl.col("input_refs").list.len() > 0))
@@ -101,13 +119,6 @@ def find_duplicate_calls_across_runs(
         )
         .sort("workflow", "start_ns", "run_id", "span_id")
     )
-    found: list[Finding] = []
-    for (workflow,), rows in asked.group_by("workflow", maintain_order=True):
-        if rows["run_id"].n_unique() > t.runs:
-            finding = _of_workflow(frames, str(workflow), rows.tail(t.queries), t)
-            if finding is not None:
-                found.append(finding)
-    return found
 
 
 def _of_workflow(frames: Frames, workflow: str, rows: pl.DataFrame, t: AcrossRunsThresholds) -> Finding | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
 from typing import Any
 
 from rich.padding import Padding
@@ -13,11 +15,27 @@ from analyzers.document import analysis_document
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
-from dashboard.commands.common import add_json, add_store, console, count, note, print_json, printable, usd
+from dashboard.commands.common import (
+    add_csv,
+    add_json,
+    add_lake,
+    add_store,
+    console,
+    count,
+    note,
+    print_csv,
+    print_json,
+    printable,
+    progress,
+    usd,
+)
 from dashboard.commands.show import SEVERITY_STYLE
+from dashboard.engines import ENGINES
 from dashboard.judging import add_judge, judge_of
+from dashboard.lakes import analyse_lake, store_of_runs
 from dashboard.loading import analyse_runs, find_runs, load_frames, open_store
 from tracer.errors import BadInput
+from tracer.lake.layout import open_lake
 
 EXIT_FOUND = 1
 SUSPECTS_SHOWN = 3
@@ -28,13 +46,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "traces", nargs="*", metavar="TRACE", help="runs to look at (default: all, and the fleet as a whole)"
     )
-    parser.add_argument("--engine", choices=["local"], default="local", help="where to compute")
+    parser.add_argument(
+        "--engine", choices=tuple(ENGINES), default="local",
+        help="where to compute what lies in a lake: here, or on a Ray cluster ($RAY_ADDRESS, else the one this machine is in)",
+    )  # fmt: skip
+    add_lake(parser, "look at the runs of this lake")
     parser.add_argument(
         "--fail-on", choices=list(FAIL_ON), help="exit with 1 if there is a finding at least this severe"
     )
     add_judge(parser)
     add_store(parser)
     add_json(parser)
+    add_csv(parser, "the findings")
 
 
 def run(args: Namespace) -> int:
@@ -44,15 +67,13 @@ def run(args: Namespace) -> int:
         raise BadInput(
             "--judge ranks suspects, which are shown for named runs.", hint="name a run, or add --json for all."
         )
-    store = open_store(args.store)
-    if args.traces:
-        frames, analysis = analyse_runs(store, find_runs(store, args.traces))
-    else:
-        frames = load_frames(store)
-        analysis = analyse(frames)
+    frames, analysis = _analysed(args)
     document = analysis_document(frames, analysis, judge) if args.json or args.traces else None
     if args.json:
         print_json(document)
+    elif args.csv:
+        findings = [finding.to_json() for finding in (*analysis.findings, *analysis.fleet)]
+        print_csv(findings, ["trace_id", *(field.name for field in fields(Finding) if field.name != "trace_id")])
     else:
         _print(frames, analysis)
         if document is not None:
@@ -73,6 +94,29 @@ def _note_gaps(analysis: Analysis, document: dict[str, Any] | None) -> None:
                 note(one["reason"])
     for detector, error in failures:
         note(f"The detector {detector} crashed: {error}")
+
+
+def _analysed(args: Namespace) -> tuple[Frames, Analysis]:
+    if args.engine != "local" and (args.lake is None or args.traces):
+        raise BadInput(
+            f"The engine {args.engine!r} computes over whole lakes.",
+            hint="give --lake URL and no TRACE, or leave --engine out.",
+        )
+    if args.lake is not None and not args.traces:
+        with ExitStack() as open_bars:
+
+            def bar(units: int) -> Callable[[int], None]:
+                return open_bars.enter_context(progress("partitions", units))
+
+            return analyse_lake(open_lake(args.lake), ENGINES[args.engine], planned=bar)
+    if args.lake is not None:
+        with store_of_runs(args.lake, args.traces) as store:
+            return analyse_runs(store, find_runs(store, args.traces))
+    store = open_store(args.store)
+    if args.traces:
+        return analyse_runs(store, find_runs(store, args.traces))
+    frames = load_frames(store)
+    return frames, analyse(frames)
 
 
 def _print(frames: Frames, analysis: Analysis) -> None:

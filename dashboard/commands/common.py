@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,8 @@ from tracer.errors import BadInput
 
 STORE_VARIABLE = "TRACEHOUND_STORE"
 DEFAULT_STORE = "./traces.duckdb"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""how a text begins that a spreadsheet would run"""
 
 
 def add_store(parser: ArgumentParser) -> None:
@@ -34,6 +37,11 @@ def add_store(parser: ArgumentParser) -> None:
     )
 
 
+def add_lake(parser: ArgumentParser, what: str) -> None:
+    """`--lake URL`."""
+    parser.add_argument("--lake", metavar="URL", help=f"{what} (a folder, or s3://bucket/folder), not the store")
+
+
 def add_json(parser: ArgumentParser) -> None:
     """`--json`: one JSON document on stdout and nothing else there."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -43,6 +51,37 @@ def print_json(document: Any) -> None:
     """Print `document` as JSON; money becomes a number of USD."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False, default=_plain)
     sys.stdout.write("\n")
+
+
+def add_csv(parser: ArgumentParser, what: str, choices: Sequence[str] | None = None) -> None:
+    """`--csv`: the list for a spreadsheet; where a command has several, which one."""
+    if choices is None:
+        parser.add_argument("--csv", action="store_true", help=f"print {what} as CSV")
+    else:
+        parser.add_argument("--csv", choices=tuple(choices), help=f"print {what} as CSV")
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Rows as CSV with a heading: lists and objects as JSON, money as exact text, nothing for unknown.
+
+    Text that a spreadsheet would run as a formula gets a `'` in front.
+    """
+    names = list(columns or (rows[0] if rows else ()))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([csv_cell(row.get(name)) for name in names])
+
+
+def csv_cell(value: Any) -> Any:
+    """One value as `print_csv` writes it."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return "'" + value if value.startswith(_FORMULA) else value
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return value
 
 
 def _plain(value: Any) -> Any:

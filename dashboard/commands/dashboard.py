@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
 from getpass import getpass
+from urllib.parse import urlencode
 
-from dashboard.commands.common import add_store
+from dashboard.commands.common import add_lake, add_store
+from dashboard.lakes import store_of_runs
+from tracer.errors import BadInput
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -17,6 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="address to listen on (default: this machine only); any other needs a password in $TRACEHOUND_PASSWORD",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    parser.add_argument("--trace", metavar="TRACE", help="open this run first")
+    add_lake(parser, "show the run --trace of this lake, with others of its workflow")
     add_store(parser)
 
 
@@ -27,7 +33,17 @@ def run(args: Namespace) -> int:
     from dashboard.launch import serve
 
     password = password_for(args.host, ask=_ask if sys.stdin.isatty() else None)
-    return serve(args.store, host=args.host, port=args.port, open_browser=not args.no_browser, password=password)
+    if args.lake is not None and args.trace is None:
+        raise BadInput(
+            "A lake is shown run by run.",
+            hint="add --trace TRACE; `tracehound import LAKE` brings all of it into a store.",
+        )
+    path = "" if args.trace is None else f"trace?{urlencode({'trace': args.trace})}"
+    with nullcontext() if args.lake is None else store_of_runs(args.lake, [str(args.trace)]) as fetched:
+        store = args.store if fetched is None else fetched.path
+        return serve(
+            store, host=args.host, port=args.port, path=path, open_browser=not args.no_browser, password=password
+        )
 
 
 def _ask() -> str:

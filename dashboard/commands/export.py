@@ -1,4 +1,4 @@
-"""`tracehound export`: one run as a file for another tool."""
+"""`tracehound export`: runs for other tools: one as a file, or many as Parquet or OTLP."""
 
 from __future__ import annotations
 
@@ -6,28 +6,48 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from dashboard.commands.common import add_store, note
+from dashboard.commands.common import add_store, count, note, progress
 from dashboard.exports import FORMATS
 from dashboard.loading import find_runs, load_frames, open_store
 from tracer.errors import BadInput
+from tracer.lake.layout import open_lake
+from tracer.lake.write import ship
+from tracer.store import reads
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("trace", metavar="TRACE", help="run id, the beginning of one, or the id in the imported file")
+    parser.add_argument(
+        "traces", nargs="*", metavar="TRACE", help="run id, the beginning of one, or the id in the imported file"
+    )
     parser.add_argument("--format", choices=tuple(FORMATS), default="json", help="what to write (default: json)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (default: stdout)")
+    parser.add_argument(
+        "--parquet",
+        metavar="URL",
+        help="write the runs named, else all, as Parquet by day and bucket into this lake: a folder, or s3://bucket/folder",
+    )
     add_store(parser)
 
 
 def run(args: Namespace) -> int:
-    """Write the file; prompts and payloads are not part of any of these formats.
+    """Write the file or the lake.
 
     Raises:
-        BadInput: the file cannot be written.
+        BadInput: the file cannot be written, or no run was named where one is needed.
+        StoreError: the lake cannot be written.
     """
+    if args.parquet is not None:
+        return _parquet(args)
+    chosen = FORMATS[args.format]
+    if not args.traces and not chosen.many:
+        raise BadInput(
+            f"--format {args.format} is for one run, and none was named.", hint="`tracehound traces` lists them."
+        )
+    if len(args.traces) > 1 and not chosen.many:
+        raise BadInput(f"--format {args.format} holds one run, but {len(args.traces)} were named.", hint="name one.")
     store = open_store(args.store)
-    [run_id] = find_runs(store, [args.trace])
-    body = FORMATS[args.format].write(load_frames(store, [run_id], contents=False))
+    run_ids = find_runs(store, args.traces) if args.traces else None
+    body = chosen.write(load_frames(store, run_ids, contents=chosen.texts))
     if args.output is None:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()
@@ -37,4 +57,18 @@ def run(args: Namespace) -> int:
     except OSError as error:
         raise BadInput(f"Cannot write {str(args.output)!r}: {error.strerror}.", hint="name a file in a folder that exists.") from None  # fmt: skip
     note(f"Wrote {args.output} ({len(body):,} bytes).")
+    return 0
+
+
+def _parquet(args: Namespace) -> int:
+    store = open_store(args.store)
+    run_ids = find_runs(store, args.traces) if args.traces else reads.runs(store)["run_id"].to_list()
+    if not run_ids:
+        raise BadInput(f"The store {str(args.store)!r} has no runs.", hint="record or import something first.")
+    lake = open_lake(args.parquet, create=True)
+    with progress("runs", len(run_ids)) as advance:
+        done = ship(store, lake, run_ids, progress=advance)
+    note(
+        f"Wrote {count(done.runs)} runs with {count(done.spans)} spans to {lake.url} ({count(done.files)} files, {count(done.bytes)} bytes)."
+    )
     return 0

@@ -6,16 +6,24 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from dashboard.commands.common import add_json, add_store, count, note, print_json, print_table, progress
-from tracer.errors import BadInput
+from tracer.errors import BadInput, TracehoundError
 from tracer.importers import IMPORTERS, ImportReport, import_file
+from tracer.lake.into_store import bring_in
+from tracer.lake.layout import is_lake, open_lake
+from tracer.lake.read import load, plan
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
 SHOWN_REASONS = 20
+LAKE = "parquet"
+"""the format of a lake, as told of files that importers read"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files to read; .gz is opened")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="files to read; .gz is opened. Also what `export --parquet` wrote: a folder, or s3://bucket/folder",
+    )  # fmt: skip
     formats = ["auto", *(importer.name for importer in IMPORTERS)]
     parser.add_argument("--format", choices=formats, default="auto", help="what the files hold (default: look)")
     add_store(parser)
@@ -34,14 +42,21 @@ def run(args: Namespace) -> int:
     store = Store(args.store)
     writer = SegmentWriter(store.path)
     reports: list[ImportReport] = []
+    known = 0
     try:
         with progress("Reading", len(args.files)) as advance:
             for file in args.files:
-                reports.append(import_file(file, writer, format=args.format))
+                if is_lake(file):
+                    report, there = _lake(store, file)
+                    known += there
+                else:
+                    report = import_file(file, writer, format=args.format)
+                reports.append(report)
                 advance(1)
     finally:
         writer.close()
     folded = store.fold()
+    known += folded.duplicates
 
     read, skipped = sum(r.read for r in reports), sum(r.skipped for r in reports)
     problems = [problem for report in reports for problem in report.problems]
@@ -60,14 +75,14 @@ def run(args: Namespace) -> int:
                 ],
                 "read": read,
                 "skipped": skipped,
-                "duplicates": folded.duplicates,
+                "duplicates": known,
             }
         )
     else:
         print_table(
             {"file": "left", "format": "left", "read": "right", "skipped": "right"},
             [
-                [file.name, report.format or "—", count(report.read), count(report.skipped)]
+                [Path(file).name, report.format or "—", count(report.read), count(report.skipped)]
                 for file, report in zip(args.files, reports, strict=True)
             ],
         )
@@ -77,7 +92,24 @@ def run(args: Namespace) -> int:
         note(f"... and {len(problems) - SHOWN_REASONS} more; --json lists them all.")
     note(
         f"{count(read)} read, {count(skipped)} skipped"
-        + (f", {count(folded.duplicates)} already stored" if folded.duplicates else "")
+        + (f", {count(known)} already stored" if known else "")
         + f". Store: {args.store}"
     )
-    return 2 if read == 0 else 0
+    return 2 if read == 0 and not known else 0
+
+
+def _lake(store: Store, url: str) -> tuple[ImportReport, int]:
+    """All runs of a lake; spans are counted. What cannot be read ends it, named by its file; what came before stays."""
+    report = ImportReport(Path(url), LAKE)
+    came, known = 0, 0
+    try:
+        lake = open_lake(url)
+        for unit in plan(lake):
+            brought = bring_in(store, load(lake, unit.parts, excluded=unit.excluded))
+            came, known = came + brought.spans, known + brought.known
+    except TracehoundError as error:
+        report.skip(None, error.message)
+    report.read = came
+    if not came and not known and not report.problems:
+        report.skip(None, "the lake has no runs")
+    return report, known

@@ -12,10 +12,12 @@ from analyzers.frames import Frames
 from analyzers.metrics import Metrics, metrics
 from analyzers.run import analyse
 from dashboard.commands.common import (
+    add_csv,
     add_json,
     add_store,
     count,
     note,
+    print_csv,
     print_json,
     print_table,
     seconds,
@@ -86,6 +88,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_store(parser)
     add_json(parser)
+    add_csv(parser, "this list", ("agents", "workflows", "coordination"))
 
 
 def run(args: Namespace) -> int:
@@ -97,6 +100,8 @@ def run(args: Namespace) -> int:
     result = metrics(frames, analyse(frames).findings, period=args.period)
     if args.json:
         print_json(result.to_json())
+    elif args.csv:
+        print_csv(result.to_json()[args.csv])
     else:
         _print(result)
         note("Coverage is the share of LLM calls with tokens and a known price; numbers without it are lower bounds.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
-from dashboard.commands.common import add_json, add_store, note, print_json, progress, since_ns
+from dashboard.commands.common import add_json, add_lake, add_store, note, print_json, progress, since_ns
 from dashboard.judging import add_judge, judge_of
+from dashboard.lakes import store_of_runs
 from dashboard.loading import analyse_runs, find_runs, open_store
 from dashboard.report import FORMATS
 from dashboard.report.case import Case
@@ -46,6 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         f"with --all a folder (default: {FOLDER})",
     )
     add_judge(parser)
+    add_lake(parser, "take the run from this lake")
     add_store(parser)
     add_json(parser)
 
@@ -53,6 +56,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Write the report or the folder of reports; with --json and no PATH, print the JSON form instead."""
     if args.all:
+        if args.lake is not None:
+            raise BadInput(
+                "--lake is for one run, not for --all.", hint="name the run; `tracehound import` brings a lake here."
+            )
         if args.trace is not None:
             raise BadInput(f"--all is about many runs, but {args.trace!r} was named.", hint="leave one of the two out.")
         if judge_of(args) is not None:
@@ -73,9 +80,9 @@ def _one(args: Namespace) -> int:
         raise BadInput(
             f"Cannot write a report as {output.name!r}.", hint=f"known endings: {', '.join(sorted(FORMATS))}."
         )
-    store = open_store(args.store)
-    [run_id] = find_runs(store, [args.trace])
-    frames, analysis = analyse_runs(store, [run_id])
+    with nullcontext(open_store(args.store)) if args.lake is None else store_of_runs(args.lake, [args.trace]) as store:
+        [run_id] = find_runs(store, [args.trace])
+        frames, analysis = analyse_runs(store, [run_id])
     case = Case.of(frames, analysis.findings, analysis.skipped, analysis.failures, judge)
     for one in case.skipped:
         if one.detector == "judge":

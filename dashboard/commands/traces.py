@@ -7,11 +7,13 @@ from typing import Any
 
 from analyzers.run import analyse
 from dashboard.commands.common import (
+    add_csv,
     add_json,
     add_store,
     count,
     note,
     positive_int,
+    print_csv,
     print_json,
     print_table,
     seconds,
@@ -28,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive_int, metavar="N", help="show the newest N runs (default: all)")
     add_store(parser)
     add_json(parser)
+    add_csv(parser, "the runs")
 
 
 def run(args: Namespace) -> int:
@@ -63,6 +66,9 @@ def run(args: Namespace) -> int:
     ]
     if args.json:
         print_json(rows)
+    elif args.csv:
+        kinds = {run_id: [found["kind"] for found in told] for run_id, told in findings.items()}
+        print_csv([{**row, "findings": kinds.get(str(row["run_id"]), [])} for row in rows])
     else:
         print_table(
             {"run": "left", "workflow": "left", "outcome": "left", "duration": "right", "spans": "right",

@@ -21,6 +21,10 @@ class Format:
     media_type: str
     write: Callable[[Frames], bytes]
     """the frames of one run -> the file"""
+    many: bool = False
+    """one file may hold many runs"""
+    texts: bool = False
+    """prompts and payloads are part of it: `contents` must hold every text"""
 
 
 FORMATS: Mapping[str, Format] = {

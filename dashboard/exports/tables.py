@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from analyzers.frames import Frames
+from dashboard.commands.common import csv_cell
 
 COLUMNS = (
     "run_id", "trace_id", "span_id", "parent_span_id", "name", "kind", "workflow", "agent", "target_agent", "status",
@@ -16,7 +17,6 @@ COLUMNS = (
     "cached_tokens", "reasoning_tokens", "cost_usd", "cost_source", "purpose", "tool_name", "state_key", "version_read",
     "version_written", "attempt", "retry_of", "duplicate_of",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def spans_json(frames: Frames) -> bytes:
@@ -31,7 +31,7 @@ def spans_csv(frames: Frames) -> bytes:
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for row in _rows(frames):
-        writer.writerow([_cell(value) for value in row.values()])
+        writer.writerow([csv_cell(value) for value in row.values()])
     return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
 
 
@@ -41,9 +41,3 @@ def _rows(frames: Frames) -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return "" if value is None else _plain(value)

@@ -32,7 +32,7 @@ def used_in(source: str, *columns: str) -> str:
     attributes = _IN_ATTRIBUTES.format(attributes="attributes")
     parts = [f"SELECT unnest({column}) AS content_id FROM rows" for column in columns]
     parts.append(
-        f"SELECT try_cast(id AS BIGINT) FROM (SELECT {attributes} AS id FROM rows "
+        f"SELECT try_cast(id AS BIGINT) AS content_id FROM (SELECT {attributes} AS id FROM rows "
         """WHERE contains(attributes, '"$content"') OR contains(attributes, '"$messages"'))"""
     )
     return f"WITH rows AS ({source}) {' UNION ALL '.join(parts)}"
