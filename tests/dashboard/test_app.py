@@ -194,7 +194,7 @@ def test_a_person_marks_a_run(tmp_path: Path, open_app: Open) -> None:
     verdict = next(control for control in app.segmented_control if control.label == "Verdict")
     verdict.set_value("failed")
     app.text_input[0].set_value("published the wrong page")
-    app.button[0].click().run()
+    next(button for button in app.button if button.label == "Save verdict").click().run()
     assert not app.exception
     [row] = reads.marks(Store(path)).to_dicts()
     assert (row["run_id"], row["verdict"], row["note"]) == (run.run_id, "failed", "published the wrong page")
