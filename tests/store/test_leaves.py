@@ -11,10 +11,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.store.build import START_NS, span_id, trace_id
+from tests.store.test_captures import CAPTURES, requests
 from tracer.ids import content_id
 from tracer.model import RawEvent, RawLink, RawSpan
 from tracer.semconv import Common, GenAI, Tracehound
-from tracer.store import apply, gather
+from tracer.store import apply, gather, reads
+from tracer.store import fold as fold_module
+from tracer.store.database import Store
 from tracer.store.merge import Stored
 from tracer.store.segment import SegmentWriter, spool_path
 from tracer.store.spool import list_spool
@@ -163,6 +166,16 @@ def same(table: str, one: pl.DataFrame, other: pl.DataFrame) -> None:
     assert_frame_equal(one.sort(order), other.sort(order))
 
 
+def both_ways(store: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    fast, general = (prepared(store, monkeypatch, limit) for limit in (0, NEVER))
+    for table in TABLES:
+        try:
+            same(table, fast.frames[table], general.frames[table])
+        except AssertionError as error:
+            raise AssertionError(f"{named}: {error}") from error
+    assert fast.counts == general.counts
+
+
 def compare(folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: range) -> None:
     by_column.clear()
     for seed in seeds:
@@ -171,13 +184,7 @@ def compare(folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: range) -> None
         writer = SegmentWriter(store)
         writer.write_spans(spans, starts=starts, contents=texts)
         writer.close()
-        fast, general = (prepared(store, monkeypatch, limit) for limit in (0, NEVER))
-        for table in TABLES:
-            try:
-                same(table, fast.frames[table], general.frames[table])
-            except AssertionError as error:
-                raise AssertionError(f"seed {seed}: {error}") from error
-        assert fast.counts == general.counts
+        both_ways(store, monkeypatch, f"seed {seed}")
     assert sum(by_column[::2]) > 4 * len(seeds), "nearly nothing was read by column"
     assert sum(by_column[1::2]) == 0
 
@@ -189,3 +196,39 @@ def test_leaves_by_column_are_what_the_general_way_gives(tmp_path: Path, monkeyp
 @pytest.mark.slow
 def test_many_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare(tmp_path, monkeypatch, range(1_000, 1_060))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
+def test_what_frameworks_sent_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capture: Path) -> None:
+    store = tmp_path / "traces.duckdb"
+    writer = SegmentWriter(store)
+    for payload, logs in requests(capture):
+        writer.write_otlp(payload, logs=logs)
+    writer.close()
+    both_ways(store, monkeypatch, capture.name)
+
+
+def test_runs_that_come_in_parts_give_the_same_store(
+    empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks cut through runs: what touches stored runs is resolved with them, the rest by column."""
+    spans, starts, texts = drawn(random.Random(3), traces=12, spans=12)
+    monkeypatch.setattr(fold_module, "CHUNK_SPANS", 30)
+    monkeypatch.setattr(fold_module, "AT_ONCE_SPANS", 0)
+    monkeypatch.setattr(gather, "BY_COLUMN_FROM", 0)
+    parts = Store(empty_store.path)
+    whole = Store(tmp_path / "whole.duckdb")
+    for store in (parts, whole):
+        writer = SegmentWriter(store.path)
+        for at in range(0, len(spans), 10):
+            writer.write_spans(spans[at : at + 10], starts=starts if at == 0 else (), contents=texts)
+        writer.close()
+    while parts.fold(budget_spans=30).spans:
+        pass
+    monkeypatch.setattr(fold_module, "CHUNK_SPANS", NEVER)
+    monkeypatch.setattr(gather, "BY_COLUMN_FROM", NEVER)
+    whole.fold()
+    for table in ("spans", "traces", "run_traces", "links", "events", "contents"):
+        one, other = (reads.sql(store, f"SELECT * FROM {table}") for store in (parts, whole))
+        same(table, one, other)

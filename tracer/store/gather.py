@@ -55,7 +55,9 @@ class Gathered:
 
     def rows_for(self, chosen: pl.Series) -> None:
         """Give the chosen leaves rows of their own among `spans`."""
-        batch = normalise(self.leaves.take_out(chosen))
+        out = self.leaves.take_out(chosen)
+        self.spans += [found for found in out if isinstance(found, Span)]
+        batch = normalise([found.raw() for found in out if isinstance(found, Written)])
         self.spans += batch.spans
         self.contents.update(batch.contents)
 
@@ -116,9 +118,20 @@ def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int],
         _by_column(gathered, raw) if len(raw.ended) > BY_COLUMN_FROM else [_raw(span) for span in raw.ended.values()]
     )
     _normalise(spool, gathered, [*spans, *raw.running.values()], raw.logs)
+    if len(gathered.spans) > max(BY_COLUMN_FROM, gathered.leaves.frame.height):
+        _set_apart(gathered)
     if gathered.leaves.written:
         gathered.rows_for(leaves.not_plain(gathered.leaves, gathered.spans))
     return gathered
+
+
+def _set_apart(gathered: Gathered) -> None:
+    """Leaves that were read one by one, for they came by OTLP or say more, are resolved by column all the same."""
+    needed = {(link.linked_trace_id, link.linked_span_id) for link in gathered.links}
+    needed |= {(event.trace_id, event.span_id) for event in gathered.events if event.refs}
+    needed.update(gathered.leaves.frame.select("trace_id", "parent_span_id").iter_rows())
+    found, gathered.spans = leaves.among(gathered.spans, needed)
+    gathered.leaves.add(found)
 
 
 def _raw(span: RawSpan | Written) -> RawSpan:

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from tracer.model import RawSpan, Span, SpanKind
+from tracer.model import RawSpan, Span, SpanKind, SpanStatus
 from tracer.normalise.build import Origin, origin_of
 from tracer.normalise.contents import Contents
 from tracer.normalise.hanging import Hanging, Key, RunLeaves, TraceLeaves
 from tracer.normalise.identity import WORKING
 from tracer.normalise.langgraph import PAUSED
-from tracer.normalise.leaves import Body, LeafShape, leaf_shape, may_be_leaf, read_leaves, shape_key
+from tracer.normalise.leaves import KINDS, Body, LeafShape, leaf_shape, may_be_leaf, read_leaves, shape_key
 from tracer.normalise.llamaindex import TURN
 from tracer.normalise.loose_calls import NO_CONTEXT
-from tracer.normalise.reading import is_coworker
+from tracer.normalise.reading import is_coworker, names_agents
 from tracer.normalise.runs import is_setup
 from tracer.pricing import Prices
 from tracer.semconv import Frameworks
-from tracer.store.columns import frame_of_columns
+from tracer.store.columns import frame_of, frame_of_columns
 from tracer.store.frame import span_of_body
 from tracer.store.schema import table_schema
 
@@ -48,17 +48,22 @@ class Leaves:
     """Rows of `spans` as `normalise` leaves them, and what they were made from."""
 
     frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=table_schema("spans")))
-    written: list[Written] = field(default_factory=list[Written])
+    written: list[Written | Span] = field(default_factory=list["Written | Span"])
 
-    def take_out(self, chosen: pl.Series) -> list[RawSpan]:
-        """Remove the rows where `chosen` is true and give their spans, to go the general way."""
+    def take_out(self, chosen: pl.Series) -> list[Written | Span]:
+        """Remove the rows where `chosen` is true and give what they were made from, to go the general way."""
         if not chosen.any():
             return []
         out = chosen.to_list()
-        found = [written.raw() for written, gone in zip(self.written, out, strict=True) if gone]
+        found = [written for written, gone in zip(self.written, out, strict=True) if gone]
         self.written = [written for written, gone in zip(self.written, out, strict=True) if not gone]
         self.frame = self.frame.filter(~chosen)
         return found
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """Take in leaves that were normalised one by one."""
+        self.frame = pl.concat([self.frame, frame_of("spans", spans)])
+        self.written += spans
 
     def of_traces(self, trace_ids: Iterable[str]) -> pl.Series:
         """Which rows are of these traces."""
@@ -226,6 +231,35 @@ def _frame(
         return None if columns is None else frame_of_columns("spans", *columns, rows=len(group))
     except Exception:  # noqa: BLE001  (the general way finds out which span it is, keeps it and counts it)
         return None
+
+
+def among(spans: Sequence[Span], needed: Set[Key]) -> tuple[list[Span], list[Span]]:
+    """(leaves, all others) of normalised spans, whoever sent them. `needed` are spans that something else refers to."""
+    known = {(span.trace_id, span.span_id): span.start_ns for span in spans}
+    parents = needed | {(span.trace_id, span.parent_span_id or "") for span in spans}
+    leaves: list[Span] = []
+    others: list[Span] = []
+    for span in spans:
+        key = (span.trace_id, span.span_id)
+        is_leaf = (
+            span.kind in KINDS
+            and key not in parents
+            and span.status == SpanStatus.OK
+            and span.parent_span_id is not None
+            and known.get((span.trace_id, span.parent_span_id), span.start_ns) < span.start_ns
+            and span.derived is None
+            and span.convention != "autogen"
+            and span.run_id == span.trace_id
+            and span.workflow is None
+            and span.session_id is None
+            and span.user_id is None
+            and span.agent_id is None
+            and span.target_agent is None
+            and span.finish_reason != PAUSED
+            and not (span.tool_name is not None and names_agents(span.tool_name))
+        )
+        (leaves if is_leaf else others).append(span)
+    return leaves, others
 
 
 def not_plain(leaves: Leaves, spans: Sequence[Span]) -> pl.Series:
