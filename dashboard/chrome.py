@@ -38,7 +38,7 @@ h1 { padding-block: 0.15rem 0.75rem !important; }
 def draw() -> None:
     """Trim Streamlit's chrome; nothing here depends on the store."""
     st.html(_CSS)
-    st.logo(_WORDMARK, size="medium", icon_image=ICON)
+    st.logo(_WORDMARK, size="medium")
 
 
 _PLOTLY_CONFIG = {"displayModeBar": False, "responsive": True}

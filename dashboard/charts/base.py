@@ -62,8 +62,13 @@ def logarithmic_seconds(shortest_s: float, longest_s: float) -> dict[str, Any]:
     return {
         "type": "log",
         "tickvals": inside,
-        "ticktext": [units.duration(tick * 1e9).replace(".00", "") for tick in inside],
+        "ticktext": [_round(tick) for tick in inside],
     }
+
+
+def _round(seconds: float) -> str:
+    """A mark's duration without its empty part: `10 s`, `1m`, `1h`."""
+    return units.duration(seconds * 1e9).replace(".00", "").removesuffix(" 00s").removesuffix(" 00m")
 
 
 def times(frame: pl.DataFrame, column: str = "start_ns") -> list[Any]:

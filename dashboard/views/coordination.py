@@ -81,7 +81,9 @@ def _contacts(shown: Population) -> None:
         figure_view(matrix, key="contacts", css=DEPENDENCY_CSS, label="Contacts between agents", natural_width=True)
         if busiest.height > MATRIX_AGENTS:
             kept = int(contacts.filter(inside)["contacts"].sum()) / int(contacts["contacts"].sum())
-            st.caption(f"Showing the {MATRIX_AGENTS} busiest of {busiest.height:,} agents, {kept:.0%} of all contacts.")
+            st.caption(
+                f"Showing the {MATRIX_AGENTS} busiest of {busiest.height:,} agents, {min(kept, 0.999):.1%} of all contacts."
+            )
     with right:
         document_view(_pairs(contacts), key="pairs", label="Pairs of agents", subject="pairs")
 

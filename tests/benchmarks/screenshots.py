@@ -51,10 +51,10 @@ class Picture:
 
 PICTURES = (
     Picture("overview", "", ".document[aria-label='Worst runs'] tr.pickable"),
+    Picture("trace", "trace", ".tv-r", theme="dark", of="research_loop-0"),
     Picture("sequence", "trace", ".figure[data-ready] .sq", of="research_loop-0", query={"view": "Sequence"}),
-    Picture("waterfall", "trace", ".tv-r", theme="dark", of="research_loop-0"),
-    Picture("coordination", "coordination", ".figure[data-ready] .dm, .figure[data-ready] svg"),
-)  # fmt: skip
+    Picture("cost", "cost", ".document[aria-label='Savings']", query={"by": "Agent"}),
+)
 
 
 def record_demo(folder: Path) -> Path:

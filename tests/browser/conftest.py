@@ -18,6 +18,9 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-dev-shm-usage", "--disable-default-apps", "--force-color-profile=srgb", "--font-render-hinting=none",
 )  # fmt: skip
+PATIENCE_MS = 60_000
+"""how long anything may take on a busy machine; what is there sooner is not waited for"""
+expect.set_options(timeout=PATIENCE_MS)
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 OpenPage = Callable[..., Page]
@@ -78,6 +81,7 @@ def open_page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Ope
             java_script_enabled=javascript,
         )
         page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", listen)
         page.on("request", watch)

@@ -7,15 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
 from xml.etree import ElementTree
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from dashboard import launch
 from tests import drawn
-from tests.browser.conftest import ARTIFACTS, OpenPage, keep
+from tests.browser.conftest import OpenPage, keep
+from tests.browser.serving import Server, address, caption, click_first_row, fits, serving
 from tests.dashboard import stores
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,61 +30,32 @@ HOSTILE_RUN = drawn.run(
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class Started(Server):
     """A running dashboard; `first` is what the very first request to it showed."""
 
-    url: str
     first: str
-
-    def page(self, name: str = "", **query: str) -> str:
-        return f"{self.url}/{name}" + (f"?{urlencode(query)}" if query else "")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, chromium: object) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Started]:
     """One server for all tests, on drawn runs; its very first request is a deep link into a trace."""
-    from playwright.sync_api import Browser
-
-    assert isinstance(chromium, Browser)
-    folder = tmp_path_factory.mktemp("dashboard")
     frames = drawn.frames(*(stores.plain(i, at=60.0 * i) for i in range(60)), LOOP, MIXED, HOSTILE_RUN)
-    store = stores.write(folder / "traces.duckdb", frames)
-    port = launch.free_port()
-    process = launch.start(store.path, port=port, log=folder / "server.log")
-    url = launch.base_url(launch.LOOPBACK, port)
-    try:
-        launch.wait_until_ready(process, url)
+    store = stores.write(tmp_path_factory.mktemp("dashboard") / "traces.duckdb", frames)
+    with serving(store.path) as served:
         page = chromium.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(f"{url}/trace?{urlencode({'trace': LOOP.run_id, 'view': 'Sequence'})}")
-        page.locator(".figure[data-ready] .sq").wait_for(timeout=60_000)
+        page.goto(served.page("trace", trace=LOOP.run_id, view="Sequence"))
+        page.locator(".figure[data-ready] .sq").wait_for()
         first = page.locator(".document[aria-label=Run]").inner_text()
         page.close()
-        yield Server(url, first)
-    finally:
-        launch.stop(process)
-        ARTIFACTS.mkdir(exist_ok=True)
-        (ARTIFACTS / "dashboard-server.log").write_bytes((folder / "server.log").read_bytes())
-
-
-def address(page: Page) -> dict[str, str]:
-    """The state in the page's address."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+        yield Started(served.url, first)
 
 
 def show(page: Page, view: str) -> None:
     """Choose a view of the trace page."""
-    page.get_by_role("radiogroup", name="View").get_by_role("radio", name=view).click()
+    page.get_by_role("radiogroup", name="View").get_by_role("radio", name=view, exact=True).click()
 
 
-def no_sideways_scroll(page: Page) -> None:
-    """The page itself never scrolls sideways; tables and diagrams may, inside their frames."""
-    sizes = page.evaluate(
-        "[document.documentElement, document.querySelector('[data-testid=stMain]')].map(e => e.scrollWidth - e.clientWidth)"
-    )
-    assert max(sizes) <= 0
-
-
-def test_a_deep_link_works_as_the_very_first_request(server: Server) -> None:
+def test_a_deep_link_works_as_the_very_first_request(server: Started) -> None:
     """A link pasted to a colleague opens the right view although the server has just started."""
     assert "market_report" in server.first
     assert "timed out" in server.first
@@ -93,18 +63,18 @@ def test_a_deep_link_works_as_the_very_first_request(server: Server) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1600)])
-def test_overview(server: Server, open_page: OpenPage, theme: str, width: int) -> None:
+def test_overview(server: Started, open_page: OpenPage, theme: str, width: int) -> None:
     """Figures, trends and the worst runs fit; a click on a run opens it."""
     page = open_page(server.page(), theme=theme, width=width)
     worst = page.locator(".document[aria-label='Worst runs'] tr.pickable").first
-    expect(worst).to_contain_text("market_report", timeout=20_000)
+    expect(worst).to_contain_text("market_report")
     metrics = page.get_by_test_id("stMetric")
     expect(metrics).to_have_count(6)
     tops = {round(box["y"]) for i in range(6) if (box := metrics.nth(i).bounding_box())}
     assert len(tops) == 1
-    expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=30_000)
+    expect(page.locator(".js-plotly-plot")).to_have_count(4)
     expect(page.get_by_text("Deploy", exact=True)).to_have_count(0)
-    no_sideways_scroll(page)
+    fits(page)
     keep(page, f"dashboard-overview-{theme}-{width}")
     worst.click()
     page.wait_for_url("**/trace?**")
@@ -112,39 +82,36 @@ def test_overview(server: Server, open_page: OpenPage, theme: str, width: int) -
 
 
 @pytest.mark.slow
-def test_traces_filter_page_and_open(server: Server, open_page: OpenPage) -> None:
+def test_traces_filter_page_and_open(server: Started, open_page: OpenPage) -> None:
     """The query narrows the list and stands in the address; a click on a row opens the run."""
     page = open_page(server.page("traces"), theme="light")
-    expect(page.get_by_text("Showing 1–50 of 63 runs")).to_be_visible(timeout=20_000)
-    no_sideways_scroll(page)
+    caption(page, "Showing 1–50 of 63 runs")
+    fits(page)
     keep(page, "dashboard-traces-light-1280")
     page.get_by_label("Query", exact=True).fill("agent:analyst")
     page.get_by_label("Query", exact=True).press("Enter")
-    expect(page.get_by_text("Showing 1–1 of 1 run.")).to_be_visible()
+    caption(page, "Showing 1–1 of 1 run.")
     assert address(page)["q"] == "agent:analyst"
-    grid = page.get_by_test_id("stDataFrame").locator("canvas").first
-    box = grid.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 200, box["y"] + 50)
+    click_first_row(page, "market_report")
     page.wait_for_url("**/trace?**")
     assert address(page)["trace"] == LOOP.run_id
     page.go_back()
-    expect(page.get_by_text("Showing 1–1 of 1 run.")).to_be_visible()
+    caption(page, "Showing 1–1 of 1 run.")
 
 
 @pytest.mark.parametrize(("theme", "width"), [pytest.param("light", 1280, marks=pytest.mark.slow), ("dark", 1600)])
-def test_one_selection_through_all_views(server: Server, open_page: OpenPage, theme: str, width: int) -> None:
+def test_one_selection_through_all_views(server: Started, open_page: OpenPage, theme: str, width: int) -> None:
     """A click in the waterfall shows details and stands in the address; the other views keep the selection."""
     page = open_page(server.page("trace", trace=LOOP.run_id), theme=theme, width=width)
     row = page.locator(".tv-r").nth(2)
-    row.click(timeout=20_000)
+    row.click()
     details = page.locator(".document[aria-label='Details']")
     expect(details).to_contain_text("gpt-4o")
     expect(details).to_contain_text("$0.0031")
     expect(details).to_contain_text("what does the market say?")
     page.wait_for_url("**span=*")
     span = address(page)["span"]
-    no_sideways_scroll(page)
+    fits(page)
     keep(page, f"dashboard-waterfall-{theme}-{width}")
     main, side = page.locator(".tv").bounding_box(), details.bounding_box()
     assert main is not None
@@ -159,19 +126,19 @@ def test_one_selection_through_all_views(server: Server, open_page: OpenPage, th
         ("Findings", ".document[aria-label=Findings] .card"),
     ):
         show(page, view)
-        page.locator(ready).first.wait_for(timeout=20_000)
+        page.locator(ready).first.wait_for()
         page.wait_for_url(f"**view={view}*")
         assert address(page)["span"] == span
-        no_sideways_scroll(page)
+        fits(page)
         keep(page, f"dashboard-{view.lower()}-{theme}-{width}")
 
 
 @pytest.mark.slow
-def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server, open_page: OpenPage) -> None:
+def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Started, open_page: OpenPage) -> None:
     """Clicking the loop's chip selects a span of the loop and explains it; diagrams are clickable and mark the selection."""
     page = open_page(server.page("trace", trace=LOOP.run_id))
     chip = page.locator(".document[aria-label=Run] .chip.tone-critical[data-finding]").first
-    chip.click(timeout=20_000)
+    chip.click()
     page.wait_for_url("**span=*")
     state = address(page)
     assert "finding" in state
@@ -181,7 +148,7 @@ def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server
     expect(page.locator(".document[aria-label=Run] .chip.on")).to_have_count(1)
     show(page, "Sequence")
     arrow = page.locator(".sq-step").nth(1)
-    arrow.click(timeout=20_000)
+    arrow.click()
     span = arrow.get_attribute("data-span")
     page.wait_for_url(f"**span={span}*")
     expect(page.locator(".sq-step.selected")).to_have_count(1)
@@ -193,7 +160,7 @@ def test_a_finding_leads_to_its_spans_and_an_arrow_to_its_message(server: Server
 
 
 @pytest.mark.slow
-def test_keys_choose_views_and_findings(server: Server, open_page: OpenPage) -> None:
+def test_keys_choose_views_and_findings(server: Started, open_page: OpenPage) -> None:
     """Without a mouse: ? lists the keys, a number opens a view, ] selects the finding, x lets go of it; typing is left alone."""
     page = open_page(server.page("trace", trace=LOOP.run_id))
     expect(page.locator(".tv-r").first).to_be_visible()
@@ -216,15 +183,15 @@ def test_keys_choose_views_and_findings(server: Server, open_page: OpenPage) -> 
 
 
 @pytest.mark.slow
-def test_a_figure_is_also_a_table_and_a_file(server: Server, open_page: OpenPage) -> None:
+def test_a_figure_is_also_a_table_and_a_file(server: Started, open_page: OpenPage) -> None:
     """The graph as it ran holds a box per turn; its table has the same rows with exact values; both can be saved; keys walk them."""
     page = open_page(server.page("trace", trace=LOOP.run_id, view="Graph", dependency_as="As it ran"), theme="dark")
     figure = page.locator(".figure[data-ready]")
     turns = figure.locator(".tn-turn")
-    expect(turns.first).to_be_visible(timeout=20_000)
+    expect(turns.first).to_be_visible()
     count = turns.count()
     assert count > 5
-    no_sideways_scroll(page)
+    fits(page)
     with page.expect_download() as picture:
         figure.get_by_role("button", name="SVG", exact=True).click()
     drawn = ElementTree.fromstring(Path(picture.value.path()).read_text(encoding="utf-8"))
@@ -246,17 +213,17 @@ def test_a_figure_is_also_a_table_and_a_file(server: Server, open_page: OpenPage
 
 
 @pytest.mark.slow
-def test_recorded_text_is_never_markup(server: Server, open_page: OpenPage) -> None:
+def test_recorded_text_is_never_markup(server: Started, open_page: OpenPage) -> None:
     """Scripts, handlers, links and emphasis in names, prompts and answers are shown as the characters they are."""
     page = open_page(server.page("trace", trace=HOSTILE_RUN.run_id, span="hostile-call"))
     details = page.locator(".document[aria-label='Details']")
-    expect(details).to_contain_text("onerror=document.title='pwned'", timeout=20_000)
+    expect(details).to_contain_text("onerror=document.title='pwned'")
     expect(details).to_contain_text("**bold**")
     for view, ready in (("Sequence", ".sq"), ("Graph", ".dg"), ("Conversation", ".document[aria-label=Conversation]")):
         show(page, view)
-        page.locator(ready).first.wait_for(timeout=20_000)
+        page.locator(ready).first.wait_for()
     page.goto(server.page("traces", q="outcome:failed"))
-    expect(page.get_by_text("Showing 1–")).to_be_visible(timeout=20_000)
+    caption(page, "Showing 1–")
     assert page.title() != "pwned"
     assert page.locator("img[src=x]").count() == 0
     assert page.locator("a[href^='javascript']").count() == 0

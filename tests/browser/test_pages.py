@@ -1,0 +1,104 @@
+"""The pages over many runs as a person sees them, in both themes and two widths; each is complete, fits, and leads on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests import drawn as drawing
+from tests.browser.conftest import OpenPage, keep
+from tests.browser.serving import Server, address, caption, click_first_row, drawn, fits, serving
+from tests.dashboard import stores
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LOOP, MIXED = stores.looping(), stores.mixed()
+LOOKS = [("light", 1280), ("dark", 1600)]
+DOCUMENT = ".document[aria-label='{}']"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, chromium: object) -> Iterator[Server]:
+    """A dashboard on sixty healthy runs, a loop, and one with a bit of everything; some belong to sessions."""
+    runs = [stores.plain(i, at=60.0 * i) for i in range(60)]
+    for run in runs[:6]:
+        run.summary.update(session_id="conversation-7", user_id="ada")
+    store = stores.write(tmp_path_factory.mktemp("pages") / "traces.duckdb", drawing.frames(*runs, LOOP, MIXED))
+    with serving(store.path) as served:
+        yield served
+
+
+PAGES = [
+    ("workflows", {}, "[data-testid=stPlotlyChart] .main-svg", ["How long ended runs took"]),
+    ("workflows", {"workflow": "market_report"}, DOCUMENT.format("Architecture of market_report"), ["Does it need these agents?"]),
+    ("agents", {}, "[data-testid=stPlotlyChart] .main-svg", ["Tokens by agent", "How long an invocation took"]),
+    ("agents", {"agent": "Support"}, DOCUMENT.format("Support"), ["Invocations that ended ok, per min"]),
+    ("coordination", {}, ".figure[data-ready] svg", ["Who turns to whom", "What went wrong between agents", "What was waited for"]),
+    ("cost", {}, DOCUMENT.format("Savings"), ["What it was spent on", "What could be saved", "What bought nothing", "The most expensive runs"]),
+    ("sessions", {}, DOCUMENT.format("Sessions"), []),
+    ("sessions", {"session": "conversation-7"}, DOCUMENT.format("Runs of session conversation-7"), []),
+    ("live", {}, DOCUMENT.format("Ended last"), ["Nothing runs at the moment."]),
+    ("health", {}, DOCUMENT.format("Libraries and versions"), ["Store and spool", "What is not known"]),
+    ("compare", {"a": LOOP.run_id, "b": MIXED.run_id}, DOCUMENT.format("Steps of both runs; click one for its texts"), []),
+    ("compare", {"what": "Groups of runs", "by": "Queries", "qa": "outcome:failed", "qb": "outcome:completed"}, DOCUMENT.format("What changed from A to B"), []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+@pytest.mark.parametrize(("name", "query", "ready", "texts"), PAGES, ids=["-".join((n, *q)) for n, q, _, _ in PAGES])
+def test_every_page_is_whole_and_fits(
+    server: Server, open_page: OpenPage, name: str, query: dict[str, str], ready: str, texts: list[str], theme: str, width: int
+) -> None:  # fmt: skip
+    """What the page is for is there, nothing failed, nothing is wider than the window; the picture is kept."""
+    page = open_page(server.page(name, **query), theme=theme, width=width)
+    drawn(page, ready)
+    for text in texts:
+        expect(page.get_by_text(text).first).to_be_visible()
+    fits(page)
+    keep(page, f"page-{'-'.join((name, *query))}-{theme}-{width}")
+
+
+def test_a_row_is_looked_into_and_left_again(server: Server, open_page: OpenPage) -> None:
+    """A click on a workflow stands in the address; its runs are one click away, and so are all workflows."""
+    page = open_page(server.page("workflows"))
+    click_first_row(page, "answer_ticket")
+    page.wait_for_url("**workflow=*")
+    name = page.locator(".st-key-name")
+    expect(name).to_have_text(address(page)["workflow"])
+    page.get_by_role("button", name="All workflows", exact=True).click()
+    expect(name).to_have_count(0)
+    assert "workflow" not in address(page)
+
+
+def test_money_leads_to_its_runs_and_calls(server: Server, open_page: OpenPage) -> None:
+    """A part of the ledger opens its first call; a kind of waste opens the list of its runs."""
+    page = open_page(server.page("cost"))
+    drawn(page, DOCUMENT.format("Savings"))
+    part = page.locator(DOCUMENT.format("Ledger")).locator("tr.pickable").first
+    part.click()
+    page.wait_for_url("**/trace?**span=*")
+    page.goto(server.page("cost"))
+    waste = page.locator(DOCUMENT.format("Waste by kind of finding")).locator("tr.pickable", has_text="loop").first
+    waste.click()
+    page.wait_for_url("**/traces?**")
+    assert address(page)["q"] == "finding:loop"
+    caption(page, "Showing 1–1 of 1 run")
+
+
+def test_work_appears_while_it_goes_on(tmp_path: Path, open_page: OpenPage) -> None:
+    """A run appears on the open page after its start, a circle of waits is called a deadlock, and the end moves it to what ended."""
+    path = tmp_path / "traces.duckdb"
+    with serving(path) as served, stores.recording(path) as recorder:
+        page = open_page(served.page("live"))
+        expect(page.get_by_text("No traces yet")).to_be_visible()
+        recorder.start("Reviewer", at_s=0)
+        running = page.locator(DOCUMENT.format("Running now"))
+        expect(running).to_contain_text("Reviewer")
+        expect(page.get_by_test_id("stMetric").first).to_contain_text("1")
+        recorder.end("Reviewer", at_s=4)
+        ended = page.locator(DOCUMENT.format("Ended last"))
+        expect(ended).to_contain_text("live_work")
+        expect(running).to_have_count(0)
