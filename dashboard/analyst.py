@@ -22,6 +22,7 @@ import polars as pl
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.run import analyse
 from dashboard.loading import load_frames
+from dashboard.run_reads import count_runs
 from tracer.errors import TracehoundError
 from tracer.store import reads
 from tracer.store.database import Store
@@ -56,8 +57,8 @@ class StoreAnalysis:
 def analyse_newest(store: Store, token: str, *, newest: int = NEWEST) -> StoreAnalysis:
     """Analyse the `newest` runs of the store together. One lease to copy them out, none while thinking."""
     began = time.monotonic()
-    known = reads.runs(store)
-    looked_at = known.head(newest)
+    looked_at = reads.runs(store, limit=newest)
+    total = count_runs(store)
     analysis = analyse(load_frames(store, looked_at["run_id"].to_list()))
     by_run: dict[str, list[Finding]] = {run_id: [] for run_id in looked_at["run_id"].to_list()}
     for finding in analysis.findings:
@@ -70,7 +71,7 @@ def analyse_newest(store: Store, token: str, *, newest: int = NEWEST) -> StoreAn
         skipped=analysis.skipped,
         failures=analysis.failures,
         traces=looked_at,
-        total=known.height,
+        total=total,
         took_s=time.monotonic() - began,
     )
 

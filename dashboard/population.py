@@ -16,11 +16,14 @@ from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.metrics import Metrics, metrics
 from dashboard.loading import load_frames
+from dashboard.run_reads import count_runs
 from tracer.store import reads
 from tracer.store.database import Store
 
 MAX_SPANS = 120_000
 """about a second to load and compute"""
+LEAST_SPANS = 2
+"""spans of a small run, a workflow and what it does: bounds how many rows of the table of runs are looked at"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def load_population(
     store: Store, *, since_ns: int | None = None, workflow: str | None = None, max_spans: int = MAX_SPANS
 ) -> Population:
     """The newest runs (of `workflow`) that started at or after `since_ns`, as many whole runs as fit into `max_spans`, at least one."""
-    known = reads.runs(store, since_ns=since_ns, workflow=workflow)
+    known = reads.runs(store, since_ns=since_ns, workflow=workflow, limit=max(1, max_spans // LEAST_SPANS))
     fits = known.select(((pl.col("spans").cum_sum() <= max_spans) | (pl.int_range(pl.len()) == 0)).alias("fits"))
     chosen = known.filter(fits["fits"])["run_id"].to_list()
-    return Population(load_frames(store, chosen, contents=False), known.height)
+    total = count_runs(store, since_ns=since_ns, workflow=workflow)
+    return Population(load_frames(store, chosen, contents=False), total)

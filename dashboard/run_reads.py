@@ -197,6 +197,13 @@ def overview(store: Leasing, *, since_ns: int | None = None, top: int = 6) -> Ov
     )
 
 
+def count_runs(store: Leasing, *, since_ns: int | None = None, workflow: str | None = None) -> int:
+    """How many runs (of `workflow`) started at or after `since_ns`."""
+    sql = "SELECT count(*) FROM traces WHERE start_ns >= ?" + ("" if workflow is None else " AND workflow = ?")
+    with store.lease() as connection:
+        return int(_frame(connection, sql, [since_ns or 0, *([] if workflow is None else [workflow])]).item())
+
+
 def workflows(store: Leasing) -> list[str]:
     """The names of all workflows, sorted."""
     sql = "SELECT DISTINCT workflow FROM traces WHERE workflow IS NOT NULL ORDER BY 1"

@@ -26,7 +26,16 @@ def sessions(
     store: Leasing, *, since_ns: int | None = None, text: str = "", limit: int = 50, offset: int = 0
 ) -> SessionPage:
     """Sessions with a run that started at or after `since_ns` and, if given, `text` in their id or user id (any case)."""
-    grouped = f"""
+    wanted = text.strip().lower()
+    matches = "session_id IS NOT NULL"
+    if wanted:
+        matches += " AND (contains(lower(session_id), $text) OR contains(lower(COALESCE(user_id, '')), $text))"
+    # Only the sessions of the page are summed up: there may be hundreds of thousands.
+    active = (
+        f"SELECT session_id, max(start_ns) AS last_ns FROM traces WHERE {matches} GROUP BY 1 HAVING last_ns >= $since"
+    )
+    page = f"""
+        WITH page AS (SELECT * FROM ({active}) ORDER BY last_ns DESC, session_id LIMIT {int(limit)} OFFSET {int(offset)})
         SELECT session_id,
             CASE WHEN count(DISTINCT user_id) = 1 THEN any_value(user_id) END AS user_id,
             list(DISTINCT workflow ORDER BY workflow)[:4] AS workflows,
@@ -38,16 +47,13 @@ def sessions(
             sum(llm_calls)::BIGINT AS llm_calls,
             sum(input_tokens + output_tokens)::BIGINT AS tokens,
             sum(cost_usd) AS cost_usd,
-            sum(unpriced_calls)::BIGINT AS unpriced_calls,
-            max(start_ns) AS last_ns
-        FROM traces
-        WHERE session_id IS NOT NULL AND (contains(lower(session_id), $text) OR contains(lower(COALESCE(user_id, '')), $text))
-        GROUP BY session_id HAVING last_ns >= $since
-    """  # fmt: skip
-    bound = {"since": since_ns or 0, "text": text.strip().lower()}
-    page = f"SELECT * EXCLUDE (last_ns) FROM ({grouped}) ORDER BY last_ns DESC, session_id LIMIT {int(limit)} OFFSET {int(offset)}"
+            sum(unpriced_calls)::BIGINT AS unpriced_calls
+        FROM traces WHERE {matches} AND session_id IN (SELECT session_id FROM page)
+        GROUP BY session_id ORDER BY max(start_ns) DESC, session_id
+    """
+    bound: dict[str, object] = {"since": since_ns or 0, **({"text": wanted} if wanted else {})}
     with store.lease() as connection:
-        total = int(fetched(connection.sql(f"SELECT count(*) FROM ({grouped})", params=bound)).item())
+        total = int(fetched(connection.sql(f"SELECT count(*) FROM ({active})", params=bound)).item())
         rows = fetched(connection.sql(page, params=bound))
     return SessionPage(rows, total)
 
