@@ -14,6 +14,7 @@ from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES
 from dashboard.figures import units
 from dashboard.figures.palette import look
 from dashboard.run_reads import SECOND_NS
+from tracer.model import SpanKind
 
 CHANGES: Mapping[str, tuple[str, b.Tone]] = {
     "same": ("= same", "muted"),
@@ -82,6 +83,10 @@ def steps_document(
     return [b.table(columns, rows)], len(lines)
 
 
+PASSED_ON = (SpanKind.MESSAGE, SpanKind.HANDOFF)
+"""kinds that go from one agent to another"""
+
+
 def _lines(steps: Sequence[Mapping[str, Any]], only_differences: bool) -> list[list[int]]:
     """Step numbers, one list a line; with `only_differences` neighbours that are the same share a line."""
     if not only_differences:
@@ -113,10 +118,15 @@ def _step_row(step: Mapping[str, Any], number: int, chosen: int | None) -> b.Blo
 
 
 def step_title(step: Mapping[str, Any]) -> str:
-    """`◆ llm Researcher`: kind, who, what."""
-    glyph = look(step["kind"]).glyph
+    """`✦ LLM call Researcher`, `▸ message Researcher → Analyst`: kind, who, what or to whom."""
+    shown = look(step["kind"])
     what = step["what"] if step["what"] != step["agent"] else None
-    return " ".join(part for part in (glyph, step["kind"].replace("_", " "), step["agent"], what) if part)
+    who = (
+        " → ".join(part for part in (step["agent"], what) if part)
+        if step["kind"] in PASSED_ON
+        else " ".join(part for part in (step["agent"], what) if part)
+    )
+    return " ".join(part for part in (shown.glyph, shown.word, who) if part)
 
 
 def step_document(shown: TwoRuns, step: Mapping[str, Any]) -> list[b.Block]:
@@ -229,7 +239,9 @@ def _known(value: Any, show: Callable[[Any], str]) -> str | None:
 def _against(before: Any, delta: Any, show: Callable[[Any], str]) -> b.Block | str | None:
     if delta is None:
         return None
-    return b.cell(_signed(delta, show) or "0", note=f"{delta / before:+.0%}" if before and delta else None)
+    return b.cell(
+        _signed(delta, show) or "0", note=f"{delta / before:+.0%}".replace("-", "−") if before and delta else None
+    )
 
 
 def _signed(value: Any, show: Callable[[Any], str]) -> str | None:

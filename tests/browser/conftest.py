@@ -18,7 +18,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-dev-shm-usage", "--disable-default-apps", "--force-color-profile=srgb", "--font-render-hinting=none",
 )  # fmt: skip
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 """how long anything may take on a busy machine; what is there sooner is not waited for"""
 expect.set_options(timeout=PATIENCE_MS)
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")

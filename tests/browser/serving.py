@@ -62,7 +62,7 @@ def caption(page: Page, text: str) -> None:
 def click_first_row(page: Page, of: str) -> None:
     """Click the first row of the grid once it shows `of`: inside the canvas is a table for screen readers, which says what is drawn."""
     grid = page.get_by_test_id("stDataFrame").first
-    grid.get_by_role("gridcell", name=of).first.wait_for(state="attached")
+    grid.locator("[role=gridcell]", has_text=of).first.wait_for(state="attached")
     box = grid.locator("canvas").first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 60, box["y"] + 52)

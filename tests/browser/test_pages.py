@@ -35,7 +35,7 @@ PAGES = [
     ("workflows", {}, "[data-testid=stPlotlyChart] .main-svg", ["How long ended runs took"]),
     ("workflows", {"workflow": "market_report"}, DOCUMENT.format("Architecture of market_report"), ["Does it need these agents?"]),
     ("agents", {}, "[data-testid=stPlotlyChart] .main-svg", ["Tokens by agent", "How long an invocation took"]),
-    ("agents", {"agent": "Support"}, DOCUMENT.format("Support"), ["Invocations that ended ok, per min"]),
+    ("agents", {"agent": "Support"}, DOCUMENT.format("Support"), ["Invocations that ended ok"]),
     ("coordination", {}, ".figure[data-ready] svg", ["Who turns to whom", "What went wrong between agents", "What was waited for"]),
     ("cost", {}, DOCUMENT.format("Savings"), ["What it was spent on", "What could be saved", "What bought nothing", "The most expensive runs"]),
     ("sessions", {}, DOCUMENT.format("Sessions"), []),
