@@ -35,27 +35,32 @@ class Column:
     help: str | None = None
 
 
-def grid(rows: pl.DataFrame, columns: Sequence[Column], *, key: str, label: str) -> int | None:
-    """Draw `rows`; returns the index of the row a person clicked, None as long as none was.
-
-    A value nobody knows stays empty: the grid never shows 0 for it. The frame's other columns are left out.
+def grid(
+    rows: pl.DataFrame, columns: Sequence[Column], *, key: str, label: str, on_pick: Callable[[int], None] | None = None
+) -> None:
+    """Draw `rows`. A value nobody knows stays empty: the grid never shows 0 for it. The frame's other columns are left out.
 
     Args:
         label: what a screen reader says for the grid.
+        on_pick: told the index of the row that a person clicks, once: what stays selected must not act again.
     """
-    picked = st.dataframe(  # pyright: ignore[reportUnknownMemberType]  (numpy is in its signature)
+
+    def picked() -> None:
+        cells = cast("dict[str, Any]", st.session_state[key])["selection"]["cells"]
+        if cells and on_pick is not None:
+            on_pick(int(cells[0][0]))
+
+    st.dataframe(  # pyright: ignore[reportUnknownMemberType]  (numpy is in its signature)
         _dressed(rows, columns),
         key=key,
         hide_index=True,
-        on_select="rerun",
+        on_select=picked,
         selection_mode="single-cell",
         height="content" if rows.height <= MOST_ROWS else SHORT_PX * (MOST_ROWS + 1),
         column_config=_config(columns),
         placeholder=UNKNOWN,
         alt=label,
     )
-    cells = cast("dict[str, Any]", picked)["selection"]["cells"]
-    return int(cells[0][0]) if cells else None
 
 
 def _dressed(rows: pl.DataFrame, columns: Sequence[Column]) -> Any:

@@ -45,9 +45,13 @@ def _draw(scene: Scene) -> None:
     shown = scene.shown
     serious = None if scene.findings is None else [f for f in scene.findings if f.severity != "info"]
     rows = _rows(shown, serious)
-    picked = grid(rows, COLUMNS, key="agents", label="Agents; click one to look into it")
-    if picked is not None:
-        address.put(agent=rows["agent"][picked])
+    grid(
+        rows,
+        COLUMNS,
+        key="agents",
+        label="Agents; click one to look into it",
+        on_pick=lambda row: address.put(agent=rows["agent"][row]),
+    )
     chosen = address.get("agent")
     if chosen is not None and chosen in rows["agent"].to_list():
         _one(scene, chosen, serious or [])

@@ -22,6 +22,7 @@ from dashboard.frame import Scene, over_runs
 from dashboard.grids import Column, grid
 from dashboard.population import Population
 from dashboard.run_reads import SECOND_NS, bucket_width_s
+from dashboard.trace_query import FIELDS
 
 BY: Mapping[str, By] = {
     "Workflow": "workflow",
@@ -124,6 +125,7 @@ def _parts(shown: Population) -> None:
     word = chosen or "Workflow"
     by = BY[word]
     rows = spending(shown.frames, by).with_columns(
+        pl.col("name").alias("value"),
         pl.col("name").fill_null(f"(no {word.lower()})"),
         share=pl.col("cost_usd").cast(pl.Float64) / pl.col("cost_usd").cast(pl.Float64).sum(),
         per_run_usd=pl.col("cost_usd").cast(pl.Float64) / pl.col("runs"),
@@ -142,7 +144,14 @@ def _parts(shown: Population) -> None:
         chrome.chart(
             right, f"Over time, USD per {units.stretch(width_s)}", trends.spend_over_time(spend, mode), "cost_over_time"
         )
-    grid(rows, (Column("name", word.lower(), "text"), *COLUMNS), key=f"cost_{by}", label=f"Cost by {word.lower()}")
+    grid(rows, (Column("name", word.lower(), "text"), *COLUMNS), key=f"cost_{by}", label=f"Cost by {word.lower()}",
+         on_pick=lambda row: _runs_of(word.lower(), rows["value"][row]))  # fmt: skip
+
+
+def _runs_of(field: str, value: str | None) -> None:
+    """Go to the runs with this value, where a query can find them."""
+    if value is not None and field in FIELDS:
+        address.remember({"query": address.term(field, value)})
 
 
 def _wasted(findings: Sequence[Finding]) -> None:

@@ -47,9 +47,13 @@ def _draw(scene: Scene) -> None:
     rows = known.workflows.join(
         known.coordination.drop("runs"), on="workflow", how="left", nulls_equal=True, maintain_order="left"
     ).with_columns(pl.col("workflow").fill_null(UNNAMED)).sort("cost_total_usd", "runs", descending=True, nulls_last=True)  # fmt: skip
-    picked = grid(rows, COLUMNS, key="workflows", label="Workflows; click one to look into it")
-    if picked is not None:
-        address.put(workflow=rows["workflow"][picked])
+    grid(
+        rows,
+        COLUMNS,
+        key="workflows",
+        label="Workflows; click one to look into it",
+        on_pick=lambda row: address.put(workflow=rows["workflow"][row]),
+    )
     chosen = address.get("workflow")
     if chosen is not None and chosen in rows["workflow"].to_list():
         _one(scene, chosen)
