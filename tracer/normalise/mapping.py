@@ -45,7 +45,7 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
         {
             "tracehound": Tracehound.AGENT,
             "otel_genai": GenAI.AGENT_NAME,
-            "openinference": (OpenInference.AGENT_NAME, OpenInference.NODE_ID),
+            "openinference": OpenInference.AGENT_NAME,
             "openllmetry": (GenAI.AGENT_NAME, OpenLLMetry.AGENT_ROLE, OpenLLMetry.HANDOFF_FROM),
             "pydantic_ai": (GenAI.AGENT_NAME, PydanticAI.AGENT_NAME),
             "vercel_ai": VercelAI.FUNCTION_ID,

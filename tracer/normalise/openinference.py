@@ -74,7 +74,8 @@ def read(reading: Reading) -> None:
             named = _HANDOFF_NAME.fullmatch(raw.name)
             span.target_agent = as_text(attributes.get(OpenInference.OUTPUT_VALUE)) or (named[1] if named else None)
         case SpanKind.AGENT:
-            if span.agent_id is None:  # a graph node is named in the metadata
+            if span.agent_id is None and span.agent is None:  # a graph node is named in the metadata
+                span.agent = _named(raw.name) or as_text(attributes.get(OpenInference.NODE_ID))
                 span.agent = span.agent or agent_of_name(raw.name, root=raw.parent_span_id is None)
         case SpanKind.RETRIEVER:
             _documents(reading)
@@ -89,6 +90,12 @@ def read(reading: Reading) -> None:
     output = attributes.get(OpenInference.OUTPUT_VALUE)
     if reading.kind == SpanKind.OTHER and isinstance(output, str) and (stop := _STOP_REASON.search(output[-600:])):
         span.finish_reason = stop[1]
+
+
+def _named(name: str) -> str | None:
+    """The agent in a name such as `invoke_agent researcher`, whose node in the graph its processor only numbers (Strands)."""
+    operation, _, agent = name.partition(" ")
+    return agent or None if operation == "invoke_agent" else None
 
 
 def agent_of_name(name: str, *, root: bool) -> str | None:
