@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -9,7 +10,7 @@ from importlib.util import find_spec
 
 from tracer.capture.auto.clients import CLIENTS
 from tracer.capture.auto.libraries import LIBRARIES, Library
-from tracer.capture.auto.switch import installed
+from tracer.capture.auto.switch import OFF_VARIABLE, installed, llm_teller
 
 PACKAGES = (
     "tracehound", "duckdb", "polars", "opentelemetry-sdk", "opentelemetry-proto", "protobuf", "genai-prices",
@@ -35,6 +36,8 @@ class Recording:
     by: str | None
     """the chosen instrumentor, `its own tracing`, or `tracehound` for our wraps of its calls; None: nobody"""
     hint: str
+    why: str = ""
+    """why this one, or why nobody; what was passed over and why"""
 
 
 def find_instrumentors() -> list[Instrumentor]:
@@ -54,12 +57,26 @@ def find_libraries() -> list[Recording]:
 
 
 def _recording(library: Library) -> Recording:
+    """By the rules of `tracer.capture.auto.switch`, in the order in which they are asked there."""
+    if library.name in os.environ.get(OFF_VARIABLE, "").replace(" ", "").split(","):
+        return Recording(library.name, None, "", f"off: named in {OFF_VARIABLE}")
+    is_client = library.name in CLIENTS
+    teller = llm_teller() if library.client and is_client else None
+    if teller is not None:
+        return Recording(
+            library.name, "tracehound", "", f"instrumentors off: {teller} writes LLM spans; own wraps for other calls"
+        )
+    missing: list[str] = []
     for each in library.instrumentors:
+        passed = f"; not installed: {', '.join(missing)}" if missing else ""
         if not each.distribution:
-            return Recording(library.name, "its own tracing", "")
+            return Recording(library.name, "its own tracing", "", "on: it has tracing of its own" + passed)
         if installed(each):
-            return Recording(library.name, f"{each.distribution} {version(each.distribution)}", "")
-    return Recording(library.name, "tracehound" if library.name in CLIENTS else None, library.hint)
+            chosen = f"{each.distribution} {version(each.distribution)}"
+            return Recording(library.name, chosen, "", f"on: {each.source}" + passed)
+        missing.append(each.distribution)
+    without = f"not installed: {', '.join(missing)}" if missing else "there is no instrumentor"
+    return Recording(library.name, "tracehound" if is_client else None, library.hint, without)
 
 
 def _importable(module: str) -> bool:

@@ -134,6 +134,8 @@ def _of_spool(spool: SpoolHealth) -> list[Problem]:
 
 
 def _of_library(library: Recording) -> Problem:
+    if library.why.startswith("off"):
+        return Problem("info", f"{library.library} is installed and left alone ({library.why}).")
     return Problem(
         "info",
         f"{library.library} is installed without an instrumentor: only the calls of LLM clients below it are recorded.",
@@ -156,7 +158,23 @@ def _of_database(database: DatabaseHealth) -> list[Problem]:
             Problem(
                 "warning",
                 f"{count(number)} spans were dropped by the programs that recorded them.",
-                "they could not be written at the time: was the disk full?",
+                "they could not be written at the time: was the disk full? Their log says it.",
+            )
+        )
+    if number := counted["shim_errors"]:
+        found.append(
+            Problem(
+                "warning",
+                f"{count(number)} errors of the recorder were kept from the programs; parts of their traces are missing.",
+                "the first of each kind stands in the program's log, with its traceback; please report it.",
+            )
+        )
+    if number := counted["forward_dropped_spans"]:
+        found.append(
+            Problem(
+                "warning",
+                f"{count(number)} spans did not reach the back-end that `init(forward=...)` names; they are in this store.",
+                "it was busy, refused them or stayed away; the program's log names it.",
             )
         )
     if number := counted["rejected_spans"]:

@@ -49,10 +49,11 @@ def _print(document: Mapping[str, Any], problems: Sequence[Problem]) -> None:
         ["", f"{_size(spool['pending_bytes'])} were pending in {spool['segments']} segments"],
         ["", f"{spool['live_writers']} live writers, {spool['dead_segments']} segments of ended ones"],
         ["instrumentors", ", ".join(f"{i['package']} {i['version']}" for i in document["instrumentors"]) or "none"],
-        [
-            "recorded",
-            ", ".join(f"{one['library']} by {one['by'] or 'nobody'}" for one in document["libraries"]) or "none",
-        ],
+        *(
+            ["recorded" if at == 0 else "", f"{one['library']} by {one['by'] or 'nobody'} ({one['why']})"]
+            for at, one in enumerate(document["libraries"])
+        ),
+        *([] if document["libraries"] else [["recorded", "none"]]),
         ["versions", ", ".join(f"{name} {found}" for name, found in document["versions"].items() if found)],
     ]
     print_table({"": "left", "state": "left"}, rows)

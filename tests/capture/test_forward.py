@@ -20,6 +20,8 @@ from tracer.capture.forward import Forwarder, Item, Target
 from tracer.capture.tee import Tee
 from tracer.errors import BadInput
 from tracer.receiver.payload import read
+from tracer.store import reads
+from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 from tracer.testing import recording_to, tmp_store
 
@@ -84,6 +86,13 @@ def test_recording_does_not_wait_for_a_back_end_that_does_not_answer(tmp_path: P
     assert len(other.taken) < 10
 
 
+class Unreadable:
+    """What no recorder can take."""
+
+    def keys(self) -> Any:
+        raise RuntimeError("no")
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://127.0.0.1:1/otel"])
 def test_a_back_end_that_is_away_costs_its_copies_alone(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -91,11 +100,15 @@ def test_a_back_end_that_is_away_costs_its_copies_alone(
     """Everything is in the store, what was not forwarded is counted and told once at the end."""
     monkeypatch.setattr("tracer.capture.tee.GRACE_S", 0.01)
     tee = Tee(SegmentWriter(tmp_store(tmp_path)), url)
-    with recording_to(tee), tracer.workflow("w"), tracer.tool("t"):
-        pass
+    with recording_to(tee), tracer.workflow("w"), tracer.tool("t") as span:
+        span.set(Unreadable())  # type: ignore[arg-type]
     assert len(read_spool(tmp_store(tmp_path)).spans) == 2
+    store = Store(tmp_store(tmp_path))
+    store.fold()
+    counted = reads.counters(store)
+    assert (counted["forward_dropped_spans"], counted["shim_errors"]) == (2, 1)
     assert tee.dropped == 2
-    assert [record.message for record in caplog.records] == [
+    assert [record.message for record in caplog.records if "forwarded" in record.message] == [
         "tracehound: 2 spans could not be forwarded to 127.0.0.1; they are in the store"
     ]
 

@@ -83,6 +83,7 @@ def test_what_is_missing_is_counted_by_model(store: Store, examine: Examine) -> 
     sent.resource_spans[0].scope_spans[0].spans[0].span_id = b"short"
     writer.write_otlp(sent.SerializeToString())
     writer._count_dropped(7)  # as a failed write does
+    writer.count("forward_dropped_spans", 3)
     writer.write_spans([span(7, dropped_attributes=4)])
     writer.close()
 
@@ -90,9 +91,13 @@ def test_what_is_missing_is_counted_by_model(store: Store, examine: Examine) -> 
 
     assert document["unpriced"] == [{"model": "no-such-model", "provider": "openai", "calls": 1, "tokens": 15}]
     assert document["missing_tokens"] == [{"model": "no-such-model", "provider": "openai", "calls": 1, "tokens": 0}]
-    assert document["counters"] == {"bad_frames": 0, "rejected_spans": 1, "duplicate_spans": 1, "dropped_spans": 7}
+    assert document["counters"] == {
+        "bad_frames": 0, "rejected_spans": 1, "duplicate_spans": 1, "dropped_spans": 7, "shim_errors": 0,
+        "forward_dropped_spans": 3,
+    }  # fmt: skip
     assert {text: severity for text, severity in messages(document).items() if "instrumentor" not in text} == {
         "7 spans were dropped by the programs that recorded them.": "warning",
+        "3 spans did not reach the back-end that `init(forward=...)` names; they are in this store.": "warning",
         "1 spans were rejected because of a malformed id or time.": "warning",
         "1 calls have no price: no-such-model (1).": "warning",
         "1 calls say nothing of their tokens: no-such-model (1).": "warning",

@@ -63,10 +63,18 @@ run_clock = _run_clock
 """Set it (and reset it) around a run whose time is not the wall clock's."""
 
 _complained: set[str] = set()
+_complaints = 0
+
+
+def complaints() -> int:
+    """Errors of ours so far that the host did not feel; told to the store when recording ends."""
+    return _complaints
 
 
 def complain(what: str) -> None:
     """Log, once per kind of trouble, an error of ours that the host must not feel. Call it while handling the error."""
+    global _complaints
+    _complaints += 1
     if what not in _complained:
         _complained.add(what)
         logger.warning(

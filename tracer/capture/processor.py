@@ -34,7 +34,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from ..model import RawEvent, RawSpan
 from ..semconv import Resource
-from .active import CONTENT
+from .active import CONTENT, complaints
 from .content import Contents, Name
 from .light import LightSpan
 from .privacy import Privacy
@@ -124,6 +124,9 @@ class RecordingProcessor(SpanProcessor):
         self._thread: threading.Thread | None = None
         self._closed = False
         self._complained = False
+        self._unmade = 0
+        """ended spans of which no record could be made: the writer never heard of them"""
+        self._complaints = complaints()
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (method() or (lambda: None))())
@@ -158,6 +161,8 @@ class RecordingProcessor(SpanProcessor):
         self._closed = True
         self._wake.set()
         try:
+            self._writer.count("shim_errors", complaints() - self._complaints)
+            self._writer.lost(self._unmade)
             self._writer.close()
         except OSError:
             self._lose(0)
@@ -232,6 +237,7 @@ class RecordingProcessor(SpanProcessor):
             self._ended.append(self._record(entry, ended=True))
             self._write(self._ancestors(entry.parent_id) if entry.parent_id and self._unannounced else ())
         except Exception:  # noqa: BLE001 - the host must not feel it; counted and logged by _lose
+            self._unmade += 1
             self._lose(1)
 
     def _record(self, entry: _Open, *, ended: bool) -> RawSpan:
@@ -302,6 +308,7 @@ class RecordingProcessor(SpanProcessor):
             try:
                 spans.append(self._record(self._waiting.popleft(), ended=True))
             except Exception:  # noqa: BLE001 - one record that cannot be made; counted and logged by _lose
+                self._unmade += 1
                 self._lose(1)
         while self._ended:
             spans.append(self._ended.popleft())
@@ -349,7 +356,8 @@ class RecordingProcessor(SpanProcessor):
         self.contents.forget()
         self.contents.take_unwritten()
         self.wrote = False
-        self.dropped = 0
+        self.dropped = self._unmade = 0
+        self._complaints = complaints()
 
 
 def _announce_later(reference: weakref.ref[RecordingProcessor]) -> None:

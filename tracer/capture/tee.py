@@ -100,8 +100,7 @@ class Tee:
         self._inner.write_otlp(payload, logs=logs)
 
     def close(self) -> None:
-        """Seal what is written, then send what is queued for at most `GRACE_S`."""
-        self._inner.close()
+        """Send what is queued, for at most `GRACE_S`, then seal and say what was not sent. What is written is safe meanwhile."""
         forwarder, self._forwarder = self._forwarder, None
         if forwarder is not None and self._pid == os.getpid():
             forwarder.stop(GRACE_S)
@@ -111,6 +110,14 @@ class Tee:
                     self.dropped,
                     self._target.host,
                 )
+        self._inner.count("forward_dropped_spans", self.dropped)
+        self._inner.close()
+
+    def count(self, name: str, number: int) -> None:
+        self._inner.count(name, number)
+
+    def lost(self, spans: int) -> None:
+        self._inner.lost(spans)
 
     def _running(self) -> Forwarder:
         if self._forwarder is None:

@@ -17,6 +17,10 @@ class SpanWriter(Protocol):
 
     def write_otlp(self, payload: bytes, *, logs: bool = False) -> None: ...
 
+    def count(self, name: str, number: int) -> None: ...
+
+    def lost(self, spans: int) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -45,6 +49,12 @@ class MemoryWriter:
         if not logs:
             raise NotImplementedError("spans come as records")
         self.log_requests.append(payload)
+
+    def count(self, name: str, number: int) -> None:
+        """Nobody to tell."""
+
+    def lost(self, spans: int) -> None:
+        """Nobody to tell."""
 
     def close(self) -> None:
         """Nothing to seal."""

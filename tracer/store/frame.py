@@ -22,6 +22,8 @@ from ..model import RawEvent, RawLink, RawSpan
 
 MAGIC = b"THF1"
 HEADER = struct.Struct("<4sBBII")
+COUNTS = ("shim_errors", "forward_dropped_spans")
+"""what else a recording process tells of itself: errors of ours that the program did not feel, spans that another back-end did not get"""
 MAX_PAYLOAD = 1 << 30
 """a length above this is damage, not data"""
 COMPRESS_FROM = 16 * 1024
@@ -73,6 +75,8 @@ class Records:
     pid: int = 0
     dropped: int = 0
     """spans the writer could not write before this frame"""
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    """of `COUNTS`, what happened before this frame"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +90,7 @@ class Bodies:
     contents: dict[int, str]
     pid: int
     dropped: int
+    counts: dict[str, int]
 
 
 def encode_frame(kind: FrameKind, payload: bytes, *, compress: bool = True) -> bytes:
@@ -164,6 +169,7 @@ def encode_records(
     contents: Mapping[int, str] | None = None,
     pid: int = 0,
     dropped: int = 0,
+    counts: Mapping[str, int] | None = None,
 ) -> bytes:
     """The payload of one frame of our own records. Resource and scope are written once where spans share them."""
     first = spans[0] if spans else starts[0] if starts else None
@@ -176,6 +182,8 @@ def encode_records(
         parts.append(f',"scope":{_quoted(scope)}')
     if dropped:
         parts.append(f',"dropped":{dropped}')
+    if counts:
+        parts.append(f',"counts":{json.dumps(dict(counts))}')
     bodies: list[bytes] = []
     if contents:
         # As they are, not inside the JSON: quoting a long text costs more than hashing it, and unquoting it again.
@@ -187,6 +195,13 @@ def encode_records(
             parts.append(f',"{key}":[{",".join([_span_to_json(span, resource, scope) for span in group])}]')
     parts.append("}\n")
     return b"".join(("".join(parts).encode("utf-8", "surrogatepass"), *bodies))
+
+
+def _counts(value: Any) -> dict[str, int]:
+    if not isinstance(value, dict):
+        return {}
+    held = cast("dict[str, Any]", value)
+    return {name: number for name, number in held.items() if name in COUNTS and isinstance(number, int) and number > 0}
 
 
 def decode_records(payload: bytes) -> Records:
@@ -203,6 +218,7 @@ def decode_records(payload: bytes) -> Records:
             contents=found.contents,
             pid=found.pid,
             dropped=found.dropped,
+            counts=found.counts,
         )
     except (TypeError, AttributeError) as error:
         raise ValueError(f"not a record of tracehound: {error}") from error
@@ -228,6 +244,7 @@ def decode_bodies(payload: bytes) -> Bodies:
             contents=_contents(record, texts),
             pid=int(record.get("pid", 0)),
             dropped=int(record.get("dropped", 0)),
+            counts=_counts(record.get("counts")),
         )
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(f"not a record of tracehound: {error}") from error

@@ -185,6 +185,8 @@ def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
         ]
         gathered.contents.update(found.contents)
         gathered.count("dropped_spans", found.dropped)
+        for name, number in found.counts.items():
+            gathered.count(name, number)
     elif frame.kind in (FrameKind.OTLP_TRACES, FrameKind.OTLP_LOGS):
         from tracer.normalise import otlp  # protobuf: a tenth of a second that most stores can save
 

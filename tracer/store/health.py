@@ -12,6 +12,7 @@ import duckdb
 
 from tracer.store import apply, references
 from tracer.store.database import Store
+from tracer.store.frame import COUNTS
 from tracer.store.spool import list_spool
 
 REASONS_SHOWN = 5
@@ -177,7 +178,7 @@ def _calls(con: duckdb.DuckDBPyConnection, condition: str) -> tuple[ModelCalls, 
     return tuple(ModelCalls(*row) for row in rows)
 
 
-_COUNTERS = ("bad_frames", "rejected_spans", "duplicate_spans", "dropped_spans")
+_COUNTERS = ("bad_frames", "rejected_spans", "duplicate_spans", "dropped_spans", *COUNTS)
 
 _SIZES = """
 SELECT (SELECT count(*) FROM running_spans),

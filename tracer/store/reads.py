@@ -17,6 +17,7 @@ from tracer.errors import BadInput, UnknownName
 from tracer.model import SPAN_FIELDS
 from tracer.store.arrow import fetched
 from tracer.store.columns import select_with
+from tracer.store.frame import COUNTS
 from tracer.store.query import sql as sql
 
 if TYPE_CHECKING:
@@ -171,8 +172,8 @@ def marks(store: Store) -> pl.DataFrame:
 
 
 def counters(store: Store) -> dict[str, int]:
-    """Running totals of what went wrong: bad_frames, rejected_spans, duplicate_spans, dropped_spans; 0 where nothing did."""
-    names = dict.fromkeys(("bad_frames", "rejected_spans", "duplicate_spans", "dropped_spans"), 0)
+    """Running totals of what went wrong: bad_frames, rejected_spans, duplicate_spans, dropped_spans, `frame.COUNTS`; 0 where nothing did."""
+    names = dict.fromkeys(("bad_frames", "rejected_spans", "duplicate_spans", "dropped_spans", *COUNTS), 0)
     with store.lease() as con:
         return names | dict(con.execute("SELECT name, value FROM counters").fetchall())
 

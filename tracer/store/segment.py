@@ -67,6 +67,7 @@ class SegmentWriter:
         self._size = 0
         self._opened_ns = 0
         self._known: set[int] = set()
+        self._counts: dict[str, int] = {}
 
     @property
     def writer_id(self) -> str:
@@ -103,12 +104,26 @@ class SegmentWriter:
             self._open_segment()
             self._append(frame)
 
+    def count(self, name: str, number: int) -> None:
+        """Tell the store with the next write, or when it is closed, of what is counted in `frame.COUNTS`."""
+        with self._lock:
+            if number > 0:
+                self._counts[name] = self._counts.get(name, 0) + number
+
+    def lost(self, spans: int) -> None:
+        """Tell the store likewise of spans that never came to be written."""
+        with self._lock:
+            self._untold += spans
+
     def close(self) -> None:
         """Seal: the next reader folds everything, and spans still running count as interrupted.
 
         The files stay for that reader; that they are unlocked is what tells it.
         """
         with self._lock:
+            if self._untold or self._counts:
+                with suppress(OSError):  # the disk may be full, which is what is to be told
+                    self._write_records((), (), _NO_CONTENTS)
             self._known.clear()
             for fd in (self._fd, self._live_fd):
                 if fd >= 0:
@@ -120,12 +135,15 @@ class SegmentWriter:
             self._open_segment()
             known = self._known
             fresh = {key: body for key, body in contents.items() if key not in known}
-            if not (spans or starts or fresh):
+            untold, counts = self._untold, self._counts
+            if not (spans or starts or fresh or untold or counts):
                 return
-            untold = self._untold
-            payload = encode_records(spans, starts=starts, contents=fresh, pid=os.getpid(), dropped=untold)
+            payload = encode_records(
+                spans, starts=starts, contents=fresh, pid=os.getpid(), dropped=untold, counts=counts
+            )
             self._append(encode_frame(FrameKind.RECORDS, payload))
             self._untold -= untold
+            self._counts = {}
             known.update(fresh)
 
     def _count_dropped(self, spans: int) -> None:
