@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 CAPTURES = ROOT / "fixtures" / "captures"
 RUNNABLE = ("python", "sh", "sql")
 _BLOCK = re.compile(
-    r"(?:<!-- (?P<word>before|not run here):? ?(?P<said>(?:(?!-->).)*?) ?-->\s*)?^```(?P<language>\w*)[ \t]*\n(?P<code>.*?)^```",
+    r"(?:<!-- (?P<word>before|not run here|file):? ?(?P<said>(?:(?!-->).)*?) ?-->\s*)?^```(?P<language>\w*)[ \t]*\n(?P<code>.*?)^```",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -34,6 +34,8 @@ class Block:
     """code to run ahead of it, from a comment `<!-- before ... -->` above the block"""
     not_run: str
     """why it is not run, from a comment `<!-- not run here: ... -->` above the block"""
+    file: str
+    """name under which later blocks of the page find it, from a comment `<!-- file: ... -->` above the block"""
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ def blocks() -> Iterator[Block]:
                 code=found["code"],
                 before=said if found["word"] == "before" else "",
                 not_run=said if found["word"] == "not run here" else "",
+                file=said if found["word"] == "file" else "",
             )
 
 

@@ -32,6 +32,10 @@ def test_a_block_runs(block: Block, furnished: tuple[Path, dict[str, str]], tmp_
     source, placeholders = furnished
     folder = tmp_path / "here"
     shutil.copytree(source, folder, symlinks=True)
+    for other in BLOCKS:
+        if other.file and other.page == block.page:
+            with (folder / other.file).open("a") as out:
+                out.write(other.code)
     code = f"{block.before}\n{block.code}"
     for word, value in placeholders.items():
         code = re.sub(rf"\b{word}\b", value, code)
