@@ -5,6 +5,9 @@ texts and once with messages of 600 bytes, whose history grows from call to call
 microseconds a span on the recorder, spans a second folded by the CPU time of the folding process and by the wall, the rate
 of the last tenth against the first, bytes in the database a span and a call of a model, and the memory at the peak.
 The goals are for a machine that does nothing else; CPU time says most where it does. `--spans 1000000` for the long way.
+
+`--ways` compares instead: CPU a span of one fold of everything with leaves read and resolved by column and with the general
+way for all, in turns, for our own spans without and with texts and for the same spans by OTLP.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.generate import FRAME, Shape, raw_spans
+from tests.benchmarks.generate import FRAME, Shape, otlp_requests, raw_spans
 from tracer.model import RawSpan
+from tracer.store import gather
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
@@ -97,6 +101,42 @@ def report(spans: int, text: int, repeats: int) -> None:
         )
 
 
+def ways(spans: int, text: int, repeats: int) -> None:
+    """CPU a span by column and in the general way; on a machine that others use, their ratio says most."""
+    by_column_from = gather.BY_COLUMN_FROM
+    kinds = {"own, without texts": (0, False), f"own, {text} bytes": (text, False), f"OTLP, {text} bytes": (text, True)}
+    for name, (size, otlp) in kinds.items():
+        spent: dict[str, list[float]] = {"by column": [], "general": []}
+        for _ in range(repeats):
+            for way, limit in (("by column", by_column_from), ("general", spans + 1)):
+                gather.BY_COLUMN_FROM = limit
+                with tempfile.TemporaryDirectory() as directory:
+                    spent[way].append(_once(Shape(spans=spans, text=size, days=spans / 300_000), Path(directory), otlp))
+        column, general = (statistics.median(values) for values in spent.values())
+        print(f"{name:22} {column:8.1f} us a span by column, {general:8.1f} in general, ratio {column / general:.2f}")
+    gather.BY_COLUMN_FROM = by_column_from
+
+
+def _once(shape: Shape, directory: Path, otlp: bool) -> float:
+    """CPU us a span of one fold of everything."""
+    store = Store(directory / "traces.duckdb")
+    if otlp:
+        writer = SegmentWriter(store.path)
+        for body in otlp_requests(shape):
+            writer.write_otlp(body)
+        writer.close()
+    else:
+        _record(shape, store)
+    with store.lease():
+        pass
+    cpu = time.process_time()
+    folded = store.fold().spans
+    cpu = time.process_time() - cpu
+    if folded != shape.spans:
+        raise SystemExit(f"wrote {shape.spans} spans and folded {folded}")
+    return cpu / shape.spans * 1e6
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fold", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--spans", type=int, default=60_000)
@@ -105,12 +145,15 @@ def main(arguments: list[str]) -> None:
         "--text", type=int, default=TEXT, help="mean bytes of a message in the second part; 0 leaves it out"
     )
     parser.add_argument("--short", action="store_true", help="3,000 spans, once")
+    parser.add_argument("--ways", action="store_true", help="compare reading by column with the general way")
     given = parser.parse_args(arguments)
     spans, repeats = (3_000, 1) if given.short else (given.spans, given.repeats)
     print(f"load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as directory:
         measure(Shape(spans=3_000), Path(directory))  # imports, price table
-    for text in dict.fromkeys((0, given.text)):
+    if given.ways:
+        ways(spans, given.text, repeats)
+    for text in () if given.ways else dict.fromkeys((0, given.text)):
         report(spans, text, repeats)
     print(f"load of the machine {os.getloadavg()[0]:.1f}")
 
