@@ -39,7 +39,7 @@ def add_store(parser: ArgumentParser) -> None:
 
 def add_lake(parser: ArgumentParser, what: str) -> None:
     """`--lake URL`."""
-    parser.add_argument("--lake", metavar="URL", help=f"{what} (a folder, or s3://bucket/folder), not the store")
+    parser.add_argument("--lake", metavar="URL", help=f"{what} (a folder, or s3://bucket/folder)")
 
 
 def add_json(parser: ArgumentParser) -> None:

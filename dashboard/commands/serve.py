@@ -6,7 +6,8 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
-from dashboard.commands.common import add_store, note, positive_int
+from dashboard.commands.common import add_lake, add_store, note, positive_int
+from tracer.errors import BadInput
 
 TOKEN_VARIABLE = "TRACEHOUND_TOKEN"
 
@@ -48,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="S",
         help="seconds between two looks at the alert rules; 0 leaves them to `tracehound alerts` (default: 60)",
     )
+    add_lake(parser, "ship whole runs to this lake once nothing new came for a minute; the store keeps them for a day")
     add_store(parser)
 
 
@@ -58,6 +60,7 @@ def run(args: Namespace) -> int:
     from dashboard.alerting.channels import channels_of
     from dashboard.alerting.service import AlertService
     from dashboard.store_metrics import StoreCollector
+    from tracer.lake.layout import open_lake
     from tracer.receiver.options import MB, Options
     from tracer.receiver.server import serve
 
@@ -65,6 +68,10 @@ def run(args: Namespace) -> int:
         file = TomlFile.read(args.rules)  # a mistake must be seen now, not in a minute
         rules_of(file)
         channels_of(file)
+    if args.lake is not None:
+        if not args.fold_every:
+            raise BadInput("--lake ships what was folded.", hint="leave --fold-every 0 out.")
+        open_lake(args.lake, create=True)  # a mistake must be seen now
     alerting = AlertService(args.store, args.rules, args.alerts_every, note) if args.alerts_every else None
     if alerting is not None:
         alerting.start()
@@ -77,6 +84,7 @@ def run(args: Namespace) -> int:
             max_body=args.max_body * MB,
             max_held=max(2 * args.max_body, 128) * MB,
             fold_every_s=args.fold_every,
+            lake=args.lake,
             forward=args.forward,
             forward_headers=dict(args.forward_header),
         ),

@@ -23,6 +23,8 @@ _HELP = {
     "tracehound_fold_failures_total": "Folds that failed; nothing is lost, they are tried again.",
     "tracehound_fold_pending_bytes": "Bytes in the spool after the last fold.",
     "tracehound_retention_removed_runs_total": "Runs removed by the limits kept in the store.",
+    "tracehound_lake_runs_total": "Runs shipped to the lake, again where spans came late.",
+    "tracehound_lake_failures_total": "Attempts to ship that failed; the runs stay and are tried again.",
     "tracehound_forward_spans_total": "Spans and log records that the other back-end took.",
     "tracehound_forward_dropped_total": "Spans and log records not forwarded: queue full, refused, or given up.",
     "tracehound_forward_retries_total": "Attempts to forward that failed and were repeated.",

@@ -17,6 +17,8 @@ from typing import Any, cast
 
 from tracer.receiver.counts import Counts
 
+SHIP_EVERY_S = 30.0
+"""between two looks at which runs are at rest"""
 UPKEEP_S = 600.0
 """longest time without an order to the process: old runs must go although nothing arrives"""
 
@@ -24,7 +26,10 @@ UPKEEP_S = 600.0
 class Folding:
     """Folds every `every_s` seconds as long as there is something new, and once more at the end."""
 
-    def __init__(self, store: Path, every_s: float, counts: Counts, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Path, every_s: float, counts: Counts, tell: Callable[[str], None], lake: str | None = None
+    ) -> None:
+        self._lake, self._shipped = lake, time.monotonic()
         self._store, self._every_s, self._counts, self._tell = store, every_s, counts, tell
         self._lock = threading.Lock()
         self._oldest: float | None = None
@@ -68,10 +73,23 @@ class Folding:
             while not self._stopping.wait(self._every_s):
                 if self._oldest is not None or time.monotonic() > self._ordered + UPKEEP_S:
                     self._fold()
+                if self._lake and time.monotonic() > self._shipped + SHIP_EVERY_S:
+                    self._ship("ship")
         else:
             self._stopping.wait()
         self._fold()
+        if self._lake:
+            self._ship("ship all")
         self._end_process()
+
+    def _ship(self, order: str) -> None:
+        self._shipped = time.monotonic()
+        answer = self._ask(order)
+        if failed := str(answer.get("error", "")):
+            self._counts.add("lake_failures_total")
+            self._tell(f"cannot ship to the lake at the moment: {failed} The runs stay in the store.")
+        else:
+            self._counts.add("lake_runs_total", int(answer["shipped_runs"]))
 
     def _fold(self) -> None:
         with self._lock:
@@ -95,13 +113,13 @@ class Folding:
                 self._tell(f"{removed:,} runs went by the limits kept in the store.")
         self._last_error = failed
 
-    def _ask(self) -> dict[str, Any]:
-        """Order one fold and wait for it; an answer with "error" where the process could not."""
+    def _ask(self, order: str = "fold") -> dict[str, Any]:
+        """Order something and wait for it; an answer with "error" where the process could not."""
         try:
             process = self._process or self._start_process()
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write("fold\n")
+            process.stdin.write(f"{order}\n")
             process.stdin.flush()
             line = process.stdout.readline()
             if line:
@@ -115,7 +133,14 @@ class Folding:
     def _start_process(self) -> subprocess.Popen[str]:
         # -P: a file tracer.py in the current directory must not be taken for ours.
         # A session of its own: Ctrl-C in the terminal is for the receiver, which then asks for the last fold.
-        command = [sys.executable, "-P", "-m", "tracer.receiver.folder", str(self._store)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "tracer.receiver.folder",
+            str(self._store),
+            *([self._lake] if self._lake else []),
+        ]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )

@@ -27,6 +27,8 @@ class Options:
     body_timeout_s: float = 30.0
     fold_every_s: float = 1.0
     """0: leave folding to whoever reads"""
+    lake: str | None = None
+    """where whole runs go once they are at rest"""
     forward: str | None = None
     """base URL of another OTLP back-end that gets every accepted payload as well"""
     forward_headers: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -62,7 +62,7 @@ def serve(options: Options, tell: Callable[[str], None], store_metrics: StoreMet
 
     counts = Counts()
     writer = SegmentWriter(options.store)
-    folding = Folding(options.store, options.fold_every_s, counts, tell)
+    folding = Folding(options.store, options.fold_every_s, counts, tell, options.lake)
     forwarder = None if target is None else Forwarder(target, options.forward_queue, counts.add)
     receiver = Receiver(options, writer, folding, forwarder, counts, store_metrics)
     config = uvicorn.Config(
