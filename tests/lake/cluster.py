@@ -41,11 +41,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(port: int, limit_s: float) -> None:
+def _own_address() -> str:
+    import ray
+
+    return str(ray.util.get_node_ip_address())
+
+
+def _wait(port: int, limit_s: float, host: str = "127.0.0.1") -> None:
     deadline = time.monotonic() + limit_s
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
             return
         except OSError:
             if time.monotonic() > deadline:
@@ -98,8 +104,9 @@ def ray_cluster(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
 
     try:
         start(*head)
-        _wait(port, 120)
-        address = f"127.0.0.1:{port}"
+        # Ray takes no loopback address where the machine has another one: it would look for the head there.
+        address = f"{_own_address()}:{port}"
+        _wait(port, 120, _own_address())
         workers = [start(f"--address={address}", "--num-cpus=1") for _ in range(2)]
         os.environ["RAY_ADDRESS"] = address
         yield workers
@@ -127,6 +134,7 @@ def main(arguments: list[str]) -> None:
         "--deep", action="store_true", help="compare the whole document, with what is made of single runs"
     )
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the cluster would outlive whoever gave up on us
     store = Store(args.folder / "traces.duckdb")
     told: dict[str, Any] = {}
     with ExitStack() as stack:
@@ -176,7 +184,7 @@ def _wait_for_nodes(wanted: int) -> None:
     deadline = time.monotonic() + 240
     while not ray.is_initialized():
         try:
-            ray.init(address="auto", log_to_driver=False, logging_level="error", _node_ip_address="127.0.0.1")
+            ray.init(address="auto", log_to_driver=False, logging_level="error")
         except (ConnectionError, RuntimeError):  # the head has not told its own node yet
             if time.monotonic() > deadline:
                 raise
