@@ -92,7 +92,9 @@ def adjusted(runs: pl.DataFrame) -> pl.DataFrame:
             both = pl.when(value.is_not_null()).then(size)
             slope = pl.cov(both, value) / both.var()
             value = value - pl.when(slope.is_finite()).then(slope).otherwise(0.0) * size
-        runs = runs.with_columns((value - value.median().over("season")).alias(f"{metric}_r"))
+        # In two steps: within one expression the slope, too, would be taken season by season.
+        rest = pl.col(f"{metric}_r")
+        runs = runs.with_columns(value.alias(f"{metric}_r")).with_columns(rest - rest.median().over("season"))
     return runs
 
 

@@ -5,7 +5,8 @@
 
 A storm is one call (same agent, same tool or model, same arguments) made five times of which at least four failed.
 Layers are found by climbing: where the attempts lie under several failed spans of one name, that name retries too, and
-the attempts multiply. Three tries with pauses that end well are how retries should be. Source: note on cost, section 4.
+the attempts multiply. A call that fails with another error after another tool has worked in between got further: it begins
+a new count. Three tries with pauses that end well are how retries should be. Source: note on cost, section 4.
 Tries that a client made inside one span (`tracehound.client.tries`) count like spans of their own.
 Known misses: calls recorded without arguments under different parents; retries inside a client that nobody recorded.
 Cost: one set-based count of failed calls; only runs with four failures of one step are read.
@@ -30,6 +31,7 @@ from analyzers.overlaps import MARKED
 from analyzers.tally import COUNTED, end_of, spent
 from analyzers.wording import amount, duration, since, usd
 from tracer.model import SpanKind, SpanStatus
+from tracer.online.novelty import mask_error
 from tracer.semconv import Tracehound
 
 KIND = "retry_storm"
@@ -94,15 +96,31 @@ def _operations(rows: Sequence[Row], held: Mapping[str, Row]) -> list[list[Row]]
         who = first["agent"], first["kind"], first["tool_name"] or first["model"] or first["name"], same
         grouped[who] += _tries_inside(row)
     operations: list[list[Row]] = []
+    done: dict[str | None, list[int]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] == SpanKind.TOOL and row["status"] == SpanStatus.OK:
+            done[row["agent"]].append(end_of(row))
     for members in grouped.values():
         tries: list[Row] = []
         for row in members:
+            if tries and _got_further(tries[-1], row, sorted(done[row["agent"]])):
+                operations.append(tries)
+                tries = []
             tries.append(row)
             if row["status"] != SpanStatus.ERROR:
                 operations.append(tries)
                 tries = []
         operations.append(tries)
     return operations
+
+
+def _got_further(before: Row, row: Row, done: Sequence[int]) -> bool:
+    """Whether something was mended between two tries: another tool worked, and what fails now is another error."""
+    if row["retry_of"] or (row["attempt"] or 1) > 1 or row["status"] != SpanStatus.ERROR:
+        return False
+    between = bisect_left(done, row["start_ns"]) > bisect_left(done, end_of(before))
+    errors = [(one["error_type"], mask_error(one["error_message"] or "")) for one in (before, row)]
+    return between and errors[0] != errors[1]
 
 
 def _tries_inside(row: Row) -> list[Row]:

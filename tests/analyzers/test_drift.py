@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 
 from analyzers.comparison.changepoints import find_changes, kolmogorov_p
+from analyzers.comparison.groups import run_table
+from analyzers.comparison.shifts import adjusted
 from analyzers.detectors.drift import find_drift
 from analyzers.finding import Finding, Skipped
 from analyzers.frames import Frames
@@ -188,3 +190,11 @@ def test_long_series_are_averaged() -> None:
     (change,) = find_changes([chance.gauss(0 if place < 7_000 else 0.5, 1) for place in range(10_000)])
 
     assert abs(change.at - 7_000) <= 150
+
+
+def test_the_slope_over_length_is_one_for_the_workflow() -> None:
+    """Taken season by season, a handful of runs of nearly one length would bend it at will, and costs of 30 % spread would differ by tens."""
+    quiet = series(lambda n, c: Level(task="?" * (80 + c.randrange(8))), 100, seed=5, gap_s=4_700.0)
+
+    rest = adjusted(run_table(quiet))["cost_usd_r"]
+    assert (rest.max(), rest.min()) == (pytest.approx(0, abs=1.5), pytest.approx(0, abs=1.5))

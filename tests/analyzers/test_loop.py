@@ -332,3 +332,13 @@ def test_runs_with_branches_side_by_side_are_always_replayed() -> None:
     given = frames(run("side", *lively))
 
     assert worth_replaying(given.spans, given.contents, LoopThresholds(), min_errors=3).to_list() == given.run_ids
+
+
+def test_goodbyes_end_a_conversation_until_they_never_end() -> None:
+    """Thanks said four times are polite; said twelve times they are a loop."""
+
+    def farewell(times: int) -> list[Finding]:
+        return of(talk(*(("user", "clerk", "Thank you very much!"), ("clerk", "user", "You are welcome.")) * times))
+
+    assert farewell(4) == []
+    assert len(farewell(12)) == 1

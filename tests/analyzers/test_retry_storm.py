@@ -151,3 +151,23 @@ def test_tries_inside_a_client_count() -> None:
     assert finding.data["errors"] == ["HTTP 429", "Unavailable"]
     assert len(finding.spans) == 3
     assert found(llm(0, 1, **asked)) == []
+
+
+def test_a_call_that_gets_further_between_its_failures_is_no_storm() -> None:
+    """Another error each time, after another tool has worked; the same error again, or nothing done in between, is one."""
+
+    def builds(errors: list[str], *, mended: bool = True) -> list[Node]:
+        failing = [
+            tool("build", 2 * n, 2 * n + 0.5, args={"t": 1}, status="error", error_type="Missing", error_message=e)
+            for n, e in enumerate(errors)
+        ]
+        return [
+            *failing,
+            *(tool("add", 2 * n + 1, 2 * n + 1.5, args={"n": n}, result="ok") for n in range(len(errors)) if mended),
+        ]
+
+    others = ["no module yaml", "no module codec", "no header zlib", "no font mono", "no schema v", "no licence file"]
+
+    assert found(*builds(others)) == []
+    assert len(found(*builds(["no module yaml"] * 6))) == 1
+    assert len(found(*builds(others, mended=False))) == 1

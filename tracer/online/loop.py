@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from .loop_events import SPEECH, Alarm, Event, EventKind, Evidence, Iteration, Level, LoopThresholds, Signal
 from .memory import Lane, Request, Symbol, SymbolMemory, Totals
 from .novelty import EMPTY, Reading, argument_items, mask_error, quoted_items, read
-from .words import COMMON, FUNCTION_WORDS
+from .words import COMMON, COURTESIES, FUNCTION_WORDS
 
 LONG_TEXT = 40
 """distinct tokens; above it a text is compared as a draft, below it as a template with slots"""
@@ -102,11 +102,18 @@ class LoopCore:
         given = read(event.args)
         asked = said if not event.args else Reading(said.hard | given.hard, said.words | given.words, given.sequence)
         marks = int(event.progress)
+        polite = (
+            event.kind in SPEECH
+            and not event.args
+            and bool(said.sequence)
+            and COURTESIES.issuperset(said.sequence)
+            and event.error is None
+        )
         if event.kind == "state":
             # A state that holds only what was said already (a growing message list) is no news.
             marks += self._new_state(lane, memory, event, said)
             judged = int(bool(event.text or event.result_hash or event.progress))
-            return Totals(progress=marks, judged=judged, marks=int(event.progress)), asked
+            return Totals(progress=marks, judged=judged, marks=int(event.progress), meant=judged), asked
         items = set(argument_items(event.args))
         if event.task_id:
             items.add(f"task={event.task_id}")
@@ -141,6 +148,7 @@ class LoopCore:
                 speech=int(event.kind in SPEECH),
                 judged=int(judged),
                 marks=int(event.progress),
+                meant=int(judged and not polite),
             ),
             asked,
         )
@@ -247,7 +255,7 @@ class LoopCore:
             if memory.score == 0.0:
                 memory.start, memory.start_id, memory.rounds = last, last_id, 1
             # Waiting for somebody else is what polls are for; without a word spoken they cost next to nothing.
-            weight = t.verbatim if memory.verbatim else 1.0
+            weight = t.courtesy if not d.meant else t.verbatim if memory.verbatim else 1.0
             memory.score += weight if not d.waits else t.poll_weight if d.speech else 0.0
         memory.rounds += 1
         if stale and self.on_evidence is not None:

@@ -55,6 +55,8 @@ class LoopThresholds:
     """evidence an iteration with progress takes back: a bit more than one without gives [M]"""
     verbatim: float = 1.5
     """evidence of an iteration that ends in the very words it began with: shipped breakers stop at 3 equal calls"""
+    courtesy: float = 0.5
+    """evidence of an iteration that closes with thanks or a goodbye: three of them end a conversation, a dozen are a loop"""
     poll_weight: float = 0.2
     """evidence of an iteration that waits: instructed polling is the classic false alarm"""
     max_period: int = 64

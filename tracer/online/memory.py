@@ -70,6 +70,8 @@ class Totals:
     judged: int = 0
     marks: int = 0
     """explicit ones; `progress` counts derived progress too"""
+    meant: int = 0
+    """judged events that were more than thanks or a goodbye"""
 
     def plus(self, other: Totals) -> Totals:
         return Totals(
@@ -82,6 +84,7 @@ class Totals:
             self.speech + other.speech,
             self.judged + other.judged,
             self.marks + other.marks,
+            self.meant + other.meant,
         )
 
     def minus(self, other: Totals) -> Totals:
@@ -95,6 +98,7 @@ class Totals:
             self.speech - other.speech,
             self.judged - other.judged,
             self.marks - other.marks,
+            self.meant - other.meant,
         )
 
 

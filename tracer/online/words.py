@@ -40,3 +40,9 @@ _SMALL_TALK = """need needs want require request ask asking question answer repl
 
 COMMON = frozenset(word[:STEM] for word in _SMALL_TALK)
 """stems of small talk; left out of the novelty measure"""
+
+COURTESIES = frozenset(
+    """thank thanks you welcome are very much so again for your help support bye goodbye good day nice great have a wonderful
+    lovely evening weekend too see later soon talk take care cheers no problem my pleasure glad happy to the and""".split()  # noqa: SIM905
+)
+"""words of which thanks and goodbyes are made; a text of nothing else closes a conversation"""
