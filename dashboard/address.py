@@ -23,6 +23,8 @@ PAGES: tuple[tuple[Path, str], ...] = (
     (VIEWS / "coordination.py", "Coordination"),
     (VIEWS / "cost.py", "Cost"),
     (COMPARE, "Compare"),
+    (VIEWS / "alerts.py", "Alerts"),
+    (VIEWS / "backtest.py", "Back-test"),
     (VIEWS / "health.py", "Health"),
 )
 """Every page with its title, in the order of the navigation; the first is the one without a path. A test compares the

@@ -16,19 +16,23 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from analyzers.backtest.guards import Stop, recordings
+from analyzers.backtest.policy import good_runs, run_guard
+from analyzers.backtest.sweep import Sweep, sweep
 from analyzers.comparison.selection import By
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.run import analyse
 from dashboard import comparing, live_reads, run_reads, session_reads
 from dashboard import facets as narrowing
+from dashboard.alerting.overview import Alerting, alerting_of
 from dashboard.analyst import PATIENCE_S, Analyst, StoreAnalysis, analyse_in_background
 from dashboard.comparing import Sides, TwoRuns
 from dashboard.economics import Economy, Worth, economy_of, worth_of
 from dashboard.facets import Facets
 from dashboard.health import Examination, examine
 from dashboard.live_reads import Live
-from dashboard.loading import with_peers
+from dashboard.loading import load_frames, with_peers
 from dashboard.pictures import PICTURES, Picture, Shown
 from dashboard.population import Population, load_population
 from dashboard.run_analysis import Errand, RunAnalysis, analyse_apart, look_into
@@ -46,6 +50,8 @@ STORE_VARIABLE = "TRACEHOUND_STORE"
 DEFAULT_STORE = "./traces.duckdb"
 
 FOLD_EVERY_S = 1.0
+BACKTESTED = 300
+"""newest runs that the Back-test page replays; `tracehound backtest` takes more"""
 
 
 class NoStore(BadInput):
@@ -412,6 +418,38 @@ def _counters(state: StoreState) -> Mapping[str, int]:
 def health(state: StoreState) -> Examination:
     """What `tracehound doctor` says of the store; looked at anew when the store changes, and every half minute."""
     return examine(Path(state.path))
+
+
+@st.cache_data(max_entries=2, ttl=5.0, show_spinner=False)
+def alerting(state: StoreState) -> Alerting:
+    """What is on, what was told, and how fast money goes; alerts stand beside the store, so that its state does not tell of them."""
+    return alerting_of(_store(state.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """One guard over the newest runs: the curve, and what its suggestion (else its last threshold) stops."""
+
+    curve: Sweep
+    stops: Mapping[str, Stop]
+    good: frozenset[str]
+    traces: pl.DataFrame
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def swept(state: StoreState, since_ns: int | None, workflow: str | None, guard: str) -> Swept | None:
+    """Back-test of one guard; None where no run started in the window."""
+    store = _store(state.path)
+    known = reads.runs(store, since_ns=since_ns, workflow=workflow, limit=BACKTESTED)
+    if known.is_empty():
+        return None
+    by_run = _analyst(state.path).wait(state.token).by_run
+    frames = load_frames(store, known["run_id"].to_list())
+    findings = [finding for run_id in frames.run_ids for finding in by_run.get(run_id, ())]
+    runs, good = recordings(frames, findings), good_runs(frames, findings)
+    curve = sweep(runs, good, guard)
+    at = curve.suggested or (curve.points[-1] if curve.points else None)
+    return Swept(curve, run_guard(runs, guard, at.threshold) if at else {}, good, frames.traces)
 
 
 def worst_runs(findings: StoreAnalysis, limit: int = 8) -> Sequence[tuple[Mapping[str, Any], tuple[Finding, ...]]]:

@@ -33,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("import", "read traces that other tools or frameworks wrote", "import_"),
     Command("traces", "list runs", "traces"),
     Command("show", "draw one run as a tree in the terminal", "show"),
+    Command("watch", "follow what agents do, line by line, while they do it", "watch"),
     Command("metrics", "numbers per agent, workflow and coordination", "metrics"),
     Command("analyze", "find what went wrong, with evidence", "analyze"),
     Command("compare", "compare two runs step by step, or many runs against many", "compare"),
