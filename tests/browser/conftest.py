@@ -25,9 +25,6 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 OpenPage = Callable[..., Page]
 
-expect.set_options(timeout=30_000)
-"""ms that `expect` waits for what it asserts: a machine that is busy with other tests is slow, not wrong"""
-
 
 def find_chromium() -> str | None:
     """The browser to drive: $CHROMIUM, else Chromium or Chrome on the path."""
