@@ -21,7 +21,7 @@ from tracer.store.spool import Segment, quarantine, read_segment
 
 SpanKey = tuple[str, str]
 """(trace_id, span_id)"""
-BY_COLUMN_FROM = 300
+BY_COLUMN_FROM = 1_000
 """spans from which leaves are read by column; below, setting that up costs more than it saves"""
 
 
