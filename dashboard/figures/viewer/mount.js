@@ -156,7 +156,8 @@ export function mountTrace(element, payload, options = {}) {
     /* a finding whose marks are all too narrow for its tag gets it beside the first of them */
     for (const [k, at] of [...tagged]) if (at !== 'drawn') outlineFinding(g, {k, x0: at.x0, x1: at.x1}, at.y, at.h, w, tagged, true);
     g.globalAlpha = 1;
-    for (const {x0, x1} of gapsInView(w)) { g.globalAlpha = 0.4; g.fillStyle = colours.bg; g.fillRect(x0, 0, x1 - x0, h); g.globalAlpha = 1; hatch(g, x0, 0, x1 - x0, h, colours.line); }
+    for (const {x0, x1} of gapsInView(w)) { g.globalAlpha = 0.5; hatch(g, x0, 0, x1 - x0, h, colours.line); }
+    g.globalAlpha = 1;
     return n;
   }
   function outlineFinding(g, {k, x0, x1}, y, h, w, tagged, beside = false) {
@@ -196,10 +197,10 @@ export function mountTrace(element, payload, options = {}) {
       if (M.leaf(i) && !sum) p.r.removeAttribute('aria-expanded'); else p.r.setAttribute('aria-expanded', !sum && !folded.has(M.id[i]));
       const indent = Math.min(M.depth[i], 24) * 14; p.nm.style.width = `${nw}px`; p.nm.style.paddingLeft = `${8 + indent}px`; p.indent.style.width = `${indent}px`;
       put(p.twist, sum ? '▸' : M.leaf(i) ? '' : folded.has(M.id[i]) ? '▸' : '▾'); put(p.glyph, sum ? '⟳' : M.P.kinds[M.kind[i]].glyph); p.glyph.style.color = sum ? colours[M.P.findings[sum.finding].severity] : c.solid; put(p.label, sum ? `${group(sum.rounds)} more ${sum.rounds === 1 ? 'round' : 'rounds'} · ${group(sum.spans)} spans` : M.text(i)); p.label.className = lead && !sum ? 'tv-b' : '';
-      p.r.classList.toggle('tv-sum', Boolean(sum)); put(p.agent, !sum && agent && !NAMES_AGENT.has(kind) ? `  ${agent}` : '');
+      if (p.r.classList.contains('tv-sum') !== Boolean(sum)) p.r.classList.toggle('tv-sum'); put(p.agent, !sum && agent && !NAMES_AGENT.has(kind) ? `  ${agent}` : '');
       show(p.error, sum ? '' : M.status[i] === ERROR ? '✕ error' : M.status[i] === INTERRUPTED ? '⊗ interrupted' : M.status[i] === RUNNING ? '◌ running' : ''); p.error.className = `tv-tag ${M.status[i] === ERROR ? 'tv-critical' : M.status[i] === RUNNING ? 'tv-live' : 'tv-warning'}`;
       drawMark(p, i, row > firstSeen ? vis[row - 1] : -1, sum);
-      show(p.fold, sum ? '' : folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : M.rounds.has(i) ? `fold ${group(M.rounds.get(i).rounds)} rounds` : ''); p.fold.classList.toggle('tv-act', !sum && M.rounds.has(i)); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
+      show(p.fold, sum ? '' : folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : M.rounds.has(i) ? `fold ${group(M.rounds.get(i).rounds)} rounds` : ''); if (M.rounds.size) p.fold.classList.toggle('tv-act', !sum && M.rounds.has(i)); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
       put(p.time, fmtTime(sum ? sum.ns : M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
       const tokens = sum ? sum.tokens : M.total_tokens[i]; put(p.tokens, tokens ? group(tokens) : ''); put(p.cost, sum ? (sum.usd ? (sum.unpriced ? '≥ ' : '') + fmtCost(sum.usd) : sum.unpriced ? 'unknown' : '') : costText(i));
       const x0 = (L.x0[i] - a) * k, x1 = ((sum ? L.axis.at(sum.end) : L.x1[i]) - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : ''; drawPath(p.path, i, a, k, tw);
@@ -215,7 +216,7 @@ export function mountTrace(element, payload, options = {}) {
   /* a finding is a rail along its rows, with its name and cost where it begins */
   function drawMark(p, i, above, sum) {
     const k = sum ? sum.finding : M.rail[i], level = k >= 0 ? M.P.findings[k].severity : '';
-    p.rail.className = `tv-rail tv-${level}`; p.rail.hidden = k < 0;
+    const look = `tv-rail tv-${level}`; if (p.rail.className !== look) p.rail.className = look; if (p.rail.hidden !== k < 0) p.rail.hidden = k < 0;
     const goesOn = above >= 0 && (closedRounds(above) ? closedRounds(above).finding : M.rail[above]) === k;
     if (k < 0 || goesOn) { show(p.tag, ''); return; }
     show(p.tag, M.P.findings[k].tag); p.tag.className = `tv-tag tv-act tv-${level}`; p.tag.title = M.P.findings[k].title;
