@@ -125,7 +125,7 @@ def _deep(
         reading, found = Reading(one), by_run.get(run_id, ())
         books = cache(partial(split, one, found, reading))
         questions: dict[str, Callable[[], Any]] = {
-            "critical_path": lambda reading=reading: _path(reading),
+            "critical_path": lambda reading=reading, found=found: _path(reading, found),
             "ledger": lambda reading=reading, found=found, books=books: _money(reading, found, books(), workspace),
             "architecture": lambda reading=reading, found=found, books=books: profile_run(reading, found, books()),
         }
@@ -152,13 +152,14 @@ def _money(reading: Reading, findings: Sequence[Finding], ledger: Ledger, worksp
     return {**document, "savings": savings_document(find_savings(reading, findings, workspace), spent)}
 
 
-def _path(reading: Reading) -> dict[str, Any]:
+def _path(reading: Reading, findings: Sequence[Finding]) -> dict[str, Any]:
     """The critical path of a run, and what would have made it shorter."""
     path = critical_path_document(reading.frames)
     if "skipped" in path:
         return path
     routing = {turn.span_id for turn in reading.run.turns if turn.delegates or turn.purpose == Purpose.ROUTE}
-    return {**path, "what_if": what_if_document(reading.frames, RunTree.of(reading.frames), routing=routing)}
+    tree = RunTree.of(reading.frames)
+    return {**path, "what_if": what_if_document(reading.frames, tree, routing=routing, findings=findings)}
 
 
 def _failure(question: str, where: str, error: Exception) -> DetectorFailure:

@@ -15,10 +15,11 @@ flows between them and rate limits, so that one is an upper bound and says so.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from analyzers.critical_path import OPEN, RunTree
+from analyzers.finding import Finding
 from analyzers.frames import Frames
 from tracer.model import Purpose, SpanKind, SpanStatus
 
@@ -88,12 +89,17 @@ def _depths(tree: RunTree) -> Mapping[int, int]:
 
 
 def what_if_document(
-    frames: Frames, tree: RunTree, *, agents: int = 3, routing: Collection[str] | None = None
+    frames: Frames,
+    tree: RunTree,
+    *,
+    agents: int = 3,
+    routing: Collection[str] | None = None,
+    findings: Sequence[Finding] = (),
 ) -> list[dict[str, Any]]:
     """What would have made the run shorter, best first: `[{change, seconds, saved_share, upper_bound}]`.
 
-    Tried: each of the agents with most work twice as fast, no failed attempts (nor the pauses after them), no routing calls, siblings
-    side by side. `routing`: span ids of the calls that only say who is next; None takes those that are marked so.
+    Tried: each of the agents with most work twice as fast, loops that end after their first round (those among `findings`), no failed
+    attempts (nor the pauses after them), no routing calls, siblings side by side. `routing`: span ids of the calls that only say who is next; None takes those that are marked so.
     """
     if not tree.nodes:
         return []
@@ -108,6 +114,12 @@ def what_if_document(
     for name in sorted(busy, key=lambda one: (-busy[one], one))[:agents]:
         faster = {n.number for n in tree.nodes if n.row["agent"] == name and n.row["kind"] != SpanKind.WAIT}
         tried.append((f"{name} twice as fast", replay(tree, _scaled(faster, 0.5)), False))
+    loops = [finding for finding in findings if finding.kind == "loop"]
+    repeats = {number for finding in loops for number in _repeats(tree, finding)}
+    if repeats:
+        path = " → ".join(loops[0].data["path"]) if len(loops) == 1 else ""
+        change = f"the loop {path} ended after its first round" if path else "loops ended after their first round"
+        tried.append((change, replay(tree, _scaled(repeats, 0.0)), False))
     facts = frames.spans.select("span_id", "status", "retry_of", "purpose")
     repeated = set(facts["retry_of"].drop_nulls())
     failed = {span for span, status, _, _ in facts.iter_rows() if status == SpanStatus.ERROR and span in repeated}
@@ -138,6 +150,22 @@ def what_if_document(
         }
         for change, after, bound in tried
     ]
+
+
+def _repeats(tree: RunTree, loop: Finding) -> set[int]:
+    """What the loop's agents, and whoever they called, did from the second round to the loop's end. Time between is not theirs and is kept."""
+    starts: Sequence[str] = loop.data.get("round_starts") or ()
+    begun = next((node.start for node in tree.nodes if len(starts) > 1 and node.row["span_id"] == starts[1]), None)
+    if begun is None or loop.end_ns is None:
+        return set()
+    inside = [node for node in tree.nodes if begun <= node.start and node.end <= loop.end_ns]
+    found = {node.number for node in inside if node.row["agent"] in loop.agents}
+    below = list(found)
+    for number in below:  # grows while it is read
+        fresh = [child for child in tree.children.get(number, ()) if child not in found]
+        found.update(fresh)
+        below += fresh
+    return found
 
 
 def _pauses_after(tree: RunTree, attempts: set[int]) -> set[int]:

@@ -24,6 +24,7 @@ from analyzers.attribution.suspect import Attribution, Suspect, Vote, ranked
 from analyzers.attribution.verdicts import Verdict, verdicts
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from tracer.model import RunOutcome
 
 __all__ = ["TIERS", "Attribution", "Suspect", "Verdict", "attribute", "verdicts"]
 
@@ -74,7 +75,12 @@ def attribute(
         for run_id in wanted:
             needs = needs_of(runs[run_id], steps[run_id])
             evidence = weigh(
-                steps[run_id], task_of(runs[run_id]), about[run_id], needs=needs, texts=runs[run_id].contents
+                steps[run_id],
+                task_of(runs[run_id]),
+                about[run_id],
+                needs=needs,
+                texts=runs[run_id].contents,
+                stopped=RunOutcome.STOPPED_BY_GUARD in runs[run_id].traces["outcome"].to_list(),
             )
             nearest = compare(steps[run_id], task[run_id], known)
             spectrum = vote(shown[run_id], standing_out)

@@ -74,10 +74,12 @@ def weigh(
     weights: Mapping[str, float] = WEIGHTS,
     needs: Needs | None = None,
     texts: Mapping[int, str] | None = None,
+    stopped: bool = False,
 ) -> list[Vote]:
     """A vote for every step that something telling speaks against; empty where nothing does.
 
     `needs` and `texts` (content id -> text) are there for live traces: what no outcome rests on counts `APART` only.
+    A run that a guard `stopped` has no answer that anything could lead to: everything it did used the limit up.
     """
     scores: dict[int, float] = defaultdict(float)
     said: dict[int, list[str]] = defaultdict(list)
@@ -89,7 +91,8 @@ def weigh(
     _drift(steps, task, charge)
     _errors(steps, charge)
     _findings(steps, findings, charge)
-    _provenance(steps, task, charge)
+    if not stopped:
+        _provenance(steps, task, charge)
     _unsupported(steps, task, charge)
     charge_claims(steps, charge)
     charge_empty(steps, [author_before(steps, step.place) for step in steps], charge)
@@ -99,7 +102,7 @@ def weigh(
     if not said:
         return []
     telling = set(said)
-    if needs is not None:
+    if needs is not None and not stopped:
         for place in telling - needs.behind(_ends(steps)):
             scores[place] *= APART
             said[place].append("not known to have reached the outcome")
@@ -107,7 +110,10 @@ def weigh(
     for place, (weight, why) in _circumstances(workers, weights).items():
         scores[place] += weight
         said[place] = said.get(place) or [why]
-    weighed = {place: score * (0.5 if steps[place].role == "manager" else 1.0) for place, score in scores.items()}
+    weighed = {
+        place: score * (0.5 if steps[place].role == "manager" and not stopped else 1.0)
+        for place, score in scores.items()
+    }
     # A step against which only circumstances speak never stands before one with evidence.
     least = 0.99 * min(weighed[place] for place in telling)
     most = max((weighed[place] for place in weighed.keys() - telling), default=0.0) or 1.0
@@ -180,9 +186,12 @@ def _errors(steps: Sequence[Step], charge: Charge) -> None:
 
 def _findings(steps: Sequence[Step], findings: Sequence[Finding], charge: Charge) -> None:
     places = {step.span_id: step.place for step in steps}
+    causes = {finding.kind for finding in findings} & STRUCTURAL - {"guard_trip"}
     for finding in findings:
         if finding.kind not in STRUCTURAL:
             continue
+        # A guard ends what something else began; where that was found, the stop is only its last step.
+        share = APART if finding.kind == "guard_trip" and causes else 1.0
         known = [places[span] for span in finding.spans if span in places]
         if not known and finding.start_ns is not None:
             before = [
@@ -192,7 +201,7 @@ def _findings(steps: Sequence[Step], findings: Sequence[Finding], charge: Charge
             ]
             known = before[-1:]
         if known:
-            charge(min(known), "finding", f"{finding.kind}: {finding.title}", finding.confidence)
+            charge(min(known), "finding", f"{finding.kind}: {finding.title}", share * finding.confidence)
 
 
 def _provenance(steps: Sequence[Step], task: str, charge: Charge) -> None:

@@ -288,6 +288,8 @@ def _explain(
 def _suggest(guard: str, stops: list[Row], worst: Row, lost: bool) -> str:
     if not stops:
         return f"Look at what the run spent before it gets to the limit; the guard {guard!r} will stop the next one that goes further."
+    if guard == "guardrail":
+        return "Look at what the guardrail refused: a refusal that was right needs an answer for the user, one that was wrong a narrower rule."
     advice = f"Find out first what used up {guard!r} (the other findings of this run say so); raise the limit only when the work needs it."
     return advice + (
         " Catch the stop and hand back what is there, so that a stopped run keeps its partial result." if lost else ""

@@ -10,6 +10,7 @@
     coverage too low, or no estimate          insufficient evidence
     one agent already                         keep
     cost ratio or coordination speaks, two others do, and nothing speaks for it     single agent
+    the same, had the rules that lack their data spoken against it too              insufficient evidence
     workers do not need each other's words, and could run >= 1.5 at a time, but run one after the other     another pattern: parallel
     a model names the next agent, and the order was the same in every one of >= 3 runs                    another pattern: pipeline
     else                                      keep
@@ -44,6 +45,14 @@ ALIKE, APART = 0.8, 0.5
 SEPARABLE = 0.5
 LEAST_COVERAGE = 0.5
 SAME_ORDER_RUNS = 3
+COORDINATION_SHARE, COST_RATIO, TOKENS_RATIO = (
+    "coordination share of cost or tokens",
+    "cost ratio over one agent",
+    "token ratio over one agent (no prices)",
+)
+SAME_ROLES, FITS = "same tools and models for all roles", "one agent's peak context over its window (fits)"
+AGAINST = frozenset({COORDINATION_SHARE, SAME_ROLES, FITS})
+"""rules that may lack their data and would speak against several agents"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +151,11 @@ def judge(profiles: Sequence[Profile]) -> tuple[Verdict, str | None, str, list[E
     reasons = [p.estimate for p in profiles if isinstance(p.estimate, str)]
     if len(reasons) == len(profiles):
         return "insufficient evidence", None, f"one agent cannot be estimated: {reasons[0]}", evidence
-    dear = [one for one in against if one.rule.startswith(("coordination", "cost ratio"))]
+    dear = [one for one in against if one.rule in (COORDINATION_SHARE, COST_RATIO, TOKENS_RATIO)]
     if dear and len(against) >= 3 and not favour:
         return "single agent", None, "; ".join(_say(one) for one in against), evidence
+    unknown = [one.rule for one in evidence if one.speaks == "unknown" and one.rule in AGAINST]
+    undecided = dear and not favour and len(against) + len(unknown) >= 3
     achieved, possible = _median(p.achieved for p in profiles), _median(p.possible for p in profiles)
     separable = _median(p.separability for p in profiles)
     if (
@@ -168,6 +179,9 @@ def judge(profiles: Sequence[Profile]) -> tuple[Verdict, str | None, str, list[E
             f"a model names the next agent, and the order was the same in all {len(profiles)} runs",
             evidence,
         )
+    if undecided:
+        why = f"{'; '.join(_say(one) for one in against)}; not known, and it would decide: {', '.join(unknown)}"
+        return "insufficient evidence", None, why, evidence
     why = "nothing speaks clearly for a change"
     if favour:
         why = f"for several agents speaks {'; '.join(_say(one) for one in favour)}"
@@ -177,13 +191,9 @@ def judge(profiles: Sequence[Profile]) -> tuple[Verdict, str | None, str, list[E
 
 
 def _evidence(profiles: Sequence[Profile]) -> list[Evidence]:
-    ratios = [
-        r
-        for p in profiles
-        if isinstance(p.estimate, Estimate)
-        for r in [p.estimate.ratio("usd") or p.estimate.ratio("tokens")]
-        if r
-    ]
+    estimates = [p.estimate for p in profiles if isinstance(p.estimate, Estimate)]
+    priced = any(one.ratio("usd") for one in estimates)
+    ratios = [r for one in estimates for r in [one.ratio("usd" if priced else "tokens")] if r]
     share = max(
         (
             v
@@ -197,12 +207,12 @@ def _evidence(profiles: Sequence[Profile]) -> list[Evidence]:
     tools, models = (_median(p.specialisation[what] for p in profiles) for what in ("tool_overlap", "model_overlap"))
     ratio = _median(r[1] for r in ratios)
     return [
-        _rule("coordination share of cost or tokens", share, MAX_COORDINATION, above=True),
-        _rule("cost ratio over one agent", ratio, MAX_RATIO, above=True),
+        _rule(COORDINATION_SHARE, share, MAX_COORDINATION, above=True),
+        _rule(COST_RATIO if priced else TOKENS_RATIO, ratio, MAX_RATIO, above=True),
         _rule("parallelism achieved (low)", achieved, SERIAL, above=False),
-        Evidence(rule="same tools and models for all roles", value=None if tools is None or models is None else min(tools, models), threshold=ALIKE,
+        Evidence(rule=SAME_ROLES, value=None if tools is None or models is None else min(tools, models), threshold=ALIKE,
                  speaks="unknown" if tools is None or models is None else "against several agents" if min(tools, models) >= ALIKE else "neither"),
-        _rule("one agent's peak context over its window (fits)", fullness, FULL_AT, above=False),
+        _rule(FITS, fullness, FULL_AT, above=False),
         _rule("parallelism achieved (high)", achieved, PARALLEL, above=True, side="for several agents"),
         _rule("one agent's peak context over its window (too full)", fullness, FULL_AT, above=True, side="for several agents"),
         _rule("overlap of the agents' tools (different permissions)", tools, APART, above=False, side="for several agents"),

@@ -39,6 +39,9 @@ from tracer.lake.layout import open_lake
 
 EXIT_FOUND = 1
 SUSPECTS_SHOWN = 3
+LEAST_SAVED = 0.05
+"""share of a run's time below which a change is not worth a line"""
+FAILED_SHOWN = 5
 FAIL_ON = {"critical": {"critical"}, "warning": {"critical", "warning"}, "info": {"critical", "warning", "info"}}
 
 
@@ -135,9 +138,14 @@ def _print(frames: Frames, analysis: Analysis) -> None:
     if analysis.fleet:
         console().print(Text("Over many runs", style="bold underline"))
         _print_findings(analysis.fleet)
+    failed = [row for run_id, row in runs.items() if row["outcome"] == "failed" and run_id not in shown]
+    if failed:
+        names = ", ".join(printable(row["source_id"] or row["run_id"]) for row in failed[:FAILED_SHOWN])
+        more = f" and {count(len(failed) - FAILED_SHOWN)} more" if len(failed) > FAILED_SHOWN else ""
+        print(f"Failed without a finding: {names}{more}. tracehound analyze RUN ranks the steps that may be to blame.")
     remarks = len(analysis.findings) - len(worth_telling)
     print(
-        f"{count(len(runs))} runs: {count(len(shown))} with findings, {count(len(runs) - len(shown))} without; "
+        f"{count(len(runs))} {'run' if len(runs) == 1 else 'runs'}: {count(len(shown))} with findings, {count(len(runs) - len(shown))} without; "
         f"{count(remarks)} remarks of severity info, {count(len(analysis.skipped))} questions without enough data (--json shows them)."
     )
 
@@ -192,11 +200,11 @@ def _print_worth(entries: Sequence[dict[str, Any]]) -> None:
             sums = [usd(savings[f"{level}_usd"]) for level in ("certain", "likely", "upper")]
             print(f"Could have been saved: {sums[0]} certainly, {sums[1]} likely, {sums[2]} at most.")
         path: dict[str, Any] = entry["critical_path"] or {}
-        faster: list[dict[str, Any]] = path.get("what_if") or []
-        if faster:
-            print(
-                f"Shorter by {faster[0]['saved_share']:.0%} with {printable(faster[0]['change'])}{' at best' if faster[0]['upper_bound'] else ''}."
-            )
+        faster: list[dict[str, Any]] = [one for one in path.get("what_if") or () if one["saved_share"] >= LEAST_SAVED]
+        # A bound ignores what needed what, so it speaks only where nothing better founded does.
+        for one in sorted(faster, key=lambda one: one["upper_bound"])[:1]:
+            bound = " at best" if one["upper_bound"] else ""
+            print(f"Shorter by {one['saved_share']:.0%}{bound} with {printable(one['change'])}.")
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

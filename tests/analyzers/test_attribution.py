@@ -451,3 +451,23 @@ def test_the_spectrum_sees_an_answer_that_lacks_a_field() -> None:
     firsts = [answers[one.run_id].suspects[0] for one in bad]
     assert [one.span_id for one in firsts] == [f"b{n}-0" for n in range(4)]
     assert any("answers with: find: item: in 4 of 4 failed and 0 of 6 good runs" in text for text in firsts[0].evidence)
+
+
+def test_a_loop_stands_before_the_guard_that_ended_it() -> None:
+    """A stopped run has no answer: nothing is "on the way" to it, and what used the limit up is the first suspect, a supervisor too."""
+    said = [("supervisor", "Ask again for order 17."), ("researcher", "I need more about order 17.")] * 3
+    items = [message(who, "", n, text, step=n, id=f"m{n}") for n, (who, text) in enumerate(said)]
+    stopped = run("chat", *items, outcome="stopped_by_guard", inputs=[QUESTION])
+
+    def found(kind: str, span: str) -> Finding:
+        return Finding(kind=kind, severity="critical", confidence=0.95, title=kind, explanation="", suggestion="",
+                       trace_id=stopped.run_id, spans=(span,))  # fmt: skip
+
+    best, *_ = attributed(stopped, findings=(found("guard_trip", "m5"), found("loop", "m0")))[stopped.run_id].suspects
+    assert (best.agent, best.step) == ("supervisor", 0)
+    told = [
+        text
+        for one in attributed(stopped, findings=(found("loop", "m0"),))[stopped.run_id].suspects
+        for text in one.evidence
+    ]
+    assert not any("final answer" in text or "outcome" in text for text in told)

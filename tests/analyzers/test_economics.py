@@ -247,9 +247,10 @@ def profile(**fields: Any) -> Profile:
         ({"separability": 1.0, "possible": 2.0, "coordination_usd": 0.1, "coordination_tokens": 0.1, "estimate": estimated(0)}, ("another pattern", "parallel")),
         ({"estimate": "no tokens"}, ("insufficient evidence", None)),
         ({"pattern": None}, ("insufficient evidence", None)),
+        ({"specialisation": {"tool_overlap": None, "model_overlap": 1.0}, "achieved": 1.3, "coordination_usd": 0.1, "coordination_tokens": 0.1}, ("insufficient evidence", None)),
         ({"coverage": {"agent": 1.0, "tokens": 1.0, "messages": 0.1}}, ("insufficient evidence", None)),
     ],
-    ids=["all against", "it runs side by side", "other tools", "same order every time", "could run side by side", "no estimate", "no pattern", "no messages"],
+    ids=["all against", "it runs side by side", "other tools", "same order every time", "could run side by side", "no estimate", "no pattern", "roles not known", "no messages"],
 )  # fmt: skip
 def test_verdict_rules(changed: dict[str, Any], verdict: tuple[str, str | None]) -> None:
     """The rules, one change at a time."""

@@ -96,6 +96,8 @@ def test_a_limit_that_only_the_outcome_tells(reason: str, guard: str, severity: 
     assert (finding.data["guard"], finding.severity) == (guard, severity)
     assert reason in finding.explanation
     assert len(finding.spans) == 1
+    # A guardrail is no limit that could be used up or raised.
+    assert ("used up" in finding.suggestion) == (guard != "guardrail")
 
 
 def test_silent_without_trips() -> None:

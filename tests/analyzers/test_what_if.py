@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from analyzers.critical_path import OPEN, RunTree
 from analyzers.document import analysis_document
+from analyzers.finding import Finding
 from analyzers.run import analyse
 from analyzers.what_if import replay, what_if_document
 from tests.analyzers.test_critical_path import forests
@@ -90,4 +91,22 @@ def test_what_is_tried() -> None:
         "no failed attempts": (6.0, False),
         "no routing calls": (7.0, False),
         "boss twice as fast": (8.0, False),
+    }
+
+
+def test_a_loop_that_ends_after_its_first_round() -> None:
+    """Two rounds of a loop go with everything its agents called in them; other work and the time between are kept."""
+    rounds = [
+        agent("a", at, at + 2, tool("look", at, at + 1, id=f"look{at}", agent="a"), id=f"a{at}") for at in (0, 2, 4)
+    ]
+    drawn = run("w", *rounds, agent("b", 6, 7, id="b"))
+    begins = [row["start_ns"] for row in frames(drawn).spans.sort("start_ns").iter_rows(named=True)]
+    loop = Finding(
+        kind="loop", severity="critical", confidence=0.9, title="", explanation="", suggestion="", trace_id=drawn.run_id, spans=("look0",),
+        agents=("a",), end_ns=begins[0] + 6_000_000_000, data={"path": ["a"], "round_starts": ["look0", "look2", "look4"]},
+    )  # fmt: skip
+    told = {one["change"]: one["seconds"] for one in what_if_document(frames(drawn), tree_of(drawn), findings=[loop])}
+    assert told["the loop a ended after its first round"] == 3.0
+    assert "the loop a ended after its first round" not in {
+        one["change"] for one in what_if_document(frames(drawn), tree_of(drawn))
     }
