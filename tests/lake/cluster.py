@@ -93,7 +93,7 @@ def ray_cluster(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     common = ["--object-store-memory=150000000", "--min-worker-port=0", "--max-worker-port=0"]
     head = [f"--port={port}", "--head", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}"]
     processes: list[subprocess.Popen[bytes]] = []
-    env = {**os.environ, "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_health_check_period_ms": "500", "RAY_health_check_timeout_ms": "1000"}  # fmt: skip
+    env = {**os.environ, "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_raylet_start_wait_time_s": "240", "RAY_health_check_period_ms": "500", "RAY_health_check_timeout_ms": "1000"}  # fmt: skip
 
     def start(*more: str) -> subprocess.Popen[bytes]:
         log = (folder / f"{len(processes)}.log").open("wb")
@@ -107,8 +107,9 @@ def ray_cluster(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
         # Ray takes no loopback address where the machine has another one: it would look for the head there.
         address = f"{_own_address()}:{port}"
         _wait(port, 120, _own_address())
-        workers = [start(f"--address={address}", "--num-cpus=1") for _ in range(2)]
         os.environ["RAY_ADDRESS"] = address
+        _wait_for_nodes(1)  # workers that come before the head has told its own node give up
+        workers = [start(f"--address={address}", "--num-cpus=1") for _ in range(2)]
         yield workers
     finally:
         for process in processes:
