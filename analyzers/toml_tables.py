@@ -159,7 +159,9 @@ class TomlFile:
         except UnicodeDecodeError as error:
             raise BadInput(f"{path} is no UTF-8 text (byte {error.start}).", hint="save it as UTF-8.") from error
         except OSError as error:
-            raise BadInput(f"Cannot read {str(path)!r}: {error.strerror}.") from error
+            raise BadInput(
+                f"Cannot read {str(path)!r}: {error.strerror}.", hint="give the path of a TOML file."
+            ) from error
 
     def top(self, *, tables: Collection[str]) -> Table:
         """What stands above all tables; a table that is not one of `tables` is unknown."""

@@ -42,6 +42,7 @@ _TERM = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_UNFINISHED = re.compile(r"^(?P<field>[A-Za-z_][A-Za-z_.]*)(?:>=|<=|[:=<>])$")
 _NUMBER = re.compile(r"^\$?(?P<number>\d[\d,_]*(?:\.\d+)?|\.\d+)(?P<unit>[a-zA-Z]*)$")
 _MULTIPLES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
 
@@ -121,6 +122,10 @@ def _term(match: re.Match[str], finding_kinds: tuple[str, ...]) -> Term:
     raw = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else match["word"]
     negated = match["negated"] is not None
     if name is None:
+        unfinished = _UNFINISHED.match(raw) if quoted is None else None
+        known = unfinished and FIELDS.get(ALIASES.get(unfinished["field"].lower(), unfinished["field"].lower()))
+        if unfinished and known:
+            raise BadInput(f"{raw} needs a value.", hint=f"for example {known.example}; or put it in quotes.")
         return Term(field="text", operator=":", values=(raw,), negated=negated)
     name = name.lower()
     name = ALIASES.get(name, name)

@@ -137,6 +137,7 @@ def test_the_example_of_every_field_runs(tables: duckdb.DuckDBPyConnection, name
         ("agent>x", BadInput, "has no order"),
         ('agent:writer "timed', BadInput, "close the quotes"),
         ("agent:,", BadInput, "needs a value"),
+        ("cost>", BadInput, "needs a value"),
     ],
 )
 def test_a_query_that_cannot_be_read_says_what_was_expected(text: str, error: type[BadInput], says: str) -> None:

@@ -36,6 +36,9 @@ MAX_ROWS = 1_000_000
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
+TABLES_HINT = "SHOW TABLES lists what can be read, DESCRIBE spans its columns."
+
+
 def sql(store: Store, query: str, *, timeout_s: float = TIMEOUT_S) -> pl.DataFrame:
     """The answer to one query of the user's, who can read the store's tables and nothing else.
 
@@ -51,9 +54,11 @@ def sql(store: Store, query: str, *, timeout_s: float = TIMEOUT_S) -> pl.DataFra
             duckdb.Error,
             ValueError,
         ) as error:  # ValueError: a kind of statement that the Python side has no name for
-            raise BadInput(f"Cannot read the query: {error}") from error
+            raise BadInput(f"Cannot read the query: {error}", hint=TABLES_HINT) from error
         if len(kinds) != 1 or kinds[0] not in _READING:
-            raise BadInput("Only one reading query at a time: SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.")
+            raise BadInput(
+                "Only one reading query at a time: SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.", hint=TABLES_HINT
+            )
         _refuse_sources(con, _EXPLAIN.sub("", query, count=1))
         con.execute("BEGIN TRANSACTION READ ONLY").fetchall()
         alarm = threading.Timer(timeout_s, con.interrupt)
@@ -69,7 +74,7 @@ def sql(store: Store, query: str, *, timeout_s: float = TIMEOUT_S) -> pl.DataFra
                 f"The query needs more than {MEMORY} of memory or {SCRATCH} of disk.", hint="add a WHERE or a LIMIT."
             ) from error
         except duckdb.Error as error:
-            raise BadInput(f"The query failed: {error}") from error
+            raise BadInput(f"The query failed: {error}", hint=TABLES_HINT) from error
         finally:
             alarm.cancel()
     if len(rows) > MAX_ROWS:
@@ -91,7 +96,7 @@ def _refuse_sources(con: duckdb.DuckDBPyConnection, query: str) -> None:
     [(text,)] = con.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchall()
     tree: Any = json.loads(text)
     if tree.get("error"):
-        raise BadInput(f"Cannot read the query: {tree.get('error_message')}")
+        raise BadInput(f"Cannot read the query: {tree.get('error_message')}", hint=TABLES_HINT)
     nodes: list[Any] = [tree]
     while nodes:
         node = nodes.pop()
