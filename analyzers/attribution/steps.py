@@ -91,7 +91,11 @@ def steps_of(frames: Frames) -> list[Step]:
         given = _text(frames, asked[-1:])
         failed = row["status"] == SpanStatus.ERROR
         hard = HARD_ERROR.search(text)
-        error = f"{row['error_type'] or ''} {row['error_message'] or ''}".strip() or "error" if failed else None
+        error = (
+            " ".join(dict.fromkeys(str(part) for part in (row["error_type"], row["error_message"]) if part)) or "error"
+            if failed
+            else None
+        )
         made.append(
             Step(
                 place=place, span_id=row["span_id"], step=row["step"], agent=row["agent"], role="worker", kind=row["kind"], text=text,

@@ -30,6 +30,7 @@ from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
 from analyzers.loops import Loop, find_in
 from analyzers.wording import since
+from analyzers.wording import usd as money
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import LoopThresholds
 
@@ -129,6 +130,8 @@ def _finding(
         "critical" if loop.critical or (share is not None and share >= thresholds.costly_share) else "warning"
     )
     path = " → ".join(loop.path) or loop.symbol[2] or loop.symbol[1]
+    # Where only a tool or request comes back, the path does not say whose it is.
+    whose = f"{loop.agents[0]} with {path}" if loop.agents and not {*loop.agents} & {*loop.path} else path
     what = _described(loop)
     seconds = (end_ns - start_ns) / 1e9
     cost = _cost_text(usd, tokens, unpriced)
@@ -136,7 +139,7 @@ def _finding(
         kind=KIND,
         severity=severity,
         confidence=_confidence(loop),
-        title=f"{path}: {iterations} rounds, {what}" + (f", {cost} wasted" if cost else ""),
+        title=f"{whose}: {iterations} rounds, {what}" + (f", {cost} wasted" if cost else ""),
         explanation=_explanation(loop, path, what, seconds, cost, iterations, began_ns),
         suggestion=_suggestion(loop),
         trace_id=run_id,
@@ -231,8 +234,7 @@ def _described(loop: Loop) -> str:
 
 def _cost_text(usd: Decimal | None, tokens: int | None, unpriced: int) -> str:
     if usd is not None:
-        text = f"${usd:.2f}" if usd >= Decimal("0.01") else f"${usd:.6f}".rstrip("0").rstrip(".")
-        return text + (f" (and {unpriced} calls without a price)" if unpriced else "")
+        return money(usd) + (f" (and {unpriced} calls without a price)" if unpriced else "")
     return f"{tokens:,} tokens" if tokens else ""
 
 
