@@ -98,8 +98,7 @@ def furnish(folder: Path) -> dict[str, str]:
     """
     (folder / "app.py").write_text(APP)
     (folder / "past.py").write_text(PAST)
-    (folder / ".venv" / "bin").mkdir(parents=True)
-    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (folder / ".venv").symlink_to(sys.prefix)
     shutil.copy(_unpacked("openai-agents-openinference-ordinary", folder), folder / "spans.otlp.json")
     with gzip.open(folder / "more.otlp.json.gz", "wb") as packed:
         packed.write(_unpacked("langgraph-openinference-loop", folder).read_bytes())
@@ -131,7 +130,7 @@ def run(script: str, folder: Path) -> str:
     here.pop("TRACEHOUND_STORE", None)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder, env=here, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False,
+        cwd=folder, env=here, capture_output=True, text=True, timeout=280, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
