@@ -29,7 +29,7 @@ def reaches(graph: dict[str, frozenset[str]], start: str, goal: str) -> bool:
 
 
 @given(GRAPHS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_cyclic_components_are_the_nodes_that_reach_each_other(graph: dict[str, frozenset[str]]) -> None:
     """Two nodes share a component exactly when each reaches the other; a node alone counts if it reaches itself."""
     expected = {
@@ -42,7 +42,7 @@ def test_cyclic_components_are_the_nodes_that_reach_each_other(graph: dict[str, 
 
 
 @given(GRAPHS, st.sampled_from(NODES))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_shortest_cycle_is_as_short_as_any(graph: dict[str, frozenset[str]], through: str) -> None:
     """Trying all simple cycles finds none shorter."""
 
@@ -80,7 +80,7 @@ def points(interval: Interval) -> set[int]:
 
 
 @given(INTERVALS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_intervals_agree_with_sets_of_points(intervals: list[Interval]) -> None:
     """Union, intersection and depth say what counting points says."""
     sets = [points(one) for one in intervals]

@@ -72,6 +72,7 @@ def shuffled(given: Frames, seed: int) -> Frames:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_order_of_rows_does_not_matter(seed: int) -> None:
     """Same findings, ids and words for rows in any order."""

@@ -113,6 +113,7 @@ def test_alert_rules_of_a_policy_are_replayed() -> None:
     assert found.good_alerted == {slow.run_id}
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON and table of one policy over a store; bad input is exit 2."""
     store = tmp_path / "traces.duckdb"

@@ -14,6 +14,7 @@ from tests.dashboard import stores
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.slow
 def test_from_the_overview_to_a_run(tmp_path: Path, open_page: OpenPage) -> None:
     """One store with a loop in it, two pages, the whole way from the file to the pixels."""
     loop = stores.looping(rounds=6)

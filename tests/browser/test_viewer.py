@@ -39,7 +39,7 @@ def selected(page: Page) -> str:
     return page.locator(".tv").get_attribute("data-selected") or ""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_concurrent_siblings_never_overlap(open_page: OpenPage, tmp_path: Path, theme: str) -> None:
     """The flame graph of a 3-way parallel run: by time in lanes, by cost and tokens side by side; children under their parents."""
     page = open_page(viewer_page(tmp_path / "page.html", three_way(), mode="flame"), theme=theme)
@@ -229,6 +229,7 @@ def test_running_work_and_new_data(open_page: OpenPage, tmp_path: Path) -> None:
     assert page.evaluate("viewer.layout().rects.some((r) => r.id === 'new1')")
 
 
+@pytest.mark.slow
 def test_hostile_names_do_nothing(open_page: OpenPage, tmp_path: Path) -> None:
     """Markup in names, tools and models is shown as text; nothing runs and nothing is asked for."""
     drawn, findings = hostile()

@@ -93,6 +93,7 @@ class Unreadable:
         raise RuntimeError("no")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://127.0.0.1:1/otel"])
 def test_a_back_end_that_is_away_costs_its_copies_alone(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

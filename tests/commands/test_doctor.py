@@ -50,6 +50,7 @@ def messages(document: dict[str, Any]) -> dict[str, str]:
     return {problem["message"]: problem["severity"] for problem in document["problems"]}
 
 
+@pytest.mark.slow
 def test_a_healthy_store_has_no_problem(store: Store, examine: Examine) -> None:
     """Sizes are what was recorded, what was pending is told and then folded, and there is nothing to complain of."""
     writer = SegmentWriter(store.path)

@@ -141,6 +141,7 @@ def test_an_answer_that_is_no_order_is_refused_whole(content: str, complaint: st
         reordered([SUSPECT, replace(SUSPECT, rank=2)], content, "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "complaint", "requests"),
     [
@@ -160,6 +161,7 @@ def test_an_endpoint_that_fails_says_why(
     assert len(endpoint.requests) == requests
 
 
+@pytest.mark.slow
 def test_a_model_that_takes_no_temperature_is_asked_again_without(endpoint: Endpoint) -> None:
     """HTTP 400 once, then the answer."""
     endpoint.script = [(400, "unsupported value: temperature")]
@@ -168,6 +170,7 @@ def test_a_model_that_takes_no_temperature_is_asked_again_without(endpoint: Endp
     assert [("temperature" in body) for _, _, body in endpoint.requests] == [True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["The planner did it.", None])
 def test_a_judge_without_an_answer_costs_only_its_opinion(
     answer: str | None, store: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]

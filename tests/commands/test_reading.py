@@ -148,6 +148,7 @@ def test_a_mark_is_kept_and_an_unknown_run_is_answered_with_near_names(
     assert "Hint:" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sql_reads_only_the_store(captured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Writing, files and settings are refused, and nothing changes."""
     for query in (

@@ -31,6 +31,7 @@ def test_starts_and_ends_are_told_once_as_they_come(tmp_path: Path) -> None:
     assert third == []
 
 
+@pytest.mark.slow
 def test_one_run_is_told_to_its_end_with_its_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON lines in order of time; then the run's end and the loop."""
     path = tmp_path / "traces.duckdb"

@@ -45,6 +45,7 @@ def test_every_page_file_is_in_the_navigation() -> None:
     assert sorted(PAGES) == sorted(file.stem for file in address.VIEWS.glob("*.py") if file.stem != "__init__")
 
 
+@pytest.mark.slow
 def test_the_workflows_page_counts_runs_and_names_what_was_found(mixed_store: Path, open_app: Open) -> None:
     """One row per workflow; the chosen one lists its kinds of findings, and opens its runs."""
     open_app(mixed_store, "traces", q="finding:any")  # waits for the analysis, which the page does not
@@ -57,6 +58,7 @@ def test_the_workflows_page_counts_runs_and_names_what_was_found(mixed_store: Pa
     assert "market_report" in said(app)
 
 
+@pytest.mark.slow
 def test_the_agents_page_names_findings_and_opens_one_agent(mixed_store: Path, open_app: Open) -> None:
     """One row per agent with the findings that name it; the row without an agent keeps the bill complete."""
     open_app(mixed_store, "traces", q="finding:any")  # waits for the analysis, which the page does not
@@ -68,6 +70,7 @@ def test_the_agents_page_names_findings_and_opens_one_agent(mixed_store: Path, o
     assert "Researcher" in said(app)
 
 
+@pytest.mark.slow
 def test_the_coordination_page_shows_contacts_waits_and_what_went_wrong(mixed_store: Path, open_app: Open) -> None:
     """Five figures; one workflow alone by address; a workflow that is not there is all of them."""
     open_app(mixed_store, "traces", q="finding:any")
@@ -79,6 +82,7 @@ def test_the_coordination_page_shows_contacts_waits_and_what_went_wrong(mixed_st
     assert open_app(mixed_store, "coordination", workflow="no such").metric[0].delta.endswith("in 63 runs")
 
 
+@pytest.mark.slow
 def test_the_cost_page_sums_to_what_the_runs_cost(mixed_store: Path, open_app: Open) -> None:
     """However it is cut, the parts sum to the whole; unknown prices are said."""
     for by in ("Workflow", "Agent", "Model", "User"):
@@ -106,6 +110,7 @@ def test_the_overview_shows_numbers_trends_and_what_to_look_at(mixed_store: Path
     assert "Findings over all 63 runs" in said(app)
 
 
+@pytest.mark.slow
 def test_a_window_without_runs_says_so(mixed_store: Path, open_app: Open) -> None:
     """The drawn runs are years old."""
     assert "No run started within the last 1 hour" in said(open_app(mixed_store, window="1 hour"))

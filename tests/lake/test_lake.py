@@ -69,6 +69,7 @@ def rows(lake: Lake) -> list[tuple[str, str, int]]:
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_what_comes_back_is_what_was_shipped(tmp_path: Path) -> None:
     """Analysis over the lake, and over a store made from it, equal that of the store; every row and text is there again."""
     store = captured(tmp_path / "a.duckdb", "langgraph-openinference-state", "openai-agents-openinference-guardrail")

@@ -24,6 +24,7 @@ def runs(lake: Lake) -> list[tuple[str, int]]:
     return [(run, spans) for run, _, spans in rows(lake)]
 
 
+@pytest.mark.slow
 def test_runs_are_shipped_once_at_rest_and_again_when_spans_come_late(tmp_path: Path) -> None:
     """Not while they change, not while they run; old ones leave the store and what comes for them afterwards joins them in the lake."""
     lake = open_lake(str(tmp_path / "lake"), create=True)

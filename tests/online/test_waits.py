@@ -39,14 +39,14 @@ def largest_stuck_set(waits: Mapping[str, Wait]) -> frozenset[str]:
 
 
 @given(wait_sets())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_reduction_leaves_exactly_the_largest_stuck_set(waits: dict[str, Wait]) -> None:
     """Whoever the reduction leaves is the union of all sets that cannot free themselves."""
     assert stuck_waiters(waits) == largest_stuck_set(waits)
 
 
 @given(wait_sets(), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_live_graph_alarms_when_the_newest_wait_is_stuck(waits: dict[str, Wait], random: object) -> None:
     """After each start the answer is that of a full reduction, restricted to what the new wait can reach."""
     graph, so_far = WaitGraph(), dict[str, Wait]()

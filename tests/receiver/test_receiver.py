@@ -139,6 +139,7 @@ def test_the_same_payload_sent_again_is_not_doubled(server: Serving) -> None:
     assert (row["spans"], row["llm_calls"]) == (3, 3)
 
 
+@pytest.mark.slow
 def test_concurrent_clients_all_get_through(server: Serving) -> None:
     """Eight clients at once with batches larger than a frame's share: each span is there once."""
 
@@ -302,6 +303,7 @@ def test_a_port_that_is_taken_is_named(server: Serving, tmp_path: Path, capsys: 
     assert "Hint: give another --port" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     """kill -9 right after each 200: every acknowledged span is in the store, once."""
     with serving(tmp_path / "t.duckdb") as server:

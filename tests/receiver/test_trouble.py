@@ -22,6 +22,7 @@ from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     """No room: 503 with Retry-After instead of a silent loss; room again: 200. Only what got a 200 is in the store."""
     limit = 100_000

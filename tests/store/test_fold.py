@@ -230,7 +230,8 @@ def test_otlp_requests_are_folded_as_they_came(store: Store, writer: SegmentWrit
         store.fold()
     assert spans(store) == [(span_id(1), "ok"), (span_id(2), "ok")]
     assert reads.load(store).events.select("span_id", "name").rows() == [(span_id(1), "gen_ai.choice")]
-    assert reads.counters(store) == {"bad_frames": 0, "rejected_spans": 2, "duplicate_spans": 2, "dropped_spans": 0}
+    counted = {name: count for name, count in reads.counters(store).items() if count}
+    assert counted == {"rejected_spans": 2, "duplicate_spans": 2}
     writer.close()
 
 

@@ -38,6 +38,7 @@ def written_by(number: int, path: Path) -> dict[str, list[dict[str, Any]]]:
     return tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", EARLIER)
 def test_a_store_of_every_earlier_layout_is_brought_up(number: int, tmp_path: Path) -> None:
     """All that was in it is still there and readable; new spans join the old runs."""
@@ -85,6 +86,7 @@ def test_an_upgraded_store_has_the_tables_of_a_new_one(tmp_path: Path, empty_sto
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 def test_every_table_and_column_explains_itself(empty_store: Store) -> None:
     """A person in the DuckDB shell can understand the tables from their comments."""
     with empty_store.lease() as con:

@@ -46,6 +46,7 @@ HOLD = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('held', flu
 OPEN = "import duckdb, sys; print(duckdb.connect(sys.argv[1]).execute('SELECT count(*) FROM spans').fetchall(), flush=True)"
 
 
+@pytest.mark.slow
 def test_a_foreign_program_is_named_and_costs_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the DuckDB shell holds the file, recording goes on and reading says who is in the way; later all is there."""
     monkeypatch.setattr(lease_module, "FOREIGN_WAIT_S", 0.05)

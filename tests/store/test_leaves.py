@@ -209,6 +209,7 @@ def test_what_frameworks_sent_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     both_ways(store, monkeypatch, capture.name)
 
 
+@pytest.mark.slow
 def test_runs_that_come_in_parts_give_the_same_store(
     empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

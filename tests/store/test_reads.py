@@ -149,6 +149,7 @@ def refused_queries(store: Store, elsewhere: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_query_reads_the_store_and_nothing_else(store: Store, tmp_path: Path) -> None:
     """No writing, no files, no network, no Python variables, no settings; each refusal is a sentence."""
     elsewhere = tmp_path / "x.csv"

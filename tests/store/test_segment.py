@@ -117,6 +117,7 @@ def test_a_full_segment_is_left_for_a_new_one(store: Path, monkeypatch: pytest.M
     writer.close()
 
 
+@pytest.mark.slow
 def test_a_long_batch_is_cut_into_frames(store: Path) -> None:
     """A reader can take a huge batch in pieces."""
     writer = SegmentWriter(store)
