@@ -48,17 +48,27 @@ def ray(function: Callable[[T], R], parts: Sequence[T]) -> Iterator[tuple[int, R
             ) from error
     try:
         # A worker that dies takes its parts with it; Ray computes them again elsewhere. An exception of ours is no death.
-        task = cluster.remote(function).options(max_retries=RETRIES)
+        task = cluster.remote(_call).options(max_retries=RETRIES, name=_name(function))
         waiting: dict[Any, int] = {}
         for number, part in enumerate(parts):
             if len(waiting) >= HELD:
                 yield from _ready(cluster, waiting)
-            waiting[task.remote(part)] = number
+            waiting[task.remote(function, part)] = number
         while waiting:
             yield from _ready(cluster, waiting)
     finally:
         if not connected:
             cluster.shutdown()
+
+
+def _call(function: Callable[[T], R], part: T) -> R:
+    """Ray takes plain functions only, no `partial`."""
+    return function(part)
+
+
+def _name(function: Callable[[Any], Any]) -> str:
+    """What Ray's own tools and the workers' process titles call the task."""
+    return str(getattr(getattr(function, "func", function), "__name__", "part"))
 
 
 def _ready(cluster: Any, waiting: dict[Any, int]) -> Iterator[tuple[int, Any]]:
