@@ -16,6 +16,7 @@ from tracer.store.compaction import compact
 from tracer.store.database import Store
 from tracer.store.health import file_bytes
 from tracer.store.retention import Limits, Plan, Removal, Removed
+from tracer.store.spool import SHIPPED
 
 _DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -80,6 +81,11 @@ def run(args: Namespace) -> int:
         raise BadInput(
             "Nothing says what to remove.",
             hint="give --older-than 30d, --max-bytes 2GB or --trace TRACE; with --remember limits are kept in the store.",
+        )
+    if limits != Limits() and (memory := store.spool_path / SHIPPED).exists():
+        raise BadInput(
+            "Limits cannot be kept here: tracehound serve ships this store to a lake, and removes a run a day after that.",
+            hint=f"--trace RUN removes one run, from the lake too; where no receiver ships it any more, remove {memory}.",
         )
     if args.remember and not args.dry_run:
         retention.keep_limits(store, limits)

@@ -20,6 +20,7 @@ from tracer.lake.write import PART_SPANS, ship
 from tracer.model import RunOutcome
 from tracer.store import retention
 from tracer.store.database import Store
+from tracer.store.spool import SHIPPED
 
 REST_S = 60.0
 """time without anything new after which a run counts as whole"""
@@ -39,6 +40,9 @@ class Shipper:
     kept_s: float = KEPT_S
     _since: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     """run id -> how it looked last, and since when (monotonic)"""
+
+    def __post_init__(self) -> None:
+        self._memory().close()  # from now on no limit removes what was not shipped
 
     def ship(self, *, all_ended: bool = False) -> int:
         """Ship the runs at rest, or all that have ended; how many that were.
@@ -90,7 +94,7 @@ class Shipper:
 
     def _memory(self) -> sqlite3.Connection:
         self.store.spool_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        memory = sqlite3.connect(self.store.spool_path / "shipped.sqlite")
+        memory = sqlite3.connect(self.store.spool_path / SHIPPED)
         memory.execute(
             "CREATE TABLE IF NOT EXISTS shipped (run_id TEXT PRIMARY KEY, day TEXT, state TEXT) WITHOUT ROWID"
         )

@@ -16,7 +16,7 @@ from tracer.store import retention
 from tracer.store.compaction import compact
 from tracer.store.database import Store
 from tracer.store.retention import Limits, Removed
-from tracer.store.spool import UPKEEP, is_locked
+from tracer.store.spool import SHIPPED, UPKEEP, is_locked
 
 EVERY_S = 3_600.0
 SOONER_S = 60.0
@@ -54,6 +54,8 @@ def keep_to_limits(
     """
     if not store.path.exists() or not _due(store) or is_locked(store.spool_path / UPKEEP):
         return None
+    if (store.spool_path / SHIPPED).exists():
+        return None  # runs leave this store when the lake has them, and not before
     _looked(store)  # first: others need not look meanwhile, and a look that fails is not made again at once
     limits = retention.read_limits(store)
     if limits == Limits():

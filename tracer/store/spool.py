@@ -16,6 +16,8 @@ from tracer.store.segment import LIVE_SUFFIX, SEGMENT_SUFFIX
 
 UPKEEP = ".upkeep"
 """name of the lock of whoever prunes or compacts: folds leave everything pending meanwhile"""
+SHIPPED = "shipped.sqlite"
+"""name of what a receiver remembers of the runs it shipped to a lake; a store that has it is the way into that lake"""
 STALE_S = 60.0
 """age from which a hidden file counts as left behind by a process that died while creating it"""
 
