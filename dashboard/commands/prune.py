@@ -85,7 +85,7 @@ def run(args: Namespace) -> int:
     if limits != Limits() and (memory := store.spool_path / SHIPPED).exists():
         raise BadInput(
             "Limits cannot be kept here: tracehound serve ships this store to a lake, and removes a run a day after that.",
-            hint=f"--trace RUN removes one run, from the lake too; where no receiver ships it any more, remove {memory}.",
+            hint=f"--trace RUN removes one run, from the lake too; --forget drops kept limits; where no receiver ships this store any more, remove {memory}.",
         )
     if args.remember and not args.dry_run:
         retention.keep_limits(store, limits)
