@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.cluster")
     parser.add_argument("--spans", type=int, default=1_000_000)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the cluster would outlive whoever gave up on us
     with tempfile.TemporaryDirectory(prefix="tracehound-cluster-") as folder:
         generate.main([f"{folder}/traces.duckdb", "--spans", str(args.spans), "--as", "store"])
         told = prove(Path(folder))
