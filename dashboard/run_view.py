@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,8 +85,7 @@ class RunView:
     @cached_property
     def packed(self) -> bytes:
         """The payload as gzipped JSON; the last eight bytes (checksum and length) name its content."""
-        body = json.dumps(self.payload, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-        return gzip.compress(body, 1, mtime=0)
+        return gzip.compress(trace_view.as_json(self.payload), 1, mtime=0)
 
     @cached_property
     def names(self) -> Mapping[str, str]:

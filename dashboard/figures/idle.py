@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import polars as pl
+
 from dashboard.figures.tree import Tree
 from tracer.model import SpanKind
 
 SHORTEST_NS: Final = 10_000_000_000
 LEAST_SHARE: Final = 0.05
 """of the run's duration"""
+_INT64: Final = {"begin": pl.Int64, "stop": pl.Int64, "end": pl.Int64}
 _RESTING: Final = frozenset({SpanKind.WAIT, SpanKind.ESCALATION})
 
 
@@ -19,17 +22,21 @@ def idle_gaps(tree: Tree) -> list[tuple[int, int]]:
     At work is whatever has no children and is no wait; agents and workflows that merely enclose others rest with them.
     A pause counts when it is at least `SHORTEST_NS`, `LEAST_SHARE` of the run, and half of all the time worked.
     """
-    rests = [
-        kind in _RESTING or end > i + 1
-        for i, (kind, end) in enumerate(zip(tree.column("kind"), tree.subtree_end, strict=True))
-    ]
-    busy = sorted((a, b) for a, b, rest in zip(tree.start, tree.stop, rests, strict=True) if not rest)
-    pauses: list[tuple[int, int]] = []
-    worked, at = 0, tree.t0
-    for begin, end in [*busy, (tree.horizon, tree.horizon)]:
-        if begin > at:
-            pauses.append((at - tree.t0, begin - tree.t0))
-        worked += max(0, end - max(at, begin))
-        at = max(at, end)
+    leaf = pl.col("end") == pl.int_range(pl.len()) + 1
+    busy = (
+        pl.DataFrame({"begin": tree.start, "stop": tree.stop, "end": tree.subtree_end}, schema_overrides=_INT64)
+        .with_columns(kind=pl.Series(tree.column("kind"), dtype=pl.String))
+        .filter(leaf & ~pl.col("kind").is_in(list(_RESTING)))
+        .select("begin", "stop")
+        .sort("begin")
+    )
+    end = pl.DataFrame({"begin": [tree.horizon], "stop": [tree.horizon]}, schema=busy.schema)
+    # How far work had come before each, and what each adds to it.
+    at = pl.max_horizontal(pl.col("stop").cum_max().shift(1), pl.lit(tree.t0, pl.Int64))
+    steps = pl.concat([busy, end]).with_columns(at=at)
+    worked = steps.select((pl.col("stop") - pl.max_horizontal("at", "begin")).clip(0).sum()).item()
     least = max(SHORTEST_NS, LEAST_SHARE * (tree.horizon - tree.t0), worked / 2)
-    return [(a, b) for a, b in pauses if b - a >= least]
+    pauses = steps.filter(pl.col("begin") - pl.col("at") >= least).select(
+        pl.col("at") - tree.t0, pl.col("begin") - tree.t0
+    )
+    return pauses.rows()

@@ -12,6 +12,8 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from itertools import islice
+from operator import le
 
 
 def assign_lanes(parent: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> list[int]:
@@ -22,29 +24,33 @@ def assign_lanes(parent: Sequence[int], start: Sequence[int], stop: Sequence[int
     """
     n = len(parent)
     children: dict[int, list[int]] = {}
-    roots: list[int] = []
     for i, above in enumerate(parent):
-        (children.setdefault(above, []) if above >= 0 else roots).append(i)
-    first, last, height, offset = list(start), [0] * n, [1] * n, [0] * n
-    for i in range(n - 1, -1, -1):  # children before parents
-        last[i] = max(stop[i], start[i] + 1)
-        if kids := children.get(i):
-            height[i] += _place(kids, first, last, height, offset)
-            first[i] = min(first[i], *(first[k] for k in kids)) if len(kids) > 1 else min(first[i], first[kids[0]])
-            last[i] = max(last[i], *(last[k] for k in kids)) if len(kids) > 1 else max(last[i], last[kids[0]])
+        children.setdefault(above, []).append(i)
+    roots = children.pop(-1, [])
+    first, height, offset = list(start), [1] * n, [0] * n
+    last = [end if end > begin else begin + 1 for begin, end in zip(start, stop, strict=True)]
+    for i in sorted(children, reverse=True):  # children before parents
+        kids = children[i]
+        height[i] += _place(kids, first, last, height, offset)
+        first[i] = min(first[i], min(map(first.__getitem__, kids)))
+        last[i] = max(last[i], max(map(last.__getitem__, kids)))
     _place(roots, first, last, height, offset)
-    lane = [0] * n
+    lane = offset  # of the block below its parent, and from here on of all
     for i, above in enumerate(parent):
-        lane[i] = offset[i] if above < 0 else lane[above] + 1 + offset[i]
+        if above >= 0:
+            lane[i] += lane[above] + 1
     return lane
 
 
 def _place(blocks: list[int], first: list[int], last: list[int], height: list[int], offset: list[int]) -> int:
     """First-fit the `blocks` (by extent start) into rows, write `offset`, return the number of rows used."""
+    blocks = sorted(blocks, key=first.__getitem__)
+    if all(map(le, map(last.__getitem__, blocks), map(first.__getitem__, islice(blocks, 1, None)))):
+        return max(map(height.__getitem__, blocks), default=0)  # one after the other: all at the top
     rows = 0
     idle: list[int] = []  # sorted rows nobody uses now
     busy: list[tuple[int, int]] = []  # (free again at, row)
-    for block in sorted(blocks, key=first.__getitem__):
+    for block in blocks:
         now, tall = first[block], height[block]
         while busy and busy[0][0] <= now:
             insort(idle, heappop(busy)[1])

@@ -16,6 +16,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ VIEWER_PARTS: Final = ("words.js", "style.js", "axis.js", "rounds.js", "model.js
 """files of the folder `viewer`, in the order in which they make one script"""
 
 STATUSES: Final = ("ok", "error", "running", "interrupted")
+_STATUS_CODES: Final[Mapping[str | None, int]] = {status: code for code, status in enumerate(STATUSES)}
 
 # Bits of the column `flags`.
 DUPLICATE: Final = 1  # repeats another span; counted nowhere
@@ -55,43 +57,55 @@ class TraceView:
     lane: list[int]
     label: list[str]
     own_cost: list[float]
-    total_cost: list[float]
     own_tokens: list[int]
-    total_tokens: list[int]
     flags: list[int]
     mark: list[int]
     """index of the worst finding a span belongs to, -1 for none"""
     findings: Sequence[Finding]
 
+    @cached_property
+    def total_cost(self) -> list[float]:
+        """Of each span and everything below it."""
+        return self._rolled_up(self.own_cost)
+
+    @cached_property
+    def total_tokens(self) -> list[int]:
+        """Of each span and everything below it."""
+        return self._rolled_up(self.own_tokens)
+
+    def _rolled_up(self, own: list[Any]) -> list[Any]:
+        total = list(own)
+        for i in range(len(total) - 1, -1, -1):
+            if (parent := self.tree.parent[i]) >= 0:
+                total[parent] += total[i]
+        return total
+
 
 def build_view(frames: Frames, findings: Sequence[Finding] = ()) -> TraceView:
     """Lay out one run. Findings of other runs and those about the recording are left out; their order is kept."""
     tree = build_tree(frames)
-    frame = tree.frame
     counted = pl.col("duplicate_of").is_null()
-    sums = frame.select(
+    priced_kind = pl.col("kind").is_in([SpanKind.LLM, SpanKind.EMBEDDING])
+    values = tree.select(
         cost=pl.when(counted).then(pl.col("cost_usd").cast(pl.Float64).fill_null(0.0)).otherwise(0.0),
         tokens=pl.when(counted)
         .then(pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0))
         .otherwise(0),
-    )
-    own_cost: list[float] = sums["cost"].to_list()
-    own_tokens: list[int] = sums["tokens"].to_list()
-    priced_kind = pl.col("kind").is_in([SpanKind.LLM, SpanKind.EMBEDDING])
-    flags: list[int] = frame.select(
-        pl.when(pl.col("duplicate_of").is_not_null()).then(DUPLICATE).otherwise(0)
+        flags=pl.when(pl.col("duplicate_of").is_not_null()).then(DUPLICATE).otherwise(0)
         + pl.when(priced_kind & pl.col("cost_usd").is_null() & counted).then(UNPRICED).otherwise(0)
-        + pl.when(pl.col("agent_inferred")).then(AGENT_INFERRED).otherwise(0)
-    )[:, 0].to_list()
-    total_cost, total_tokens = list(own_cost), list(own_tokens)
-    for i in range(len(tree) - 1, -1, -1):
-        if tree.orphan[i]:
+        + pl.when(pl.col("agent_inferred")).then(AGENT_INFERRED).otherwise(0),
+        label=_label(),
+    )
+    flags: list[int] = values["flags"].to_list()
+    for i, orphan in enumerate(tree.orphan):
+        if orphan:
             flags[i] |= ORPHAN
-        if (parent := tree.parent[i]) >= 0:
-            total_cost[parent] += total_cost[i]
-            total_tokens[parent] += total_tokens[i]
-            if flags[i] & (UNPRICED | UNPRICED_BELOW):
-                flags[parent] |= UNPRICED_BELOW
+    for i, flag in enumerate(flags):
+        if flag & UNPRICED:
+            for above in tree.ancestors(i):
+                if flags[above] & UNPRICED_BELOW:
+                    break
+                flags[above] |= UNPRICED_BELOW
     here = [finding for finding in on_figures(findings) if any(span in tree.index for span in finding.spans)]
     mark = [-1] * len(tree)
     # Worst severity last, so that it wins; among equals the first of the list.
@@ -103,11 +117,9 @@ def build_view(frames: Frames, findings: Sequence[Finding] = ()) -> TraceView:
     return TraceView(
         tree=tree,
         lane=assign_lanes(tree.parent, tree.start, tree.stop),
-        label=labels(frame),
-        own_cost=own_cost,
-        total_cost=total_cost,
-        own_tokens=own_tokens,
-        total_tokens=total_tokens,
+        label=values["label"].to_list(),
+        own_cost=values["cost"].to_list(),
+        own_tokens=values["tokens"].to_list(),
         flags=flags,
         mark=mark,
         findings=here,
@@ -116,6 +128,10 @@ def build_view(frames: Frames, findings: Sequence[Finding] = ()) -> TraceView:
 
 def labels(frame: pl.DataFrame) -> list[str]:
     """What a span is called in a figure, in the field's words: the agent, the model and purpose, the tool, the key and version."""
+    return frame.select(_label()).to_series().to_list()
+
+
+def _label() -> pl.Expr:
 
     def text(column: str, fallback: str = "") -> pl.Expr:
         return pl.col(column).cast(pl.String).fill_null(fallback)
@@ -150,22 +166,26 @@ def labels(frame: pl.DataFrame) -> list[str]:
         .then(text("guard") + pl.lit(" guard trips"))
         .otherwise(name)
     )
-    return frame.select(spoken.fill_null(name).str.slice(0, _NAME_LIMIT)).to_series().to_list()
+    return spoken.fill_null(name).str.slice(0, _NAME_LIMIT)
 
 
 def payload(view: TraceView) -> dict[str, Any]:
     """The JSON-able columns that `mountTrace` takes. Sums over subtrees and self times are left to the viewer: they follow from these."""
     tree = view.tree
-    kinds, kind = _coded(tree.column("kind"))
-    agents, agent = _coded(tree.column("agent"))
-    label_names, label = _coded(view.label)
-    names, name = _coded([text[:_NAME_LIMIT] for text in tree.column("name")])
-    errors = tree.frame.filter(pl.col("status") == "error").select("span_id", "error_type", "error_message").rows()
+    shown = tree.select("kind", "agent", name=pl.col("name").str.slice(0, _NAME_LIMIT))
+    kinds, kind = _coded(shown["kind"])
+    agents, agent = _coded(shown["agent"])
+    label_names, label = _coded(pl.Series(view.label, dtype=pl.String))
+    names, name = _coded(shown["name"])
+    errors = (
+        tree.select("span_id", "error_type", "error_message", "status")
+        .filter(pl.col("status") == "error")
+        .drop("status")
+    ).rows()
     slots = palette.agent_slots(agents)
-    trace_ids = tree.column("trace_id")
     return {
         "version": 1,
-        "trace_id": trace_ids[0] if trace_ids else "",
+        "trace_id": tree.spans["trace_id"][tree.order[0]] if len(tree) else "",
         "started": units.moment(tree.t0) if len(tree) else "",
         "t0_ns": str(tree.t0),
         "duration_ns": tree.horizon - tree.t0,
@@ -202,10 +222,10 @@ def payload(view: TraceView) -> dict[str, Any]:
             "dur": [stop - start for start, stop in zip(tree.start, tree.stop, strict=True)],
             "kind": kind,
             "agent": agent,
-            "status": [STATUSES.index(s) if s in STATUSES else 0 for s in tree.column("status")],
+            "status": [_STATUS_CODES.get(status, 0) for status in tree.column("status")],
             "label": label,
             "name": name,
-            "cost": [round(cost, 9) for cost in view.own_cost],
+            "cost": [round(cost, 9) if cost else 0.0 for cost in view.own_cost],
             "tokens": view.own_tokens,
             "flags": view.flags,
             "mark": view.mark,
@@ -226,10 +246,26 @@ def path_columns(made: Mapping[str, Any], pieces: Sequence[Piece]) -> dict[str, 
     }
 
 
-def packed(data: dict[str, Any]) -> str:
+def as_json(data: Mapping[str, Any]) -> bytes:
+    """A payload as compact JSON; lists of whole numbers, most of a large one, are written by column."""
+    head = {name: value for name, value in data.items() if name != "columns"}
+    columns = ",".join(f"{_dumped(name)}:{_dumped_list(values)}" for name, values in data["columns"].items())
+    return f'{_dumped(head)[:-1]},"columns":{{{columns}}}}}'.encode("utf-8", "replace")
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _dumped_list(values: list[Any]) -> str:
+    if not values or type(values[0]) is not int:
+        return _dumped(values)
+    return f"[{pl.Series(values, dtype=pl.Int64).cast(pl.String).str.join(',').item()}]"
+
+
+def packed(data: Mapping[str, Any]) -> str:
     """A payload as gzip in base64, for a page that carries it: base64 cannot close a script element."""
-    body = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    return base64.b64encode(gzip.compress(body, 6, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(as_json(data), 6, mtime=0)).decode()
 
 
 def viewer_source() -> str:
@@ -238,8 +274,9 @@ def viewer_source() -> str:
     return "".join((folder / part).read_text(encoding="utf-8") for part in VIEWER_PARTS)
 
 
-def _coded(values: list[Any]) -> tuple[list[str], list[int]]:
+def _coded(values: pl.Series) -> tuple[list[str], list[int]]:
     """Dictionary-code a column: distinct texts in order of appearance ("" for None), and one index per row."""
-    codes: dict[str, int] = {}
-    rows = [codes.setdefault(value or "", len(codes)) for value in values]
-    return list(codes), rows
+    texts = pl.DataFrame({"text": values.cast(pl.String).fill_null("")})
+    known = texts.unique("text", maintain_order=True).with_row_index("code")
+    coded = texts.join(known, on="text", how="left", maintain_order="left")
+    return known["text"].to_list(), coded["code"].to_list()

@@ -72,6 +72,42 @@ def test_lanes_never_overlap_whatever_the_forest(forest: tuple[list[int], list[i
     assert all(p < 0 or lane[p] < lane[i] for i, p in enumerate(parent))
 
 
+@st.composite
+def named_parents(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """(start, whom it names as its parent) of each span: itself, one that never came (-2), none (-1), in circles, born later."""
+    n = draw(st.integers(1, 8))
+    return [(draw(st.integers(0, 6)), draw(st.integers(-2, n - 1))) for _ in range(n)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(named_parents())
+def test_the_tree_is_what_a_walk_from_the_roots_finds(drawn: list[tuple[int, int]]) -> None:
+    """Whoever names whom, the order, parents and depths are those of a walk that takes rows in order of start and sees each once."""
+    made = run("w", *(llm(start, start + 1, id=f"s{i:02}") for i, (start, _) in enumerate(drawn)), root=False)
+    for span in made.spans:
+        above = drawn[int(span.span_id[1:])][1]
+        span.parent_span_id = {-1: None, -2: "gone"}.get(above, f"s{above:02}")
+    tree = build_tree(frames(made))
+
+    rows = sorted(range(len(drawn)), key=lambda i: (drawn[i][0], i))
+    found: list[tuple[str, int, int]] = []
+
+    def walk(i: int, parent: int, depth: int) -> None:
+        if all(name != f"s{i:02}" for name, _, _ in found):
+            found.append((f"s{i:02}", parent, depth))
+            position = len(found) - 1
+            for child in rows:
+                if drawn[child][1] == i:
+                    walk(child, position, depth + 1)
+
+    for i in [i for i in rows if drawn[i][1] < 0 or drawn[i][1] == i] + rows:
+        walk(i, -1, 0)
+    assert list(zip(tree.ids, tree.parent, tree.depth, strict=True)) == found
+    assert [tree.ids[i] for i, end in enumerate(tree.subtree_end) if end == i + 1] == [
+        name for i, (name, _, _) in enumerate(found) if all(parent != i for _, parent, _ in found)
+    ]
+
+
 def test_sequential_siblings_stay_in_one_lane() -> None:
     """Work one after the other does not spread over lanes."""
     view = build_view(frames(run("w", *(llm(k, k + 1) for k in range(5)))))
