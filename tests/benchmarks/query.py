@@ -14,6 +14,7 @@ CPU time, the peak of resident memory, and the exponent from the smaller to the 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import math
 import os
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboard.figures.trace_view import build_view, packed, payload
+from dashboard.figures.trace_view import as_json, build_view, payload
 from dashboard.loading import load_frames
 from tests.benchmarks.generate import Shape, into_store
 from tracer.model import RawSpan
@@ -79,7 +80,8 @@ def _open(spans: int, *, drawn: bool) -> Callable[[Store], Callable[[], object]]
         run_id = _run_of(store, spans)
         if not drawn:
             return lambda: reads.load(store, [run_id], contents=False)
-        return lambda: packed(payload(build_view(load_frames(store, [run_id], contents=False))))
+        # As `dashboard.run_view.RunView.packed`, without critical path and findings.
+        return lambda: gzip.compress(as_json(payload(build_view(load_frames(store, [run_id], contents=False)))), 1)
 
     return ask
 
