@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ COMPARED_SPANS = 50_000
 """Spans of other runs that a failed run is compared with, newest first."""
 BASELINE_RUNS = 500
 """Runs of the same workflow that one run is compared with, newest first; more do not move a median."""
+_NUMBER = re.compile(r"-?\d+")
 
 
 def open_store(path: Path, *, upkeep: bool = True) -> Store:
@@ -49,6 +51,17 @@ def open_store(path: Path, *, upkeep: bool = True) -> Store:
 def load_frames(store: Store, run_ids: Sequence[str] | None = None, *, contents: bool = True) -> Frames:
     """Whole runs as frames: those in `run_ids`, or all of the store."""
     return replace(_frames(reads.load(store, run_ids, contents=contents)), marks=reads.marks(store))
+
+
+def load_every_text(store: Store, run_ids: Sequence[str] | None = None) -> Frames:
+    """As `load_frames`, with the texts that stand in attributes too: all that is needed to write the runs as they came."""
+    frames = load_frames(store, run_ids)
+    found: set[int] = set()
+    for table in (frames.spans, frames.events, frames.links):
+        column = table.filter(pl.col("attributes").str.contains(r'"\$(?:content|messages)":'))["attributes"]
+        for stands in column.str.extract_all(r'"\$(?:content|messages)":\s*(?:-?\d+|\[[-\d,\s]*\])').explode():
+            found.update(map(int, _NUMBER.findall(stands)))
+    return replace(frames, contents={**frames.contents, **reads.bodies(store, found - frames.contents.keys())})
 
 
 def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis]:

@@ -121,6 +121,8 @@ class Tracehound:
     """any span: JSON text of what went in, where no convention has a place for it"""
     OUTPUT = "tracehound.output"
     """any span: JSON text of what came out, likewise"""
+    CONTENT = "tracehound.content."
+    """any span: prefix of texts in order (`input`, `output` ...), as `tracehound export --format otlp` writes those of our recorder"""
 
 
 class GenAI:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 from dashboard.commands.common import add_store, count, note, progress
 from dashboard.exports import FORMATS
-from dashboard.loading import find_runs, load_frames, open_store
+from dashboard.loading import find_runs, load_every_text, load_frames, open_store
 from tracer.errors import BadInput
 from tracer.lake.layout import open_lake
 from tracer.lake.write import ship
@@ -47,7 +48,8 @@ def run(args: Namespace) -> int:
         raise BadInput(f"--format {args.format} holds one run, but {len(args.traces)} were named.", hint="name one.")
     store = open_store(args.store)
     run_ids = find_runs(store, args.traces) if args.traces else None
-    body = chosen.write(load_frames(store, run_ids, contents=chosen.texts))
+    load = load_every_text if chosen.texts else partial(load_frames, contents=False)
+    body = chosen.write(load(store, run_ids))
     if args.output is None:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()

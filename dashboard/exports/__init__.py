@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from analyzers.frames import Frames
+from dashboard.exports.otlp import otlp
 from dashboard.exports.perfetto import perfetto
 from dashboard.exports.speedscope import speedscope
 from dashboard.exports.tables import spans_csv, spans_json
@@ -32,4 +33,5 @@ FORMATS: Mapping[str, Format] = {
     "speedscope": Format("speedscope", "speedscope.json", "application/json", speedscope),
     "csv": Format("Spans as CSV", "csv", "text/csv", spans_csv),
     "json": Format("Spans as JSON", "json", "application/json", spans_json),
+    "otlp": Format("OTLP JSON", "otlp.json", "application/json", otlp, many=True, texts=True),
 }

@@ -322,6 +322,8 @@ def _export(shown: RunView) -> None:
     with st.popover("Export", icon=":material/download:"):
         st.caption("Spans, times, tokens and costs of the whole run. Prompts and payloads stay here.")
         for name, kind in FORMATS.items():
+            if kind.texts:
+                continue  # `tracehound export` writes it
             st.download_button(
                 kind.title, partial(kind.write, shown.frames), f"{shown.run_id[:12]}.{kind.suffix}", kind.media_type,
                 key=f"export_{name}", on_click="ignore", width="stretch",

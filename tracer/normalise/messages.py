@@ -107,6 +107,8 @@ def system_messages(value: Any) -> list[dict[str, Any]]:
     if isinstance(parsed, str):
         return [{"role": "system", "content": parsed}] if parsed else []
     parts = _items(parsed)
+    if (told := _mappings(parts)) and all("role" in item for item in told):
+        return [message for item in told for message in canonical(item)]  # messages already
     text = _joined(parts)
     return [{"role": "system", "content": text}] if text else []
 
@@ -131,6 +133,30 @@ def unflatten(pairs: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
         node[last] = value
     nested = _lists(tree)
     return [message for item in _mappings(nested if isinstance(nested, list) else []) for message in canonical(item)]
+
+
+def nested_messages(value: Any) -> list[dict[str, Any]]:
+    """Messages that came as a list (or its JSON) under one name: canonical ones, or OpenInference's with `message.role` as key."""
+    pairs: list[tuple[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for number, item in enumerate(_mappings(parse_json(value))):
+        if "role" in item:
+            found += canonical(item)
+        else:
+            pairs += _paths(str(number), item)
+    return found or unflatten(pairs)
+
+
+def _paths(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The flattened keys that `value` would have been sent with."""
+    if isinstance(value, Mapping):
+        for key, item in cast(Mapping[str, Any], value).items():
+            yield from _paths(f"{path}.{key}", item)
+    elif isinstance(value, list):
+        for number, item in enumerate(cast(list[Any], value)):
+            yield from _paths(f"{path}.{number}", item)
+    elif value is not None:
+        yield path, value
 
 
 def _lists(node: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from tracer.model import RawSpan, SpanKind
 from tracer.normalise import llamaindex
 from tracer.normalise.langgraph import GENERIC_NODES, place
-from tracer.normalise.messages import message_list, unflatten
+from tracer.normalise.messages import message_list, nested_messages, unflatten
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_float, as_object, as_text
 from tracer.semconv import LangGraph, OpenInference
@@ -153,6 +153,10 @@ def _flattened(reading: Reading, group: str) -> list[int]:
     cut = len(prefix)
     pairs = [(name[cut:], value) for name, value in reading.attributes.items() if name.startswith(prefix)]
     if not pairs:
+        if found := nested_messages(reading.attributes.get(group)):
+            ids = reading.contents.put_messages(found)
+            reading.replaced[group] = {"$messages": ids}
+            return ids
         return []
     ids = reading.contents.put_messages(unflatten(pairs))
     for path, _ in pairs:

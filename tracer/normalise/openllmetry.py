@@ -71,7 +71,7 @@ def _flattened(reading: Reading, group: str) -> list[int]:
         if name.startswith(prefix) and name[len(prefix) : len(prefix) + 1].isdigit()
     ]
     if not pairs:
-        return []
+        return reading.messages(group, answers=group == OpenLLMetry.COMPLETIONS)
     if reading.span.finish_reason is None:
         reading.span.finish_reason = next((as_text(v) for path, v in pairs if path.endswith(".finish_reason")), None)
     ids = reading.contents.put_messages(unflatten(pairs))

@@ -129,8 +129,10 @@ def event_row(event: RawEvent, contents: Contents, trace_id: str, span_id: str) 
     if is_message_event(event.name):
         given, got = _messages_of(event, contents)
         refs = given + got or None
-        for name in (GenAI.INPUT_MESSAGES, GenAI.OUTPUT_MESSAGES, GenAI.SYSTEM_INSTRUCTIONS, "content", "message"):
+        for name in (GenAI.INPUT_MESSAGES, GenAI.OUTPUT_MESSAGES, GenAI.SYSTEM_INSTRUCTIONS, "content"):
             attributes.pop(name, None)
+        if isinstance(parse_json(attributes.get("message")), Mapping):
+            del attributes["message"]  # else it is no message (Strands: the result of a tool) and stands nowhere else
         if given:
             attributes[GenAI.INPUT_MESSAGES] = {"$messages": given}
         if got:

@@ -14,6 +14,7 @@ from tracer.normalise.envelopes import tool_answer, tool_arguments
 from tracer.normalise.messages import finish_reasons, message_list
 from tracer.normalise.settings import MARK, settled
 from tracer.normalise.values import parse_json, plain
+from tracer.semconv import Tracehound
 
 COUNTED = frozenset({SpanKind.LLM, SpanKind.EMBEDDING})
 """kinds that carry tokens and money; every other span only repeats those of its children"""
@@ -108,9 +109,8 @@ class Reading:
         self.span.result_hash = short_hash(plain(tool_answer(value if parsed is None else parsed)))
         self.set_output([self.contents.put_value(value)])
 
-    def take_slots(self) -> None:
+    def take_slots(self, slots: Mapping[str, Sequence[int]]) -> None:
         """Our own recorder already stored the texts; their ids are the references."""
-        slots = self.raw.content
         if not slots:
             return
         for slot, ids in slots.items():
@@ -119,7 +119,7 @@ class Reading:
             elif slot == "output":
                 self.span.output_refs = list(ids)
             else:
-                self.replaced[f"tracehound.content.{slot}"] = {"$messages": list(ids)}
+                self.replaced[Tracehound.CONTENT + slot] = {"$messages": list(ids)}
         if self.kind == SpanKind.TOOL:
             self.span.args_hash = hash_of_ids(slots.get("input"))
             self.span.result_hash = hash_of_ids(slots.get("output"))

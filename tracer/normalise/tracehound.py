@@ -24,7 +24,7 @@ def kind(raw: RawSpan) -> str | None:
 
 def read(reading: Reading) -> None:
     span, attributes = reading.span, reading.attributes
-    reading.take_slots()
+    reading.take_slots(_sent_slots(reading) or reading.raw.content)
     if Tracehound.PROGRESS in attributes:
         span.progress = as_bool(attributes[Tracehound.PROGRESS])
     if Tracehound.USER_VISIBLE in attributes:
@@ -41,6 +41,17 @@ def read(reading: Reading) -> None:
     if as_bool(attributes.get(Tracehound.SYNTHETIC_TIME)):
         span.derived = [*(span.derived or ()), "start_ns", "end_ns"]
     _texts(reading)
+
+
+def _sent_slots(reading: Reading) -> dict[str, list[int]]:
+    """The texts that a recorder put aside, where they came as lists in attributes: they take the place they had."""
+    found: dict[str, list[int]] = {}
+    for name, value in reading.attributes.items():
+        if name.startswith(Tracehound.CONTENT) and isinstance(value, list):
+            texts = cast(list[Any], value)
+            found[name.removeprefix(Tracehound.CONTENT)] = [reading.contents.put_value(text) for text in texts]
+            reading.replaced[name] = None
+    return found
 
 
 def _texts(reading: Reading) -> None:
