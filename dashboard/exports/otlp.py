@@ -113,7 +113,7 @@ def _resource(row: Mapping[str, Any], rest: Any) -> Attributes:
         Resource.RELEASE: row["release"],
         Resource.PROCESS_PID: row["pid"],
     }
-    held = json.loads(rest) if isinstance(rest, str) else {}
+    held: Attributes = json.loads(rest) if isinstance(rest, str) else {}
     return {name: value for name, value in named.items() if value is not None} | held
 
 

@@ -173,3 +173,88 @@ INSPECT: dict[str, Any] = {
         }
     ],
 }  # fmt: skip
+
+
+def _run(number: int, kind: str, above: int | None, **more: Any) -> dict[str, Any]:
+    ids = [f"00000000-0000-4000-8000-{n:012x}" for n in range(9)]
+    moment = "2025-03-01T10:00:{:02d}.500000"
+    return {
+        "id": ids[number],
+        "name": f"run {number}",
+        "run_type": kind,
+        "start_time": moment.format(number),
+        "end_time": moment.format(number + 10),
+        "trace_id": ids[1],
+        "parent_run_id": None if above is None else ids[above],
+        "session_id": "00000000-0000-4000-8000-0000000000ff",
+        "status": "success",
+        "error": None,
+        "extra": {"metadata": {"thread_id": "t-1"}},
+        **more,
+    }
+
+
+LANGSMITH: list[dict[str, Any]] = [
+    _run(1, "chain", None, name="LangGraph", inputs={"messages": [{"role": "user", "content": "hi"}]}, tags=["beta"]),
+    _run(2, "chain", 1, name="researcher", extra={"metadata": {"langgraph_node": "researcher", "langgraph_checkpoint_ns": "researcher:1", "thread_id": "t-1"}}),
+    _run(
+        3, "llm", 2, name="ChatOpenAI",
+        extra={"metadata": {"ls_provider": "openai", "ls_model_name": "gpt-4o", "ls_temperature": 0.2, "langgraph_node": "researcher", "langgraph_checkpoint_ns": "researcher:1"}},
+        inputs={"messages": [[{"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": {"content": "hi", "type": "human"}}]]},
+        outputs={"generations": [[{"text": "yo", "message": {"lc": 1, "id": ["langchain", "schema", "messages", "AIMessage"], "kwargs": {"content": "yo", "type": "ai", "response_metadata": {"finish_reason": "stop", "model_name": "gpt-4o-2024-08-06"}}}}]]},
+        prompt_tokens=20, completion_tokens=4, total_tokens=24, total_cost="0.0125", prompt_token_details={"cache_read": 8},
+        first_token_time="2025-03-01T10:00:04.000000",
+    ),
+    _run(4, "tool", 2, name="search", inputs={"input": "{'q': 1}"}, status="error", error="TimeoutError('too slow')Traceback (most recent call last):\n ..."),
+]  # fmt: skip
+"""as `list_runs` gives them; a run is `model_dump`ed"""
+
+
+def _phoenix(number: int, above: int | None, name: str, kind: str, attributes: dict[str, Any], **more: Any) -> dict[str, Any]:  # fmt: skip
+    return {
+        "id": f"U3Bhbjo{number}",
+        "name": name,
+        "context": {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": f"{number:016x}"},
+        "span_kind": kind,
+        "parent_id": None if above is None else f"{above:016x}",
+        "start_time": f"2025-03-01T10:00:0{number}.250000+00:00",
+        "end_time": f"2025-03-01T10:00:1{number}.250000+00:00",
+        "status_code": "OK",
+        "status_message": "",
+        "attributes": {"openinference.span.kind": kind, **attributes},
+        "events": [],
+        **more,
+    }
+
+
+PHOENIX: dict[str, Any] = {
+    "data": [
+        _phoenix(1, None, "desk", "AGENT", {"agent.name": "clerk", "session.id": "s-1"}),
+        _phoenix(
+            2, 1, "ChatCompletion", "LLM",
+            {
+                "llm.model_name": "gpt-4o", "llm.provider": "openai", "llm.token_count.prompt": 30, "llm.token_count.completion": 5,
+                "llm.token_count.prompt_details.cache_read": 10, "llm.cost.total": 0.02,
+                "llm.input_messages": [{"message.role": "user", "message.content": "hi"}],
+                "llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": "yo",
+            },
+        ),
+        _phoenix(
+            3, 1, "find", "TOOL", {"tool.name": "find", "input.value": '{"q": 1}'}, status_code="ERROR", status_message="down",
+            events=[{"name": "exception", "timestamp": "2025-03-01T10:00:04+00:00", "attributes": {"exception.type": "IOError", "exception.message": "down"}}],
+        ),
+    ],
+    "next_cursor": None,
+}  # fmt: skip
+"""as the REST API and `get_spans` give them"""
+
+
+def phoenix_rows() -> list[dict[str, Any]]:
+    """The same spans as rows of the dataframe."""
+    rows: list[dict[str, Any]] = []
+    names = {name for item in PHOENIX["data"] for name in item["attributes"]}
+    for item in PHOENIX["data"]:
+        row = {key: value for key, value in item.items() if key not in ("id", "context", "attributes")}
+        row |= {f"context.{key}": value for key, value in item["context"].items()}
+        rows.append(row | {f"attributes.{name}": item["attributes"].get(name) for name in names})
+    return rows

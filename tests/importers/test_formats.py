@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE
-from tests.importers.test_import import Importing, importing
+from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, PHOENIX, phoenix_rows
+from tests.importers.test_import import Importing, importing, text
 from tracer.importers.shape import BadPart, span_id, time_ns
 
 __all__ = ["importing"]
@@ -79,7 +81,70 @@ def test_inspect_log(importing: Importing) -> None:
     assert json.loads(found["refunds"]["attributes"])["tracehound.run.outcome"] == "completed"
 
 
-@pytest.mark.parametrize("sample", [ANY_AGENT, JAEGER, LANGFUSE, INSPECT])
+@pytest.mark.parametrize("shape", ["lines", "array", "answer", "children", "bulk"])
+def test_langsmith_runs(importing: Importing, shape: str) -> None:
+    """Agents from the nodes of a graph, model, tokens, cost, tools and errors, in whatever way runs are written down."""
+    runs = LANGSMITH
+    if shape == "children":
+        root, node, *leaves = [{**run, "trace_id": None, "parent_run_id": None} for run in runs]
+        runs = [{**root, "child_runs": [{**node, "child_runs": leaves}]}]
+    if shape == "bulk":
+        texts = ("inputs", "outputs", "extra")
+        runs = [{k: json.dumps(v) if k in texts else v for k, v in run.items()} for run in runs]
+    document = {"lines": text(*runs), "answer": json.dumps({"runs": runs})}.get(shape) or json.dumps(runs, indent=1)
+    report, rows = importing(document)
+    found = by_name([row for row in rows if not row["name"].startswith(("read ", "write "))])
+    graph, node, call, tool = (found[name] for name in ("LangGraph", "researcher", "ChatOpenAI", "search"))
+
+    assert (report.format, report.read, report.problems) == ("langsmith-runs", 4, [])
+    assert (node["parent_span_id"], call["parent_span_id"]) == (graph["span_id"], node["span_id"])
+    assert {row["trace_id"] for row in rows} == {"00000000000040008000000000000001"}
+    assert (call["kind"], call["agent"], call["model"], call["provider"]) == ("llm", "researcher", "gpt-4o-2024-08-06", "openai")  # fmt: skip
+    assert (call["input_tokens"], call["output_tokens"], call["cached_tokens"]) == (20, 4, 8)
+    assert (call["cost_usd"], call["ttft_ns"], call["finish_reason"]) == (Decimal("0.0125"), 500_000_000, "stop")
+    assert (len(call["input_refs"]), len(call["output_refs"])) == (1, 1)
+    assert (tool["kind"], tool["tool_name"], tool["status"], tool["error_type"]) == ("tool", "search", "error", "TimeoutError")  # fmt: skip
+    assert tool["end_ns"] - tool["start_ns"] == 10 * 10**9
+    assert {graph["session_id"], node["session_id"]} == {"t-1"}
+
+
+@pytest.mark.parametrize("shape", ["rest", "lines", "records", "milliseconds", "parquet"])
+def test_phoenix_spans(importing: Importing, tmp_path: Path, shape: str) -> None:
+    """The REST form and the dataframe give the same spans: agents, calls with their messages, tools and errors."""
+    rows_given = phoenix_rows()
+    if shape == "milliseconds":
+        for row in rows_given:
+            for key in ("start_time", "end_time"):
+                row[key] = time_ns(row[key]) // 10**6
+    given: Any = {"rest": json.dumps(PHOENIX), "records": json.dumps(rows_given)}.get(shape) or text(*rows_given)
+    if shape == "parquet":
+        given = tmp_path / "spans.parquet"
+        pl.DataFrame(rows_given).write_parquet(given)
+    report, rows = importing(given)
+    found = by_name(rows)
+    call, tool = found["ChatCompletion"], found["find"]
+
+    assert (report.format, report.read, report.problems) == ("phoenix-spans", 3, [])
+    assert {row["agent"] for row in rows} == {"clerk"}
+    assert {row["trace_id"] for row in rows} == {"0af7651916cd43dd8448eb211c80319c"}
+    assert (call["kind"], call["model"], call["input_tokens"], call["output_tokens"]) == ("llm", "gpt-4o", 30, 5)
+    assert (call["cached_tokens"], call["cost_usd"]) == (10, Decimal("0.02"))
+    assert (len(call["input_refs"]), len(call["output_refs"])) == (1, 1)
+    assert (tool["tool_name"], tool["args_hash"] is not None) == ("find", True)
+    assert (tool["status"], tool["error_type"], tool["error_message"]) == ("error", "IOError", "down")
+    assert call["start_ns"] == time_ns("2025-03-01T10:00:02.25Z")
+
+
+def test_foreign_parquet(importing: Importing, tmp_path: Path) -> None:
+    """A table that holds no spans of Phoenix says what was expected."""
+    path = tmp_path / "other.parquet"
+    pl.DataFrame({"a": [1]}).write_parquet(path)
+    report, rows = importing(path)
+    assert (report.read, rows) == (0, [])
+    assert "context.trace_id" in report.problems[0].reason
+
+
+@pytest.mark.parametrize("sample", [ANY_AGENT, JAEGER, LANGFUSE, INSPECT, PHOENIX, {"runs": LANGSMITH}])
 def test_cut_and_hostile_documents(importing: Importing, sample: dict[str, Any]) -> None:
     """A document that ends too early gives what was complete; values of the wrong type are named, nothing raises."""
     whole = json.dumps(sample)
@@ -87,7 +152,7 @@ def test_cut_and_hostile_documents(importing: Importing, sample: dict[str, Any])
     assert report.problems
 
     for bad in (None, 1, "x", [], {}, [None, 7, {"x": 1}]):
-        for key in ("spans", "data", "observations", "samples"):
+        for key in ("spans", "data", "observations", "samples", "runs"):
             if key in sample:
                 broken, rows = importing(json.dumps({**sample, key: bad}), name="hostile")
                 assert broken.problems or broken.skipped or rows

@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import tracer.importers
-from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE
+from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, PHOENIX
 from tests.normalise.captured import FOLDER
 from tracer.errors import UnknownName
 from tracer.importers import IMPORTERS, ImportReport, import_file
@@ -94,6 +94,8 @@ SAMPLES: dict[str, bytes] = {
     "jaeger": json.dumps(JAEGER).encode(),
     "langfuse-export": json.dumps(LANGFUSE).encode(),
     "inspect-log": json.dumps(INSPECT).encode(),
+    "langsmith-runs": text(*LANGSMITH).encode(),
+    "phoenix-spans": json.dumps(PHOENIX).encode(),
     "transcript": b'{"id": 1, "history": [{"role": "user", "content": "hi"}]}',
 }
 

@@ -10,8 +10,10 @@ from tracer.importers import (
     inspect_log,
     jaeger,
     langfuse_export,
+    langsmith_runs,
     otlp_json,
     otlp_protobuf,
+    phoenix_spans,
     transcript,
 )
 from tracer.importers.base import Importer, Sink
@@ -28,6 +30,8 @@ IMPORTERS: tuple[Importer, ...] = (
     jaeger.IMPORTER,
     langfuse_export.IMPORTER,
     inspect_log.IMPORTER,
+    langsmith_runs.IMPORTER,
+    phoenix_spans.IMPORTER,
     transcript.IMPORTER,
 )
 """asked in this order; the first that recognises a file reads it"""

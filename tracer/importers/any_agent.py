@@ -24,7 +24,7 @@ _COSTS = ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost")
 
 
 def sniff(head: bytes) -> bool:
-    return head.lstrip()[:1] in (b"{", b"[") and _MARK.search(head) is not None
+    return head.lstrip()[:1] in (b"{", b"[") and _MARK.search(head) is not None and b'"span_kind"' not in head
 
 
 def read(source: Source, sink: Sink) -> None:

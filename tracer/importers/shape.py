@@ -38,6 +38,24 @@ def documents(source: Source, sink: Sink) -> Iterator[Mapping[str, Any]]:
             sink.report.skip(1, f"expected an object, got {type(item).__name__}")
 
 
+def objects(source: Source, sink: Sink) -> Iterator[tuple[int | None, Mapping[str, Any]]]:
+    """(line, object) of a file with one object a line, or of one that is an object or a list of them."""
+    opening = parse(next((line for _, line in source.lines() if line.strip()), b""))
+    if opening.reason is not None or not mapping(opening.value):
+        yield from ((None, document) for document in documents(source, sink))
+        return
+    for number, line in source.lines():
+        if not line.strip():
+            continue
+        parsed = parse(line)
+        if parsed.reason is not None:
+            sink.report.skip(number, parsed.reason)
+        if isinstance(parsed.value, Mapping):
+            yield number, cast(Mapping[str, Any], parsed.value)
+        elif parsed.reason is None:
+            sink.report.skip(number, f"expected an object, got {type(parsed.value).__name__}")
+
+
 def mapping(value: Any) -> Mapping[str, Any]:
     """`value` if it is an object, else an empty one."""
     return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}

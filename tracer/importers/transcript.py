@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from tracer.importers import any_agent, inspect_log, jaeger, langfuse_export
+from tracer.importers import any_agent, inspect_log, jaeger, langfuse_export, langsmith_runs, phoenix_spans
 from tracer.importers.base import Importer, Sink
 from tracer.importers.jsontext import NOTHING, parse
 from tracer.importers.source import Source, Unreadable
@@ -19,7 +19,14 @@ from tracer.importers.turns import LISTS, is_message, messages_in, run_of
 
 _MARK = re.compile(rb'"(?:' + "|".join(LISTS).encode() + rb')"\s*:\s*\[|"(?:content|role|source|speaker)"\s*:')
 _OTHER = re.compile(rb'"resource_?(?:S|s)pans"|"resource_?(?:L|l)ogs"')
-_TOLD_APART = (any_agent.sniff, inspect_log.sniff, jaeger.sniff, langfuse_export.sniff)
+_TOLD_APART = (
+    any_agent.sniff,
+    inspect_log.sniff,
+    jaeger.sniff,
+    langfuse_export.sniff,
+    langsmith_runs.sniff,
+    phoenix_spans.sniff,
+)
 """formats whose spans hold messages too"""
 
 
