@@ -50,10 +50,11 @@ def objects(source: Source, sink: Sink) -> Iterator[tuple[int | None, Mapping[st
         parsed = parse(line)
         if parsed.reason is not None:
             sink.report.skip(number, parsed.reason)
+        kind: str = type(parsed.value).__name__
         if isinstance(parsed.value, Mapping):
             yield number, cast(Mapping[str, Any], parsed.value)
         elif parsed.reason is None:
-            sink.report.skip(number, f"expected an object, got {type(parsed.value).__name__}")
+            sink.report.skip(number, f"expected an object, got {kind}")
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
