@@ -50,11 +50,10 @@ def objects(source: Source, sink: Sink) -> Iterator[tuple[int | None, Mapping[st
         parsed = parse(line)
         if parsed.reason is not None:
             sink.report.skip(number, parsed.reason)
-        kind: str = type(parsed.value).__name__
-        if isinstance(parsed.value, Mapping):
-            yield number, cast(Mapping[str, Any], parsed.value)
+        if held := mapping(parsed.value):
+            yield number, held
         elif parsed.reason is None:
-            sink.report.skip(number, f"expected an object, got {kind}")
+            sink.report.skip(number, f"expected an object, got {line[:40]!r}")
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
