@@ -127,7 +127,9 @@ def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int],
 
 def _set_apart(gathered: Gathered) -> None:
     """Leaves that were read one by one, for they came by OTLP or say more, are resolved by column all the same."""
+    # A span that has a link may get its agent from there; one that is linked to may have to give it.
     needed = {(link.linked_trace_id, link.linked_span_id) for link in gathered.links}
+    needed |= {(link.trace_id, link.span_id) for link in gathered.links}
     needed |= {(event.trace_id, event.span_id) for event in gathered.events if event.refs}
     needed.update(gathered.leaves.frame.select("trace_id", "parent_span_id").iter_rows())
     found, gathered.spans = leaves.among(gathered.spans, needed)

@@ -279,7 +279,7 @@ def not_plain(leaves: Leaves, spans: Sequence[Span]) -> pl.Series:
             or span.finish_reason == PAUSED
             or (span.kind == SpanKind.AGENT and (Frameworks.SMOLAGENTS_MAX_STEPS in span.attributes))
             or span.name.endswith(TURN)
-            or (span.kind != SpanKind.AGENT and (span.agent or "").endswith("Manager"))
+            or (span.agent or "").endswith("Manager")
         ):
             odd.add(span.trace_id)
     inside = {kind: _inside(spans, (kind,)) for kind in (SpanKind.LLM.value, SpanKind.EMBEDDING.value)}
