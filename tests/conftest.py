@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,7 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
+_ALL_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
 LONG = (
     "test_app.py",
     "test_reading.py",
@@ -26,6 +29,13 @@ LONG = (
     "test_bootstrap.py",
     "test_attribution.py",
 )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file whose every test is slow is not even imported by the everyday suite."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return _ALL_SLOW.search(collection_path.read_text("utf-8")) is not None or None
+    return None
 
 
 @pytest.hookimpl(trylast=True)

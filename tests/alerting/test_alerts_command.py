@@ -47,6 +47,7 @@ def told(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     return code, out, err
 
 
+@pytest.mark.slow
 def test_alerts_are_sent_once_and_a_restart_remembers(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_channel_that_is_down_is_said_and_the_alerts_stay(store: Path, tmp_pat
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_the_history_and_keeps_nothing(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     """The defaults over runs of years ago, at their own time."""
     code, out, _ = told(f"--store {store} --dry-run --json", capsys)

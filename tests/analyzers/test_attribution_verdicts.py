@@ -100,6 +100,7 @@ def trial(number: int, reward: float, *tools: str) -> dict[str, Any]:
     return {"id": f"7/{number}", "task": "airline", "workflow": "airline", "reward": reward, "messages": [*asked, {"role": "assistant", "content": "Done."}]}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_analyze_of_one_run_compares_with_the_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Good runs of the workflow come from the store though only the failed one was named; a mark reaches the JSON and the terminal."""
     source = tmp_path / "runs.jsonl"

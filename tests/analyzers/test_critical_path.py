@@ -146,7 +146,7 @@ def forests(draw: st.DrawFn) -> Drawn:
     return run("any", *items, root=False)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(forests())
 def test_pieces_tile_any_run(drawn: Drawn) -> None:
     """Whatever was recorded, the pieces cover the run exactly once, and the totals sum to it."""
@@ -201,7 +201,7 @@ def ends_of(lengths: Sequence[int], needs: Sequence[set[int]]) -> list[int]:
     return ends
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(schedules())
 def test_path_is_the_longest_path_of_the_schedule(schedule: tuple[list[int], list[set[int]]]) -> None:
     """Oracle: networkx finds the same tasks on the longest path of the true dependencies."""
@@ -218,7 +218,7 @@ def test_path_is_the_longest_path_of_the_schedule(schedule: tuple[list[int], lis
     assert [p.span_id for p in check_tiles(given)] == [f"t{i}" for i in longest if i >= 0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(schedules(), st.data())
 def test_slack_can_be_used_up_for_nothing(schedule: tuple[list[int], list[set[int]]], data: st.DataObject) -> None:
     """A task that takes longer by its slack does not delay the run, replayed over the true dependencies."""
@@ -267,6 +267,7 @@ def test_a_transcript_without_times_has_no_path() -> None:
     assert "skipped" in critical_path_document(frames(run("w", start=1, end=1)))
 
 
+@pytest.mark.slow
 def test_deep_traces_are_walked() -> None:
     """5,000 spans inside each other; nothing recurses."""
     drawn = run("w", end=6_000)

@@ -128,6 +128,7 @@ SILENT: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "n", "gap_s"), SILENT)
 def test_no_drift(how: Callable[[int, random.Random], Level], n: int, gap_s: float) -> None:
     """Quiet series, mixes and cycles say nothing."""

@@ -92,6 +92,7 @@ def test_one_agent_is_its_own_estimate(played: Frames) -> None:
         assert estimate.ratio("usd") == pytest.approx((1, 1, 1), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "detected", "verdict"),
     [

@@ -207,6 +207,7 @@ def test_a_simulated_store_agrees(moves: list[tuple[int, bool]], versioned: bool
     assert {span for f in findings for span in f.data["overwrites"]} == lost
 
 
+@pytest.mark.slow
 def test_thousands_of_orderly_operations_are_clean() -> None:
     """Read-modify-write one after the other, by two agents, loses nothing."""
     steps = [

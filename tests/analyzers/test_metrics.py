@@ -174,7 +174,7 @@ def runs(draw: st.DrawFn) -> Drawn:
     return run("w", *items, id=str(draw(st.integers(0, 10**9))), outcome=outcome)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(runs(), min_size=1, max_size=4, unique_by=lambda drawn: drawn.run_id))
 def test_tables_equal_a_plain_count(drawn: list[Drawn]) -> None:
     """The set-based answer is the one a loop over the spans gives, and costs add up to the bill."""

@@ -51,6 +51,7 @@ def recorded(name: str, seed: int = 0) -> tuple[Any, list[Any], Recorder]:
     return batch, results, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seed"),
     [

@@ -45,6 +45,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_where_spans_go(case: str, tmp_path: Path) -> None:
     """Store by argument, environment, default; idempotent; joins; moves."""

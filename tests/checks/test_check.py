@@ -100,6 +100,7 @@ def test_texts_of_models_break_neither_xml_nor_annotations() -> None:
     assert ET.fromstring(junit_xml(gate)).find("./testsuite/testcase/failure") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -131,6 +132,7 @@ def test_a_gate_that_cannot_look_is_never_green(
     assert said in err
 
 
+@pytest.mark.slow
 def test_trace_files_are_checked_without_a_store(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def told(line: str, store: Path, capsys: pytest.CaptureFixture[str]) -> tuple[in
     return code, out, err
 
 
+@pytest.mark.slow
 def test_versions_are_compared(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Version 2 costs three times as much; JSON and table say so."""
     code, out, _ = told("compare --by version --json", store, capsys)

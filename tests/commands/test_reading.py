@@ -125,7 +125,9 @@ def test_ordinary_runs_of_real_frameworks_have_no_findings(ask: Ask) -> None:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("suffix", [".html", ".md", ".json"])
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(".html", marks=pytest.mark.slow), ".md", pytest.param(".json", marks=pytest.mark.slow)]
+)
 def test_report_writes_every_form(suffix: str, ask: Ask, captured: Path, tmp_path: Path) -> None:
     """A post-mortem of a real run is written in each form and names the run."""
     run_id = ask("traces")[0]["run_id"]

@@ -14,6 +14,7 @@ from tests.drawn import frames, ns
 from tracer.store.database import Store
 
 
+@pytest.mark.slow
 def test_starts_and_ends_are_told_once_as_they_come(tmp_path: Path) -> None:
     """A real writer: an agent begins, another begins, the first ends; every look tells only what is new."""
     path = tmp_path / "traces.duckdb"

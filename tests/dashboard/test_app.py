@@ -22,7 +22,9 @@ PAGES = tuple(path.stem for path, _ in address.PAGES)
 VIEWS = ("Waterfall", "Flame", "Sequence", "Graph", "Conversation", "State", "Findings")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [page if page in ("overview", "trace") else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
+)
 def test_without_a_store_every_page_says_how_to_get_one(tmp_path: Path, open_app: Open, page: str) -> None:
     """No traceback, no empty frame: the commands that record something."""
     app = open_app(tmp_path / "none.duckdb", page)
@@ -116,6 +118,7 @@ def test_a_window_without_runs_says_so(mixed_store: Path, open_app: Open) -> Non
     assert "No run started within the last 1 hour" in said(open_app(mixed_store, window="1 hour"))
 
 
+@pytest.mark.slow
 def test_the_list_is_paged_and_says_how_much_it_shows(mixed_store: Path, open_app: Open) -> None:
     """63 runs are two pages; the second is reached by address."""
     first = open_app(mixed_store, "traces")
@@ -160,6 +163,7 @@ def test_every_view_of_every_kind_of_run_draws(mixed_store: Path, open_app: Open
     assert next(control.value for control in app.segmented_control if control.label == "View") == view
 
 
+@pytest.mark.slow
 def test_a_running_run_is_visible_and_gets_its_end(tmp_path: Path, open_app: Open) -> None:
     """Work in progress is on the page before it ended; the next look shows the end."""
     path = tmp_path / "live.duckdb"
@@ -177,6 +181,7 @@ def test_a_running_run_is_visible_and_gets_its_end(tmp_path: Path, open_app: Ope
         assert row["outcome"] != "running"
 
 
+@pytest.mark.slow
 def test_a_run_nobody_knows_is_explained(mixed_store: Path, open_app: Open) -> None:
     """A stale link gives a sentence and near names instead of a traceback."""
     app = open_app(mixed_store, "trace", trace="zzzz")

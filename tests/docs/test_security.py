@@ -51,6 +51,7 @@ def _others(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode) & 0o077
 
 
+@pytest.mark.slow
 def test_no_code_is_made_from_data() -> None:
     """The packages neither evaluate nor unpickle anything."""
     made: list[str] = []

@@ -120,6 +120,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_a_response_that_the_host_reads_itself_is_charged_what_it_says(reader: str, script: Script) -> None:
     """`with_streaming_response`: nothing is settled before the host has looked, and then at what the answer says."""

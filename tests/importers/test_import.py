@@ -346,6 +346,7 @@ def test_a_second_import_changes_nothing(tmp_path: Path) -> None:
     assert summaries == [("run-7", "logs", "failed"), (None, "support desk", "completed")]
 
 
+@pytest.mark.slow
 def test_long_requests_are_cut(importing: Importing) -> None:
     """A request of many spans is handed over in parts, and nothing is lost or doubled."""
     report, rows = importing(text(request(*(span(n) for n in range(1, 1004)))))

@@ -128,6 +128,7 @@ def test_two_hosts_that_each_got_half_of_a_run_make_it_whole(tmp_path: Path) -> 
     assert of_lake(lake) == document(together)
 
 
+@pytest.mark.slow
 def test_late_spans_after_midnight_stay_with_their_run(tmp_path: Path) -> None:
     """A run of 23:59 whose end another host ships under the next day's date is one run of one unit; a rerun of it is not doubled."""
     midnight = DAY_MS - 1_700_000_000_000 % DAY_MS
@@ -168,6 +169,7 @@ def test_runs_are_found_by_their_beginnings(tmp_path: Path) -> None:
         find_runs(lake, ["abc"])
 
 
+@pytest.mark.slow
 def test_bad_lakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No lake, a newer one, a damaged file and an unknown file system: a sentence and exit code 2, and no store is made."""
     nowhere = str(tmp_path / "nowhere")

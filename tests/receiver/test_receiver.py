@@ -49,6 +49,7 @@ def as_json(message: Any) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", ["plain", "gzip", "deflate", "two gzip members"])
 def test_protobuf_is_stored_however_it_is_packed(packed: str, server: Serving) -> None:
     """The 200 has an empty body, and the rows are what was sent."""
@@ -167,6 +168,7 @@ BOMB = gzip.compress(bytes(80 << 20), 1)
 SPAN = request([1], trace=999).SerializeToString()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body", "headers", "said"),
     [

@@ -102,6 +102,7 @@ def test_twins_are_healthy(twin: Any) -> None:
     assert not [row for row in recorder.rows if row["kind"] == "guard_trip"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*catalogue()])
 def test_same_seed_same_run_and_another_seed_another(name: str) -> None:
     """Everything that can be seen from outside is the same twice, times included; the seed matters."""

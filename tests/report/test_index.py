@@ -96,6 +96,7 @@ def test_bad_input_is_explained(words: list[str], said: str, capsys: pytest.Capt
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_all_writes_an_index_and_its_reports(
     captured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

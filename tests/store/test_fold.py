@@ -351,6 +351,7 @@ def test_a_busy_writer_does_not_starve_the_others(store: Store, monkeypatch: pyt
     quiet.close()
 
 
+@pytest.mark.slow
 def test_folds_at_once_bring_everything_once(
     store: Store, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ OTHER: dict[str, tuple[RawSpan, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER)
 def test_a_delivery_that_says_more_replaces_the_row(empty_store: Store, name: str) -> None:
     """Only what is the same in everything counts as sent twice; the newest word on a span wins."""

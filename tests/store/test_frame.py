@@ -54,7 +54,7 @@ SPANS = st.builds(
 RECORDS = given(st.lists(SPANS, max_size=3), st.lists(SPANS, max_size=2), st.dictionaries(NUMBER, TEXT, max_size=3))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @RECORDS
 def test_records_come_back_as_they_went(spans: list[RawSpan], starts: list[RawSpan], contents: dict[int, str]) -> None:
     """Any spans, starts and contents read back equal."""

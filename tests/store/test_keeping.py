@@ -56,6 +56,7 @@ def test_a_reader_keeps_to_the_limits_once_an_hour(empty_store: Store, capsys: p
     assert (kept.removed.runs, kept.more) == (1, False)
 
 
+@pytest.mark.slow
 def test_a_look_is_bounded_and_the_rest_follows_soon(empty_store: Store) -> None:
     """Oldest first; the next look is due in a minute, not in an hour; a run larger than the bound still goes."""
     record(empty_store, 1, 2, 3)
