@@ -84,9 +84,10 @@ def look_at(executable: str) -> Interpreter:
         TracehoundError: it does not answer.
     """
     names = [library.module for library in LIBRARIES if not library.client]
-    # Away from the program, whose own modules may have the names of frameworks.
+    # Away from the program, whose own modules may have the names of frameworks: `.venv/bin/python` must still be found.
+    found = os.path.abspath(executable) if os.sep in executable else executable
     done = subprocess.run(
-        [executable, "-P", "-c", _PROBE, json.dumps(names)],
+        [found, "-P", "-c", _PROBE, json.dumps(names)],
         cwd=tempfile.gettempdir(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

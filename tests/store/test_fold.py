@@ -452,3 +452,19 @@ def test_frames_are_plain_polars(store: Store, writer: SegmentWriter) -> None:
     assert schema["cost_usd"] == pl.Decimal(18, 9)
     assert schema["input_refs"] == pl.List(pl.Int64)
     writer.close()
+
+
+def test_a_span_that_starts_in_a_stored_run_keeps_its_writer(store: Store, writer: SegmentWriter) -> None:
+    """It goes on running when another process ends, and is interrupted when its own does."""
+    writer.write_spans([span(1)])
+    store.fold()
+    writer.write_spans([], starts=[span(2, parent=1, ended=False)])
+    store.fold()
+    other = SegmentWriter(store.path)
+    other.write_spans([span(3, trace=2)])
+    other.close()
+    store.fold()
+    assert (span_id(2), "running") in reads.load(store).spans.select("span_id", "status").rows()
+    writer.close()
+    store.fold()
+    assert (span_id(2), "interrupted") in reads.load(store).spans.select("span_id", "status").rows()

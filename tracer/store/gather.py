@@ -63,7 +63,7 @@ class Gathered:
 
     def split(self, trace_ids: Set[str]) -> Gathered:
         """Take out what belongs to these traces, leaves as rows; what one transaction takes in besides stays here."""
-        out = Gathered()
+        out = Gathered(writers=self.writers)
         self.rows_for(self.leaves.of_traces(trace_ids))
         out.spans = [span for span in self.spans if span.trace_id in trace_ids]
         out.events = [event for event in self.events if event.trace_id in trace_ids]
