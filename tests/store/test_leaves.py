@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from tests.store.build import START_NS, span_id, trace_id
+from tests.store.build import START_NS, span, span_id, trace_id
 from tests.store.test_captures import CAPTURES, requests
 from tracer.ids import content_id
 from tracer.model import RawEvent, RawLink, RawSpan
@@ -192,6 +192,23 @@ def compare(folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int])
 
 def test_leaves_by_column_are_what_the_general_way_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare(tmp_path, monkeypatch, [*range(9), 1_002, 1_199])
+
+
+def test_new_leaves_below_a_span_that_came_before(empty_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has grown is imported again: of its run only leaves are new, their agent stands in the store."""
+    monkeypatch.setattr(gather, "BY_COLUMN_FROM", 0)
+    desk = span(1, attributes={Tracehound.KIND: "agent", Tracehound.AGENT: "desk"})
+    calls = [span(number, parent=1, attributes={GenAI.OPERATION: "chat"}) for number in range(2, 6)]
+    writer = SegmentWriter(empty_store.path)
+    for sent in ([desk, *calls[:2]], [desk, *calls]):
+        writer.write_spans(sent)
+        empty_store.fold()
+    writer.close()
+
+    rows = reads.sql(empty_store, "SELECT span_id, agent, run_id FROM spans ORDER BY start_ns").rows()
+    assert rows == [(span_id(number), "desk", trace_id(1)) for number in range(1, 6)]
+    assert reads.sql(empty_store, "SELECT spans, llm_calls FROM traces").rows() == [(5, 4)]
+    assert reads.sql(empty_store, "SELECT value FROM counters WHERE name = 'duplicate_spans'").rows() == [(3,)]
 
 
 @pytest.mark.slow

@@ -48,9 +48,10 @@ class Gathered:
         return len(self.spans) + self.leaves.frame.height
 
     def without(self, keys: Set[SpanKey]) -> None:
-        """Leave out spans that are stored already."""
+        """Leave out spans that are stored already; what hangs from them and is not stored gets rows of its own."""
         self.spans = [span for span in self.spans if (span.trace_id, span.span_id) not in keys]
         self.leaves.take_out(self.leaves.of_spans(keys))
+        self.rows_for(self.leaves.below(keys))
         self.count("duplicate_spans", len(keys))
 
     def rows_for(self, chosen: pl.Series) -> None:

@@ -71,11 +71,15 @@ class Leaves:
 
     def of_spans(self, keys: Set[Key]) -> pl.Series:
         """Which rows are these spans."""
-        if not keys:
-            return pl.repeat(False, self.frame.height, eager=True)
-        return pl.Series(
-            [key in keys for key in self.frame.select("trace_id", "span_id").iter_rows()], dtype=pl.Boolean
-        )
+        return self._keyed("span_id", keys)
+
+    def below(self, keys: Set[Key]) -> pl.Series:
+        """Which rows hang from these spans."""
+        return self._keyed("parent_span_id", keys)
+
+    def _keyed(self, column: str, keys: Set[Key]) -> pl.Series:
+        found = [key in keys for key in self.frame.select("trace_id", column).iter_rows()]
+        return pl.Series(found, dtype=pl.Boolean)
 
     def hanging(self) -> Hanging:
         """What the rows do to their runs."""
