@@ -174,7 +174,12 @@ def _say(one: Shift, runs: pl.DataFrame) -> str:
     before, after = (level(runs, one, places) for places in (one.before, one.after))
     if one.metric in RATES:
         return f"{RATES[one.metric]} {share(before or 0)} -> {share(after or 0)}"
-    return f"{times(one.effect.value)} the {AMOUNTS[one.metric]} [{one.effect.low:.2f}, {one.effect.high:.2f}], median {_show(one, before)} -> {_show(one, after)}"
+    said = f"{times(one.effect.value)} the {AMOUNTS[one.metric]} [{one.effect.low:.2f}, {one.effect.high:.2f}]"
+    medians = f"{_show(one, before)} -> {_show(one, after)}"
+    # The effect is that on like tasks at like times; where the runs were other ones, their medians do not show it.
+    if before and after and one.effect.low <= after / before <= one.effect.high:
+        return f"{said}, median {medians}"
+    return f"{said} for tasks of one length at one time of the week (all runs as they were: median {medians})"
 
 
 def _show(one: Shift, value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sin
 from typing import Any
 
@@ -142,6 +142,23 @@ def test_mix_alone_would_have_looked_like_drift() -> None:
     assert found(
         Frames(spans=given.spans.with_columns(input_refs=pl.lit(None, dtype=pl.List(pl.Int64))), traces=given.traces)
     )
+
+
+def _cheaper_but_larger(number: int, chance: random.Random) -> Level:
+    """As `_mix`, and from run 100 on every task costs half of what it did."""
+    usual = _mix(number, chance)
+    return usual if number < 100 else replace(usual, cost=usual.cost / 2)
+
+
+def test_medians_that_go_the_other_way_are_explained() -> None:
+    """Half the cost for like tasks while the median run became dearer: the sentence says what each number is of, else it names the medians alone."""
+    (mixed,) = found(series(_cheaper_but_larger, 200, seed=6))
+    (plain,) = found(series(step(Level(), Level(cost=0.02), 70), 120, seed=1))
+    cost = mixed.data["metrics"]["cost_usd"]
+
+    assert cost["interval_95"][1] < 1 < cost["after"] / cost["before"]
+    assert "for tasks of one length at one time of the week (all runs as they were: median " in mixed.title
+    assert "], median " in plain.title
 
 
 def test_a_short_past_is_no_answer() -> None:
