@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import fields
 from typing import Any
 
 from rich.padding import Padding
@@ -38,6 +37,11 @@ from tracer.errors import BadInput
 from tracer.lake.layout import open_lake
 
 EXIT_FOUND = 1
+CSV_COLUMNS = (
+    "trace_id", "id", "kind", "severity", "confidence", "title", "explanation", "suggestion", "spans", "agents", "steps",
+    "start_ns", "end_ns", "wasted_usd", "wasted_tokens", "data",
+)  # fmt: skip
+"""of a finding; `data` has what was checked, as in --json"""
 SUSPECTS_SHOWN = 3
 LEAST_SAVED = 0.05
 """share of a run's time below which a change is not worth a line"""
@@ -75,8 +79,8 @@ def run(args: Namespace) -> int:
     if args.json:
         print_json(document)
     elif args.csv:
-        findings = [finding.to_json() for finding in (*analysis.findings, *analysis.fleet)]
-        print_csv(findings, ["trace_id", *(field.name for field in fields(Finding) if field.name != "trace_id")])
+        findings = (*analysis.findings, *analysis.fleet)
+        print_csv([{**one.to_json(), "wasted_usd": one.wasted_usd} for one in findings], CSV_COLUMNS)
     else:
         _print(frames, analysis)
         if document is not None:

@@ -61,16 +61,15 @@ def add_csv(parser: ArgumentParser, what: str, choices: Sequence[str] | None = N
         parser.add_argument("--csv", choices=tuple(choices), help=f"print {what} as CSV")
 
 
-def print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Rows as CSV with a heading: lists and objects as JSON, money as exact text, nothing for unknown.
+def print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Rows as CSV, under a heading even where there are none: lists and objects as JSON, money as exact text, nothing for unknown.
 
     Text that a spreadsheet would run as a formula gets a `'` in front.
     """
-    names = list(columns or (rows[0] if rows else ()))
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(columns)
     for row in rows:
-        writer.writerow([csv_cell(row.get(name)) for name in names])
+        writer.writerow([csv_cell(row[name]) for name in columns])
 
 
 def csv_cell(value: Any) -> Any:

@@ -101,7 +101,8 @@ def run(args: Namespace) -> int:
     if args.json:
         print_json(result.to_json())
     elif args.csv:
-        print_csv(result.to_json()[args.csv])
+        table = {"agents": result.agents, "workflows": result.workflows, "coordination": result.coordination}[args.csv]
+        print_csv(table.to_dicts(), table.columns)
     else:
         _print(result)
         note("Coverage is the share of LLM calls with tokens and a known price; numbers without it are lower bounds.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
+import polars as pl
+
 from analyzers.run import analyse
 from dashboard.commands.common import (
     add_csv,
@@ -21,6 +23,12 @@ from dashboard.commands.common import (
 )
 from dashboard.loading import load_frames, open_store
 from dashboard.trace_query import parse_query, select_runs
+
+COLUMNS = (
+    "trace_id", "run_id", "source_id", "workflow", "outcome", "start_ns", "duration_s", "spans", "agents", "llm_calls",
+    "input_tokens", "output_tokens", "cost_usd",
+)  # fmt: skip
+"""of a run; its findings follow"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,30 +53,14 @@ def run(args: Namespace) -> int:
     for finding in analysis.findings:
         summary = {"id": finding.id, "kind": finding.kind, "severity": finding.severity, "title": finding.title}
         findings.setdefault(finding.trace_id or "", []).append(summary)
-    rows = [
-        {
-            "trace_id": row["trace_id"],
-            "run_id": row["run_id"],
-            "source_id": row["source_id"],
-            "workflow": row["workflow"],
-            "outcome": row["outcome"],
-            "start_ns": row["start_ns"],
-            "duration_s": None if row["end_ns"] is None else (row["end_ns"] - row["start_ns"]) / 1e9,
-            "spans": row["spans"],
-            "agents": row["agents"],
-            "llm_calls": row["llm_calls"],
-            "input_tokens": row["input_tokens"],
-            "output_tokens": row["output_tokens"],
-            "cost_usd": row["cost_usd"],
-            "findings": findings.get(row["run_id"], []),
-        }
-        for row in shown.iter_rows(named=True)
-    ]
+    took = [None if lasted_ns is None else lasted_ns / 1e9 for lasted_ns in shown["end_ns"] - shown["start_ns"]]
+    listed = shown.with_columns(pl.Series("duration_s", took, pl.Float64)).select(COLUMNS)
+    rows = [{**row, "findings": findings.get(row["run_id"], [])} for row in listed.iter_rows(named=True)]
     if args.json:
         print_json(rows)
     elif args.csv:
-        kinds = {run_id: [found["kind"] for found in told] for run_id, told in findings.items()}
-        print_csv([{**row, "findings": kinds.get(str(row["run_id"]), [])} for row in rows])
+        kinds = [{**row, "findings": [found["kind"] for found in row["findings"]]} for row in rows]
+        print_csv(kinds, [*COLUMNS, "findings"])
     else:
         print_table(
             {"run": "left", "workflow": "left", "outcome": "left", "duration": "right", "spans": "right",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dashboard.cli import main
-from tests.commands.conftest import RUNS, Ask
+from tests.commands.conftest import CAPTURES, RUNS, Ask
 
 TRACE_KEYS = {
     "trace_id", "run_id", "source_id", "workflow", "outcome", "start_ns", "duration_s", "spans", "agents", "llm_calls",
@@ -148,6 +152,48 @@ def test_a_mark_is_kept_and_an_unknown_run_is_answered_with_near_names(
     assert row == {"verdict": "failed", "note": "wrong answer"}
     assert main(["mark", "zzzz", "ok", "--store", str(captured)]) == 2
     assert "Hint:" in capsys.readouterr().err
+
+
+def test_lists_as_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rows of the JSON form under a heading that stands there without rows too; nothing that a spreadsheet would run."""
+    store = str(tmp_path / "t.duckdb")
+    assert main(["import", str(CAPTURES / "autogen-openinference-loop.otlp.json.gz"), "--store", store]) == 0
+
+    def printed(*words: str) -> str:
+        capsys.readouterr()
+        assert main([*words, "--store", store]) == 0
+        return capsys.readouterr().out
+
+    def listed(*words: str) -> tuple[list[str], list[dict[str, str]]]:
+        heading, *rows = csv.reader(io.StringIO(printed(*words), newline=""))
+        assert len(heading) == len(set(heading))
+        return heading, [dict(zip(heading, row, strict=True)) for row in rows]
+
+    def same(found: list[dict[str, str]], told: list[dict[str, Any]], *names: str) -> bool:
+        shown = [["" if row[name] is None else str(row[name]) for name in names] for row in told]
+        return len(told) > 0 and [[row[name] for name in names] for row in found] == shown
+
+    heading, rows = listed("traces", "--csv")
+    told = json.loads(printed("traces", "--json"))
+    assert set(heading) == TRACE_KEYS
+    assert same(rows, told, "run_id", "workflow", "outcome", "start_ns", "duration_s", "input_tokens")
+    assert json.loads(rows[0]["findings"]) == [one["kind"] for one in told[0]["findings"]] != []
+    assert listed("traces", "--csv", "--filter", "workflow:nobody") == (heading, [])
+
+    heading, rows = listed("metrics", "--csv", "agents")
+    assert set(heading) >= AGENT_KEYS
+    assert same(
+        rows, json.loads(printed("metrics", "--json"))["agents"], "agent", "calls", "success_rate", "latency_p95_s"
+    )
+
+    heading, rows = listed("analyze", "--csv")
+    found = [one for trace in json.loads(printed("analyze", "--json"))["traces"] for one in trace["findings"]]
+    assert set(heading) == {"trace_id", *FINDING_KEYS}
+    assert same(rows, found, "id", "trace_id", "kind", "confidence", "title", "wasted_tokens")
+    assert all("checked" in json.loads(row["data"]) for row in rows)
+
+    query = "SELECT '=1+1' AS formula, NULL AS unknown, [1, 2] AS list, 0.10::DECIMAL(4, 2) AS money"
+    assert listed("sql", query, "--csv")[1] == [{"formula": "'=1+1", "unknown": "", "list": "[1, 2]", "money": "0.10"}]
 
 
 @pytest.mark.slow
