@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
-from tracer.store.columns import frame_of
-from tracer.store.schema import table_schema
+from tracer.store.columns import empty_frame, frame_of
 
 if TYPE_CHECKING:
     from tracer.store.reads import RunData
-
-
-def _empty(table: str) -> pl.DataFrame:
-    return pl.DataFrame(schema=table_schema(table))
 
 
 @dataclass(frozen=True)
@@ -36,9 +31,9 @@ class Frames:
     spans: pl.DataFrame
     traces: pl.DataFrame
     contents: Mapping[int, str] = field(default_factory=dict[int, str])
-    events: pl.DataFrame = field(default_factory=lambda: _empty("events"))
-    links: pl.DataFrame = field(default_factory=lambda: _empty("links"))
-    marks: pl.DataFrame = field(default_factory=lambda: _empty("marks"))
+    events: pl.DataFrame = field(default_factory=lambda: empty_frame("events"))
+    links: pl.DataFrame = field(default_factory=lambda: empty_frame("links"))
+    marks: pl.DataFrame = field(default_factory=lambda: empty_frame("marks"))
     peers: Frames | None = None
 
     @classmethod
@@ -53,7 +48,7 @@ class Frames:
         """Frames from rows, in the documented order; `traces` None means no run summary is known."""
         return cls(
             spans=frame_of("spans", list(spans)).sort("run_id", "start_ns", "span_id"),
-            traces=_empty("traces") if traces is None else traces,
+            traces=empty_frame("traces") if traces is None else traces,
             contents=dict(contents or {}),
             events=frame_of("events", list(events)),
             links=frame_of("links", list(links)),

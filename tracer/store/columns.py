@@ -19,14 +19,20 @@ _INT64 = range(-(1 << 63), 1 << 63)
 _MAX_MONEY = Decimal(10**9)
 
 
+@cache
+def empty_frame(table: str) -> pl.DataFrame:
+    """The frame of no rows, always the same: making one of seventy columns takes longer than a small chunk."""
+    return pl.DataFrame(schema=table_schema(table))
+
+
 def frame_of(table: str, rows: Sequence[Any], **more: Sequence[Any]) -> pl.DataFrame:
     """The frame for `table` of objects whose attributes are its columns; `more` gives columns they lack.
 
     A value its column cannot hold (a number beyond 64 bits, half a surrogate pair) is mended or becomes NULL.
     """
-    schema = table_schema(table)
     if not rows:
-        return pl.DataFrame(schema=schema)
+        return empty_frame(table)
+    schema = table_schema(table)
     columns = {**_columns(rows, [name for name in schema if name not in more]), **more}
     return pl.DataFrame(
         [

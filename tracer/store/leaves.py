@@ -22,9 +22,8 @@ from tracer.normalise.reading import is_coworker, names_agents
 from tracer.normalise.runs import is_setup
 from tracer.pricing import Prices
 from tracer.semconv import Frameworks
-from tracer.store.columns import frame_of, frame_of_columns
+from tracer.store.columns import empty_frame, frame_of, frame_of_columns
 from tracer.store.frame import span_of_body
-from tracer.store.schema import table_schema
 
 
 class Written(NamedTuple):
@@ -47,7 +46,7 @@ class Written(NamedTuple):
 class Leaves:
     """Rows of `spans` as `normalise` leaves them, and what they were made from."""
 
-    frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=table_schema("spans")))
+    frame: pl.DataFrame = field(default_factory=lambda: empty_frame("spans"))
     written: list[Written | Span] = field(default_factory=list["Written | Span"])
 
     def take_out(self, chosen: pl.Series) -> list[Written | Span]:
@@ -84,6 +83,8 @@ class Leaves:
     def hanging(self) -> Hanging:
         """What the rows do to their runs."""
         frame = self.frame
+        if frame.is_empty():
+            return Hanging({}, {})
         works = pl.col("kind").is_in([kind.value for kind in WORKING])
         below = frame.group_by("trace_id", "parent_span_id").agg(works.any())
         traces = frame.group_by("trace_id").agg(
