@@ -18,7 +18,7 @@ from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.semconv import Tracehound
 from tracer.store.columns import frame_of, insert, with_frame
 from tracer.store.gather import Gathered, SpanKey
-from tracer.store.merge import Changes, Stored, TraceExtent, key_of, merge, merge_new, together
+from tracer.store.merge import Changes, Stored, TraceExtent, key_of, merge, together
 from tracer.store.schema import table_schema
 
 _SPAN_COLUMNS = ", ".join(f'"{name}"' for name in SPAN_FIELDS)
@@ -238,14 +238,13 @@ def _marks(changes: Changes, contents: Mapping[int, str]) -> list[_Mark]:
     return found
 
 
-def prepare(new: Gathered, stored: Stored, changes: Changes, leaves: pl.DataFrame | None = None) -> Prepared:
-    """Build the frames, which takes longer than writing them. `leaves` are further rows of `spans`."""
-    spans = frame_of("spans", changes.spans)
+def prepare(new: Gathered, stored: Stored, changes: Changes) -> Prepared:
+    """Build the frames, which takes longer than writing them."""
     contents = [_Content(key, len(body.encode("utf-8", "replace")), body) for key, body in new.contents.items()]
     starts = [span.start_ns for span in changes.removed]
     return Prepared(
         frames={
-            "spans": spans if leaves is None else pl.concat([spans, leaves]),
+            "spans": pl.concat([frame_of("spans", changes.spans), changes.leaves]),
             "running_spans": frame_of("running_spans", changes.running, writer=changes.writers),
             "events": frame_of("events", changes.events),
             "links": frame_of("links", changes.links),
@@ -274,10 +273,10 @@ def prepared(new: Gathered, stored: Stored) -> Prepared:
     """
     joined = together(new, stored)
     touched = new.split(joined) if joined else None
-    changes, leaves = merge_new(new)
+    changes = merge(new, Stored())
     if touched is not None:
         changes.add(merge(touched, stored))
-    return prepare(new, stored, changes, leaves)
+    return prepare(new, stored, changes)
 
 
 def write(

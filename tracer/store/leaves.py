@@ -137,6 +137,8 @@ class Leaves:
 
 def by_run(rows: pl.DataFrame) -> dict[str, RunLeaves]:
     """What resolved leaves add to the summaries of their runs."""
+    if rows.is_empty():
+        return {}
     llm = pl.col("kind") == SpanKind.LLM.value
     billed = llm | (pl.col("kind") == SpanKind.EMBEDDING.value)
     found = rows.group_by("run_id").agg(

@@ -18,6 +18,7 @@ from tracer.normalise import TraceSummary, is_run, resolve_owned, summarise
 from tracer.normalise.loose_calls import is_loose, lacks_context
 from tracer.normalise.runs import is_setup
 from tracer.normalise.tree import columns_of
+from tracer.store.columns import empty_frame
 from tracer.store.gather import Gathered, SpanKey
 from tracer.store.leaves import by_run
 
@@ -66,20 +67,26 @@ class Changes:
     """one per run; spans that only create agents are no run"""
     extents: list[TraceExtent] = field(default_factory=list[TraceExtent])
     duplicates: int = 0
+    leaves: pl.DataFrame = field(default_factory=lambda: empty_frame("spans"))
+    """further rows of `spans`"""
 
     def add(self, more: Changes) -> None:
         """Take in what is changed of other runs."""
         for column in fields(Changes):
             mine, others = getattr(self, column.name), getattr(more, column.name)
-            setattr(self, column.name, mine | others if isinstance(mine, set) else mine + others)
+            if isinstance(mine, pl.DataFrame):
+                both = pl.concat([mine, others])
+            else:
+                both = mine | others if isinstance(mine, set) else mine + others
+            setattr(self, column.name, both)
 
 
 def merge(new: Gathered, stored: Stored) -> Changes:
     """Combine `new` rows with the `stored` rows of the same runs.
 
     Of one span an ended row wins over an interrupted one, that over a running one, and a later delivery over an
-    earlier one. Events and links that are already stored are not stored again. The rows of `new` and `stored` are
-    changed in place and of no use afterwards.
+    earlier one. Events and links that are already stored are not stored again. Nothing may be stored of runs that have
+    leaves. The rows of `new` and `stored` are changed in place and of no use afterwards.
     """
     changes = Changes()
     changes.run_ids = {span.run_id for span in (*stored.spans, *stored.running)}
@@ -99,7 +106,9 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     changes.events = _unseen(new.events, stored.events)
     changes.links = _unseen(new.links, stored.links)
     events, links = [*stored.events, *changes.events], [*stored.links, *changes.links]
-    resolved = resolve_owned(list(current.values()), events, links)
+    hanging = new.leaves.hanging()
+    resolved = resolve_owned(list(current.values()), events, links, hanging)
+    changes.leaves = new.leaves.resolved({key_of(span): span for span in resolved}, hanging)
     for span in resolved:
         key = key_of(span)
         in_spans, in_running = ended.get(key), running.get(key)
@@ -120,42 +129,16 @@ def merge(new: Gathered, stored: Stored) -> Changes:
         if in_running is not None:
             changes.removed_running.append(in_running)
 
+    added = by_run(changes.leaves)
     runs = _by(resolved, lambda span: span.run_id)
     changes.run_ids |= runs.keys()
-    changes.summaries = [summarise(spans) for spans in runs.values() if is_run(spans)]
-    changes.extents = _extents(resolved, events, stored.extents)
-    return changes
-
-
-def merge_new(new: Gathered) -> tuple[Changes, pl.DataFrame]:
-    """As `merge` where nothing of the runs is stored: (changes without the leaves, the leaves as rows of `spans`)."""
-    changes = Changes()
-    current: dict[SpanKey, Span] = {}
-    for span in new.spans:
-        known = current.get(key_of(span))
-        if known is None or _rank(span) >= _rank(known):
-            changes.duplicates += known is not None and _rank(span) == _rank(known) == _ENDED
-            current[key_of(span)] = span
-    changes.events, changes.links = _unseen(new.events, []), _unseen(new.links, [])
-    hanging = new.leaves.hanging()
-    resolved = resolve_owned(list(current.values()), changes.events, changes.links, hanging)
-    leaves = new.leaves.resolved({key_of(span): span for span in resolved}, hanging)
-    for span in resolved:
-        if span.status == SpanStatus.RUNNING:
-            changes.running.append(span)
-            changes.writers.append(new.writers.get(key_of(span), ""))
-        else:
-            changes.spans.append(span)
-    added = by_run(leaves) if leaves.height else {}
-    runs = _by(resolved, lambda span: span.run_id)
-    changes.run_ids = set(runs)
     changes.summaries = [summarise(spans, added.get(run_id)) for run_id, spans in runs.items() if is_run(spans)]
-    changes.extents = _extents(resolved, changes.events, {})
+    changes.extents = _extents(resolved, events, stored.extents)
     for extent in changes.extents:
         if (below := hanging.traces.get(extent.trace_id)) is not None:
             extent.first_ns = min(extent.first_ns, below.start_ns)
             extent.last_ns = max(extent.last_ns, below.last_ns)
-    return changes, leaves
+    return changes
 
 
 def together(new: Gathered, stored: Stored) -> set[str]:
