@@ -14,9 +14,9 @@ from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from tests.analyzers.test_run import shuffled
 from tests.benchmarks.scenarios import tuning
+from tests.benchmarks.scenarios.knobs import Knobs
 from tests.benchmarks.scenarios.playing import Case, played
 from tests.benchmarks.scenarios.scoring import hits, told
-from tests.benchmarks.scenarios.stage import Knobs
 from tracer.online.loop import LoopCore, replay
 
 pytestmark = pytest.mark.slow

@@ -32,8 +32,9 @@ from analyzers.overlaps import without_repetition
 from analyzers.waste import charge_once
 from tests.benchmarks.scenarios import tuning
 from tests.benchmarks.scenarios.catalogue import Scenario
+from tests.benchmarks.scenarios.healthy import work
+from tests.benchmarks.scenarios.knobs import Knobs
 from tests.benchmarks.scenarios.playing import Case, played
-from tests.benchmarks.scenarios.stage import Knobs
 
 WORKFLOWS = 40
 FAULTY_SHARE = 0.05
@@ -48,7 +49,7 @@ def template(runs: int, seed: int = 1) -> Frames:
     faulty = [s for s in single if s.kind is not None]
     healthy = [s for s in single if s.kind is None]
     topologies = ("pipeline", "supervisor", "chat", "map_reduce", "nested")
-    ordinary = Scenario(name="ordinary", what="nothing but work", act=lambda s: s.work(18), kind=None)
+    ordinary = Scenario(name="ordinary", what="nothing but work", act=lambda s: work(s, 18), kind=None)
 
     def drawn() -> Scenario:
         chance = rng.random()

@@ -17,11 +17,13 @@ from analyzers.detectors import DETECTORS, Detector
 from analyzers.finding import Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
-from tests.benchmarks.scenarios import stage as stages
 from tests.benchmarks.scenarios.catalogue import Scenario
+from tests.benchmarks.scenarios.healthy import play
+from tests.benchmarks.scenarios.knobs import Knobs
+from tests.benchmarks.scenarios.recording import Recorded, StageClock, recorded_run, span_id_in
 from tests.benchmarks.scenarios.sampling import SHORT_SIZES, SIZES, huge, sample
 from tests.benchmarks.scenarios.spoiling import deliver, spoiled, write
-from tests.benchmarks.scenarios.stage import Knobs, Recorded, Stage, StageClock, recorded_run, span_id_in
+from tests.benchmarks.scenarios.stage import Stage
 from tracer.importers.turns import run_of
 from tracer.model import RawSpan
 from tracer.semconv import Tracehound
@@ -130,7 +132,7 @@ def _play(case: Case, numbers: Iterator[int], writer: SegmentWriter, *, twice: b
         clock, number = StageClock(begun), next(numbers)
         with recorded_run(clock, case.knobs.text, number) as (recorded, tracer_of):
             stage = Stage(clock, case.knobs, rng, tracer_of, index)
-            stages.play(scenario.act, stage, case.workflow)
+            play(scenario.act, stage, case.workflow)
         if stage.transcript:
             recorded = _imported(stage, case, number)
         kept = spoiled(recorded, case.knobs, rng)

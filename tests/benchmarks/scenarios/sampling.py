@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from tests.benchmarks.scenarios.stage import Knobs
+from tests.benchmarks.scenarios.knobs import Knobs
 
 T = TypeVar("T")
 Block = Literal["clean", "gaps", "harsh"]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from zlib import crc32
 
-from tests.benchmarks.scenarios.stage import Knobs, Recorded
+from tests.benchmarks.scenarios.knobs import Knobs
+from tests.benchmarks.scenarios.recording import Recorded
 from tracer.model import RawSpan
 from tracer.semconv import Resource, Tracehound
 from tracer.store.segment import SegmentWriter

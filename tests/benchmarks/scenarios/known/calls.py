@@ -7,7 +7,8 @@ from typing import Any
 
 import tracer
 from tests.benchmarks.scenarios.catalogue import Catalogue
-from tests.benchmarks.scenarios.stage import Phrase, Stage
+from tests.benchmarks.scenarios.phrases import Phrase
+from tests.benchmarks.scenarios.stage import Stage
 from tests.benchmarks.scenarios.words import text
 
 CALLS = Catalogue()

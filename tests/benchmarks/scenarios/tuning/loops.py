@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.benchmarks.scenarios.catalogue import Catalogue
-from tests.benchmarks.scenarios.stage import Phrase, Stage
+from tests.benchmarks.scenarios.phrases import Phrase
+from tests.benchmarks.scenarios.stage import Stage
 
 LOOPS = Catalogue()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tracer
 from tests.benchmarks.scenarios.catalogue import Catalogue
-from tests.benchmarks.scenarios.stage import Phrase, Stage
+from tests.benchmarks.scenarios.phrases import Phrase
+from tests.benchmarks.scenarios.stage import Stage
 from tests.benchmarks.scenarios.unseen.dialects import (
     genai_agent,
     genai_chat,

@@ -10,7 +10,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 import tracer
 from tests.benchmarks.scenarios.catalogue import Catalogue
-from tests.benchmarks.scenarios.stage import Phrase, Stage
+from tests.benchmarks.scenarios.phrases import Phrase
+from tests.benchmarks.scenarios.stage import Stage
 from tests.benchmarks.scenarios.unseen.dialects import genai_agent, genai_chat, oi_agent, oi_llm
 from tests.benchmarks.scenarios.words import text
 
