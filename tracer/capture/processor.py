@@ -216,7 +216,7 @@ class RecordingProcessor(SpanProcessor):
 
         event.attributes = self._privacy.attributes(event.attributes)
         try:
-            self._writer.write_otlp(log_request([event], {Resource.PROCESS_PID: os.getpid()}), logs=True)
+            self._writer.write_logs(log_request([event], {Resource.PROCESS_PID: os.getpid()}))
             self.wrote = True
         except Exception:  # noqa: BLE001 - disk full ...; counted and logged by _lose
             self._lose(1)

@@ -95,9 +95,9 @@ class Tee:
             bodies = self._named_by(spans)
             self._running().offer(Spans(spans, bodies, len(spans) * SPAN_BYTES + sum(map(len, bodies.values()))))
 
-    def write_otlp(self, payload: bytes, *, logs: bool = False) -> None:
+    def write_logs(self, payload: bytes) -> None:
         """Kept here only: scores and marks are ours."""
-        self._inner.write_otlp(payload, logs=logs)
+        self._inner.write_logs(payload)
 
     def close(self) -> None:
         """Send what is queued, for at most `GRACE_S`, then seal and say what was not sent. What is written is safe meanwhile."""

@@ -15,7 +15,7 @@ class SpanWriter(Protocol):
         self, spans: Sequence[RawSpan], *, starts: Sequence[RawSpan] = (), contents: Mapping[int, str] = ...
     ) -> None: ...
 
-    def write_otlp(self, payload: bytes, *, logs: bool = False) -> None: ...
+    def write_logs(self, payload: bytes) -> None: ...
 
     def count(self, name: str, number: int) -> None: ...
 
@@ -45,9 +45,7 @@ class MemoryWriter:
         self.starts.extend(starts)
         self.contents.update(contents or {})
 
-    def write_otlp(self, payload: bytes, *, logs: bool = False) -> None:
-        if not logs:
-            raise NotImplementedError("spans come as records")
+    def write_logs(self, payload: bytes) -> None:
         self.log_requests.append(payload)
 
     def count(self, name: str, number: int) -> None:

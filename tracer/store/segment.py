@@ -115,6 +115,10 @@ class SegmentWriter:
         with self._lock:
             self._untold += spans
 
+    def write_logs(self, payload: bytes) -> None:
+        """As `write_otlp` for log records: all that a recorder, whose spans are records, needs of it."""
+        self.write_otlp(payload, logs=True)
+
     def close(self) -> None:
         """Seal: the next reader folds everything, and spans still running count as interrupted.
 
