@@ -1,21 +1,19 @@
-"""The decorators, blocks and marks of hand-written code."""
+"""The decorators and blocks of hand-written code."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
-import gc
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 
 import tracer
-from tracer.semconv import Common, GenAI, Tracehound
+from tests.capture.forms import run
+from tracer.semconv import GenAI, Tracehound
 from tracer.testing import Recorder, recorder, recording
 
 __all__ = ["recorder"]  # the fixture
@@ -55,20 +53,6 @@ async def async_stream_search(query: str, limit: int = 3) -> AsyncIterator[str]:
     for number in range(limit):
         await asyncio.sleep(0)
         yield f"{query}{number}"
-
-
-def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function of any of the four kinds to its end; a list of items for the generators."""
-    if inspect.isasyncgenfunction(function):
-
-        async def items() -> list[Any]:
-            return [item async for item in function(*args, **kwargs)]
-
-        return asyncio.run(items())
-    if inspect.iscoroutinefunction(function):
-        return asyncio.run(function(*args, **kwargs))
-    result = function(*args, **kwargs)
-    return list(result) if inspect.isgenerator(result) else result
 
 
 FORMS = [sync_search, async_search, stream_search, async_stream_search]
@@ -299,101 +283,6 @@ def test_what_cannot_be_decorated_is_refused_at_once() -> None:
         tracer.agent("a")(3)  # type: ignore[type-var]
 
 
-class Boom(Exception):
-    """Whatever."""
-
-
-def failing_sync() -> None:
-    raise Boom("no")
-
-
-async def failing_async() -> None:
-    raise Boom("no")
-
-
-def failing_stream() -> Iterator[int]:
-    yield 1
-    raise Boom("no")
-
-
-async def failing_async_stream() -> AsyncIterator[int]:
-    yield 1
-    raise Boom("no")
-
-
-@pytest.mark.parametrize(
-    "form", [failing_sync, failing_async, failing_stream, failing_async_stream], ids=lambda form: form.__name__
-)
-def test_an_exception_is_recorded_and_raised_again(form: Callable[..., Any], recorder: Recorder) -> None:
-    """The very same exception arrives, and the span says its type and message."""
-    with pytest.raises(Boom) as caught:
-        run(tracer.agent("a")(form))
-    assert caught.value.args == ("no",)
-    span = recorder.one("a")
-    assert (span.status, span.status_message, span.attributes[Common.ERROR_TYPE]) == ("error", "no", "Boom")
-    assert span.events[0].attributes[Common.EXCEPTION_MESSAGE] == "no"
-
-
-def test_a_block_records_an_exception_and_lets_it_pass(recorder: Recorder) -> None:
-    """An error inside a block marks every block it passes through."""
-    with pytest.raises(Boom), tracer.workflow("w"), tracer.agent("a"):
-        raise Boom("no")
-    assert {span.name: span.status for span in recorder.spans} == {"w": "error", "a": "error"}
-
-
-def test_an_exception_thrown_into_a_generator_reaches_it(recorder: Recorder) -> None:
-    """The wrapper passes `throw`, `send` and `return` on, like `yield from`."""
-
-    @tracer.tool
-    def echo() -> Any:
-        got = yield "ready"
-        try:
-            yield got
-        except Boom:
-            yield "caught"
-        return "done"
-
-    generator = echo()
-    assert (next(generator), generator.send("hi"), generator.throw(Boom())) == ("ready", "hi", "caught")
-    with pytest.raises(StopIteration) as stop:
-        next(generator)
-    assert stop.value.value == "done"
-    assert [span.status for span in recorder.of_kind("tool")] == ["unset"]
-
-
-def test_an_abandoned_generator_ends_its_span_when_it_is_collected(recorder: Recorder) -> None:
-    """Closing early is no failure, wherever it happens."""
-
-    @tracer.llm_call("m")
-    def stream(prompt: str) -> Iterator[str]:
-        yield "a"
-        yield "b"
-
-    with tracer.workflow("w"):
-        first = next(iter(stream("x")))
-    gc.collect()
-    span = recorder.of_kind("llm")[0]
-    assert (first, span.status) == ("a", "unset")
-    assert recorder.values(span, "output") == [{"role": "assistant", "content": "a"}]
-
-
-def test_a_block_in_a_generator_closed_in_another_context_is_quiet(
-    recorder: Recorder, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing is logged and nothing raised where the context that was attached is another one by now."""
-
-    def work() -> Iterator[int]:
-        with tracer.agent("a"):
-            yield 1
-
-    generator = work()
-    contextvars.copy_context().run(next, generator)
-    generator.close()
-    assert recorder.one("a").status == "unset"
-    assert not caplog.records
-    assert trace.get_current_span() is trace.INVALID_SPAN
-
-
 def test_concurrent_tasks_keep_their_parents(recorder: Recorder) -> None:
     """Tasks that overlap record below the agent they belong to, in the trace of their run."""
 
@@ -419,146 +308,6 @@ def test_concurrent_tasks_keep_their_parents(recorder: Recorder) -> None:
         assert span.attributes[Tracehound.AGENT] == parent.name
         assert by_id[str(parent.parent_span_id)].trace_id == span.trace_id
     assert len({span.trace_id for span in recorder.spans}) == 2
-
-
-def test_a_mark_is_recorded_by_the_statement_that_makes_it(recorder: Recorder) -> None:
-    """Without a block or a variable: at once, below the current span, without duration."""
-    with tracer.agent("a"):
-        tracer.message("hi", to="b", user_visible=True)
-        assert [span.name for span in recorder.spans] == ["message to b"]
-        tracer.decision("vendor", choice="B", options=["A", "B"], inputs={"plan": 2})
-        tracer.guard_trip("budget", level="warn", limit=5, spent=4, unit="usd")
-    message, decision, guard, agent = recorder.spans
-    assert {span.parent_span_id for span in (message, decision, guard)} == {agent.span_id}
-    assert all(span.start_ns == span.end_ns for span in (message, decision, guard))
-    assert message.attributes[Tracehound.AGENT] == "a"
-    assert recorder.bodies(message, "input") == ["hi"]
-    assert recorder.values(decision, "input") == [{"plan": 2}]
-    assert recorder.bodies(decision, "output") == ["A", "B"]
-    assert (guard.attributes[Tracehound.GUARD_LEVEL], guard.attributes[Tracehound.GUARD_LIMIT]) == ("warn", 5)
-
-
-def test_a_mark_keeps_what_it_was_given_then(recorder: Recorder) -> None:
-    """A mark held in a variable is recorded later with the content and the time of its making."""
-    payload = {"state": "before"}
-    with tracer.workflow("w"):
-        held = tracer.message(payload, to="b")
-        payload["state"] = "after"
-        tracer.progress()
-        del held
-    progress, message = recorder.spans[:2]
-    assert message.start_ns < progress.start_ns
-    assert recorder.values(message, "input") == [{"state": "before"}]
-
-
-def test_a_block_gives_a_mark_a_duration(recorder: Recorder) -> None:
-    """An escalation lasts until its answer, a decision until it is made; nothing is recorded twice."""
-    with tracer.escalate("ops", question="may I?") as asked:
-        asked.answer("yes", by="eve")
-    with tracer.decision("vendor") as decision:
-        decision.choose("B", reason="cheaper")
-    escalation, decided = recorder.spans
-    assert escalation.end_ns is not None
-    assert escalation.end_ns > escalation.start_ns
-    assert recorder.bodies(escalation, "output") == ["yes"]
-    assert escalation.attributes[Tracehound.ESCALATION_BY] == "eve"
-    assert decided.attributes[Tracehound.CHOICE] == "B"
-
-
-@pytest.mark.parametrize(
-    ("error", "outcome"), [(None, "met"), (TimeoutError, "timed_out"), (asyncio.CancelledError, "cancelled")]
-)
-def test_a_wait_knows_how_it_ended(error: type[BaseException] | None, outcome: str, recorder: Recorder) -> None:
-    """Without a word from the program, from what passes through the block."""
-    try:
-        with tracer.wait("b", "c", mode="any", deadline_ns=7, holds=["lock"]):
-            if error is not None:
-                raise error
-    except (TimeoutError, asyncio.CancelledError):
-        assert error is not None
-    span = recorder.one("wait for b, c")
-    assert span.attributes[Tracehound.WAIT_OUTCOME] == outcome
-    assert span.attributes[Tracehound.WAIT_FOR] == ["b", "c"]
-    assert (span.attributes[Tracehound.WAIT_DEADLINE_NS], span.attributes[Tracehound.WAIT_HOLDS]) == (7, ["lock"])
-
-
-class Usage:
-    prompt_tokens = 11
-    completion_tokens = 5
-    prompt_tokens_details = {"cached_tokens": 3}  # noqa: RUF012 - as a client library has it
-
-
-RESPONSES = {
-    "chat completion": {
-        "id": "r1", "model": "m-1", "usage": Usage(),
-        "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
-    },
-    "message": {
-        "id": "r1", "model": "m-1", "role": "assistant", "content": "hi", "stop_reason": "stop",
-        "usage": {"input_tokens": 8, "cache_read_input_tokens": 3, "output_tokens": 5},
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", RESPONSES)
-def test_an_llm_response_is_read_by_its_field_names(name: str, recorder: Recorder) -> None:
-    """Text, tokens (cached ones inside the input), model, id and finish reason, whichever library answered."""
-
-    @tracer.llm_call("m", provider="p", temperature=0.5)
-    def ask(messages: list[dict[str, str]]) -> Any:
-        return RESPONSES[name]
-
-    ask([{"role": "user", "content": "q"}])
-    span = recorder.one("chat m")
-    wanted = {
-        GenAI.REQUEST_MODEL: "m", GenAI.PROVIDER[0]: "p", GenAI.TEMPERATURE: 0.5, GenAI.RESPONSE_MODEL: "m-1",
-        GenAI.INPUT_TOKENS[0]: 11, GenAI.CACHED_TOKENS[0]: 3, GenAI.OUTPUT_TOKENS[0]: 5, GenAI.RESPONSE_ID: "r1",
-        GenAI.FINISH_REASONS: ["stop"],
-    }  # fmt: skip
-    assert wanted.items() <= span.attributes.items()
-    assert recorder.values(span, "input") == [{"role": "user", "content": "q"}]
-    assert recorder.values(span, "output") == [{"role": "assistant", "content": "hi"}]
-
-
-def test_a_call_that_is_over_is_recorded_with_its_own_times(recorder: Recorder) -> None:
-    """Times, attempt and error are the caller's; nothing is read from a clock."""
-    first = tracer.record_llm_call("m", messages=["q"], start_ns=10, end_ns=20, error="429", attempt=1)
-    tracer.record_llm_call(
-        "m", messages=["q"], completion="a", start_ns=30, end_ns=45, input_tokens=1, attempt=2, retry_of=first
-    )
-    failed, done = recorder.spans
-    assert [(span.start_ns, span.end_ns, span.status) for span in (failed, done)] == [
-        (10, 20, "error"),
-        (30, 45, "unset"),
-    ]
-    assert done.attributes[Tracehound.RETRY_OF] == failed.span_id
-    assert done.content["input"] == failed.content["input"]
-
-
-def test_nothing_the_recorder_chokes_on_reaches_the_program(
-    recorder: Recorder, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Objects that cannot be encoded, shown or compared are recorded as far as that goes."""
-
-    class Hostile:
-        def __repr__(self) -> str:
-            raise RuntimeError("no")
-
-        def __eq__(self, other: object) -> bool:
-            raise RuntimeError("no")
-
-        __hash__ = None  # type: ignore[assignment]
-
-    circle: list[Any] = []
-    circle.append(circle)
-    with tracer.agent("a", input=Hostile()) as span:
-        span.set({"odd": {1: Hostile()}})
-        span.output(circle, {1: 2, "a": object()})
-    with tracer.llm_call("m", messages=[Hostile(), {"role": "user", "content": Hostile()}]):
-        pass
-    assert [span.name for span in recorder.spans] == ["a", "chat m"]
-    assert "repr failed" in recorder.bodies(recorder.spans[0], "input")[0]
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_without_init_decorators_do_nothing_and_cost_no_error() -> None:
