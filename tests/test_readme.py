@@ -1,4 +1,4 @@
-"""The README is true: its Python runs, its commands exist, its links lead somewhere."""
+"""The README is true: its Python records a run, its commands exist, every finding is listed."""
 
 from __future__ import annotations
 
@@ -51,12 +51,3 @@ def test_every_kind_of_finding_is_listed_and_has_its_page() -> None:
 
     assert [kind for kind in kinds if f"(docs/findings/{kind}.md)" not in README.read_text()] == []
     assert sorted(path.stem for path in (ROOT / "docs" / "findings").glob("*.md")) == sorted(kinds)
-
-
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/adr/README.md"])
-def test_links_lead_to_files(page: str) -> None:
-    """No relative link is dead."""
-    source = ROOT / page
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", source.read_text())
-
-    assert [target for target in targets if not (source.parent / target).exists()] == []

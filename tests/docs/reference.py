@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import ast
-import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from dashboard.commands import COMMANDS
@@ -17,16 +17,17 @@ from tracer.capture.auto.libraries import LIBRARIES
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 LINE = "<!-- from here on written by tests/docs/reference.py -->\n"
-_WIDTH = "100"
-"""columns of the help texts, whatever the terminal"""
+_HELP = partial(argparse.HelpFormatter, width=98)
+"""help texts of one width, whatever the terminal"""
 
 
 def commands() -> str:
     """One section per command: its help as `tracehound COMMAND --help` prints it."""
-    os.environ["COLUMNS"] = _WIDTH
     parts: list[str] = []
     for command in COMMANDS:
-        parser = argparse.ArgumentParser(prog=f"tracehound {command.name}", description=command.help)
+        parser = argparse.ArgumentParser(
+            prog=f"tracehound {command.name}", description=command.help, formatter_class=_HELP
+        )
         command.add_arguments(parser)
         parts.append(f"## {command.name}\n\n```text\n{parser.format_help().rstrip()}\n```\n")
     return "\n" + "\n".join(parts)
