@@ -251,3 +251,32 @@ def test_runs_that_come_in_parts_give_the_same_store(
     for table in ("spans", "traces", "run_traces", "links", "events", "contents"):
         one, other = (reads.sql(store, f"SELECT * FROM {table}") for store in (parts, whole))
         same(table, one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_parts_are_folded_alike_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """The same pieces, folded at the same moments in chunks of one size, by column and one by one."""
+    rng = random.Random(seed)
+    spans, starts, texts = drawn(rng, traces=rng.randint(1, 6), spans=rng.choice((5, 15, 40)))
+    piece, chunk = rng.choice((3, 7, 15)), rng.choice((2, 10, 30, NEVER))
+    folded_after = [rng.random() < 0.6 for _ in range(0, len(spans), piece)]
+    monkeypatch.setattr(fold_module, "AT_ONCE_SPANS", 0)
+    monkeypatch.setattr(fold_module, "CHUNK_SPANS", chunk)
+    stores: list[Store] = []
+    for by_column_from in (0, NEVER):
+        monkeypatch.setattr(gather, "BY_COLUMN_FROM", by_column_from)
+        store = Store(tmp_path / f"{by_column_from}.duckdb")
+        writer = SegmentWriter(store.path)
+        for number, fold_now in enumerate(folded_after):
+            at = number * piece
+            writer.write_spans(spans[at : at + piece], starts=() if at else starts, contents=texts)
+            if fold_now:
+                store.fold()
+        writer.close()
+        store.fold()
+        stores.append(store)
+    for table in TABLES:
+        one, other = (reads.sql(store, f"SELECT * FROM {table}") for store in stores)
+        names = [name for name in one.columns if name != "writer"]
+        same(table, one.select(names), other.select(names))
