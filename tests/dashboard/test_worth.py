@@ -51,9 +51,8 @@ def test_the_cost_page_reads_the_dearest_runs(mixed_store: Path) -> None:
     assert economy.share == pytest.approx(float(sum(costs[:DEAREST_RUNS]) / sum(costs)))
     assert sum(part["usd"] for part in economy.ledger["parts"]) == pytest.approx(economy.ledger["total"]["usd"])
     assert set(economy.run_of.values()) <= set(shown.frames.run_ids)
-    assert f"Over the {DEAREST_RUNS} dearest of {ended} ended runs, {economy.share:.0%} of the cost." in texts(
-        ledger_blocks(economy)
-    )
+    said = f"Over the {DEAREST_RUNS} dearest of {ended} ended runs, {economy.share:.0%} of the cost."
+    assert any(text.startswith(said) for text in texts(ledger_blocks(economy)))
 
 
 def test_savings_name_the_calls(tmp_path: Path) -> None:
