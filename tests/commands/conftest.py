@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dashboard.cli import main
-from tests.store.conftest import _made, empty_store  # noqa: F401  (fixtures)
+from tests.store.conftest import empty_store  # noqa: F401  (a fixture)
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 FILES = sorted(path for path in CAPTURES.glob("*.otlp.json*") if "-state." not in path.name)
