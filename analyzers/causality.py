@@ -145,36 +145,43 @@ class HappensBefore:
                 self._edges[self._end(own)].append(self._end(parent["span_id"]))
 
     def _sequence(self, rows: Sequence[Row], lane_of: Callable[[Row], Hashable | None]) -> None:
-        """End -> later start within a lane. One join node per end keeps the number of edges linear:
-        ends are sorted, join k is reached from ends 1..k, and a start follows the last join before it."""
+        """End -> later start within a lane, between two processes only beyond the clock error. One join node per end keeps the
+        number of edges linear: ends are sorted, join k is reached from ends 1..k, and a start follows the last join before it."""
         lanes: dict[Hashable, list[Row]] = defaultdict(list)
         for row in rows:
             lane = lane_of(row)
             if lane is not None:
                 lanes[lane].append(row)
         for members in lanes.values():
-            if len(members) < 2:
-                continue
-            processes = {row["pid"] for row in members}
-            margin = self._skew_ns if len(processes) > 1 else 0
-            ended = sorted(
-                (row for row in members if row["end_ns"] is not None), key=lambda row: (row["end_ns"], row["span_id"])
-            )
-            joins: list[int] = []
-            for row in ended:
-                join, self._next = self._next, self._next + 1
-                if joins:
-                    self._edges[joins[-1]].append(join)
-                self._edges[self._end(row["span_id"])].append(join)
-                joins.append(join)
-            stamps = [row["end_ns"] for row in ended]
+            by_process: dict[int | None, list[Row]] = defaultdict(list)
             for row in members:
-                place = bisect_right(stamps, row["start_ns"] - margin)
-                # A span of no length ends when it starts; it must not follow itself, nor its equals in time.
-                while place and stamps[place - 1] >= row["start_ns"] and row["end_ns"] == row["start_ns"]:
-                    place -= 1
-                if place:
-                    self._edges[joins[place - 1]].append(self._start(row["span_id"]))
+                by_process[row["pid"]].append(row)
+            for own in by_process.values():  # one clock
+                self._follow(own, 0)
+            if len(by_process) > 1:
+                self._follow(members, self._skew_ns)
+
+    def _follow(self, members: Sequence[Row], margin_ns: int) -> None:
+        if len(members) < 2:
+            return
+        ended = sorted(
+            (row for row in members if row["end_ns"] is not None), key=lambda row: (row["end_ns"], row["span_id"])
+        )
+        joins: list[int] = []
+        for row in ended:
+            join, self._next = self._next, self._next + 1
+            if joins:
+                self._edges[joins[-1]].append(join)
+            self._edges[self._end(row["span_id"])].append(join)
+            joins.append(join)
+        stamps = [row["end_ns"] for row in ended]
+        for row in members:
+            place = bisect_right(stamps, row["start_ns"] - margin_ns)
+            # A span of no length ends when it starts; it must not follow itself, nor its equals in time.
+            while place and stamps[place - 1] >= row["start_ns"] and row["end_ns"] == row["start_ns"]:
+                place -= 1
+            if place:
+                self._edges[joins[place - 1]].append(self._start(row["span_id"]))
 
     def _deliver(self, rows: Sequence[Row]) -> None:
         """A message or handoff reaches the next span that its receiver starts."""

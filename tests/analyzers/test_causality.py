@@ -35,6 +35,9 @@ CASES: dict[str, tuple[list[Node], bool]] = {
     "inner before outer ends": ([agent("b", 0, 9, agent("a", 1, 2, id="x"), id="y")], True),
     "other process, within the clock error": ([agent("a", 0, 2, id="x", pid=1), agent("b", 2.01, 4, id="y", pid=2)], False),
     "other process, well after": ([agent("a", 0, 2, id="x", pid=1), agent("b", 3, 4, id="y", pid=2)], True),
+    "one process after the other, a third beside them": (
+        [agent("a", 0, 2, llm(0, 1, pid=2), llm(1.5, 1.7, id="x"), llm(1.71, 1.9, id="y"), pid=1)], True,
+    ),
     "two marks at one moment": ([message("a", "b", 1, id="x"), message("a", "c", 1, id="y")], False),
 }  # fmt: skip
 
