@@ -61,7 +61,7 @@ def examine(path: Path, *, mend: bool = False) -> Examination:
     database: DatabaseHealth | None = None
     trouble: list[Problem] = []
     repairs: list[Repair] = []
-    exists = store.path.exists() or store.spool_path.is_dir()
+    exists = store.exists()
     if exists:
         try:
             offsets = folded_offsets(store)

@@ -102,7 +102,7 @@ class TracehoundRun:
         path = recording.store if recording is not None else self.store  # the program may have named a store itself
         self.store = path
         store = Store(path)
-        if not store.path.exists() and not store.spool_path.is_dir():
+        if not store.exists():
             self.frames = Frames.of(())
             return
         store.fold()

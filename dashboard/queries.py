@@ -80,7 +80,7 @@ def current() -> StoreState:
     """
     path = str(store_path().resolve())
     store = _store(path)
-    if not store.path.exists() and not store.spool_path.is_dir():
+    if not store.exists():
         raise NoStore(f"Nothing has been recorded at {path} yet.")
     return StoreState(path, _fold(path))
 

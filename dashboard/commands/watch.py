@@ -14,10 +14,9 @@ from rich.text import Text
 
 from dashboard.commands.common import add_store, console, note, printable, seconds, usd
 from dashboard.commands.show import SEVERITY_STYLE
-from dashboard.loading import analyse_runs, find_runs
+from dashboard.loading import analyse_runs, find_runs, open_store
 from dashboard.run_reads import SECOND_NS
 from tracer.clock import SystemClock
-from tracer.errors import BadInput
 from tracer.model import RunOutcome
 from tracer.store import reads
 from tracer.store.database import Store
@@ -40,10 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Follow until Ctrl-C, `--for`, or the end of the one run; findings are told when a run has ended."""
-    if not args.store.exists() and not args.store.with_suffix(".spool").is_dir():
-        raise BadInput(f"There is no store {str(args.store)!r}.", hint="start the program that records into it first.")
-    store, clock = Store(args.store), SystemClock()
-    store.fold()
+    store, clock = open_store(args.store, upkeep=False), SystemClock()
     only = find_runs(store, [args.trace])[0] if args.trace else None
     tail = Tail(store, since_ns=0 if only else clock.now_ns(), only=only)
     if not args.json:

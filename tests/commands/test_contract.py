@@ -13,7 +13,7 @@ import dashboard.commands as commands
 from dashboard.cli import main
 from dashboard.commands import COMMANDS
 
-READING = ["traces", "metrics", "analyze", "show abc", "report abc", "mark abc ok", "sql 'SELECT 1'"]
+READING = ["traces", "watch", "metrics", "analyze", "show abc", "report abc", "mark abc ok", "sql 'SELECT 1'"]
 
 
 def run(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -68,6 +68,20 @@ def test_reading_commands_never_create_a_store(line: str, tmp_path: Path, capsys
     assert "Hint:" in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["traces", "watch --for 0"])
+def test_an_empty_file_is_no_store(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped path to an empty file is not answered with "no runs", and the file is not made into a store."""
+    store = tmp_path / "notes.txt"
+    store.touch()
+
+    code, out, err = run(f"{line} --store {store}", capsys)
+
+    assert (code, out) == (2, "")
+    assert "no store" in err
+    assert "the file is empty" in err
+    assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("notes.txt", 0)]
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -23,17 +23,21 @@ class Store:
         """Name the store; nothing is opened yet.
 
         Raises:
-            BadInput: `create` is False and there is neither a database nor a spool.
+            BadInput: `create` is False and there is neither a database nor a spool; an empty file is none.
         """
         self.path = Path(os.path.realpath(path))
         self.spool_path = spool_path(self.path)
-        if not create and not self.path.exists() and not self.spool_path.is_dir():
+        if not create and not self.exists():
             raise BadInput(
-                f"There is no store at {str(path)!r}.",
+                f"There is no store at {str(path)!r}{', the file is empty' if self.path.exists() else ''}.",
                 hint="record something first (tracehound run, tracehound import, tracehound demo) or give --store PATH.",
             )
         self._lease = Lease.of(self.path)
         self._fold_state = FoldState()
+
+    def exists(self) -> bool:
+        """Whether something was recorded here: there is a spool, or a database that is no empty file."""
+        return self.spool_path.is_dir() or (self.path.exists() and self.path.stat().st_size > 0)
 
     def fold(self, *, budget_spans: int | None = None) -> FoldResult:
         """Make visible what was written before this call, or about `budget_spans` spans of it.
