@@ -407,10 +407,12 @@ def test_leftovers_of_killed_creations_are_swept_when_old(store: Store, writer: 
 
 def test_lost_spans_are_counted_in_the_store(store: Store, writer: SegmentWriter) -> None:
     """What a full disk cost is shown by the store once writing works again."""
+    aside = store.spool_path.rename(store.spool_path.with_suffix(".aside"))
     store.spool_path.write_text("in the way")
     with pytest.raises(OSError):
         writer.write_spans([span(1), span(2)])
     store.spool_path.unlink()
+    aside.rename(store.spool_path)
     writer.write_spans([span(3)])
     store.fold()
     assert reads.counters(store)["dropped_spans"] == 2
