@@ -38,13 +38,16 @@ def render() -> None:
     if shown is None:
         st.info("Nothing in these runs can be measured by this guard.")
         return
-    t = shown.tally
+    t, judged = shown.tally, found.curve.held_out
+    wrong = f"of {units.count(t.good)}" + (
+        f"; held out: {judged.good_stopped} of {judged.good}, at most {judged.wrong_high:.1%} (95 %)" if judged else ""
+    )
     chrome.numbers(
         (
             ("Suggested" if best else "No suggestion", f"{shown.threshold:g}" if best else "—", f"confidence {found.curve.confidence}" if best else "see below"),
             ("Saved", units.money(t.usd_saved), f"and {t.minutes_saved:,.1f} minutes"),
             ("Stopped", units.count(t.stopped), f"of {units.plural(t.runs, 'run')}"),
-            ("Good runs stopped", units.count(t.good_stopped), f"of {units.count(t.good)}; at most {t.wrong_high:.1%} (95 %)"),
+            ("Good runs stopped", units.count(t.good_stopped), wrong),
             ("Good work lost", units.money(t.usd_lost), "had it been on"),
         )
     )  # fmt: skip

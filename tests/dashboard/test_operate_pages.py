@@ -52,4 +52,4 @@ def test_the_pages_show_what_was_told_and_what_a_breaker_would_have_done(tmp_pat
     assert "ops (pending)" in " ".join(texts(history_document(seen.alerts, seen.sent)))
     app = open_app(path, "backtest")
     assert not app.exception
-    assert "0 of 19 good runs stopped wrongly" in said(app)
+    assert "stopped 0 of 10 good runs wrongly" in said(app)
