@@ -68,7 +68,7 @@ def sweep(runs: Sequence[Recording], good: frozenset[str], guard: str, grid: Ite
     """Try every threshold of `grid`, by default a sensible one for what these runs are like (how large they are, not how they ended)."""
     tried = sorted(set(grid)) or default_grid(runs, good, guard)
     stops = {one: run_guard(runs, guard, one) for one in tried}
-    choosing, judging = parted(runs, good, guard)
+    choosing, judging = parted(runs, good, guard, {run_id for found in stops.values() for run_id in found})
     points = tuple(Point(threshold=one, tally=tally(runs, stops[one], good)) for one in tried)
     seen = [Point(threshold=one, tally=_part(choosing, stops[one], good)) for one in tried]
     chosen = _best([point for point in seen if point.tally.wrong_rate <= tolerated])
@@ -89,10 +89,11 @@ def sweep(runs: Sequence[Recording], good: frozenset[str], guard: str, grid: Ite
     )  # fmt: skip
 
 
-def parted(runs: Sequence[Recording], good: Collection[str], guard: str) -> tuple[list[Recording], list[Recording]]:
+def parted(runs: Sequence[Recording], good: Collection[str], guard: str, stopped: Collection[str] = ()) -> tuple[list[Recording], list[Recording]]:  # fmt: skip
     """(runs that choose, runs held out to judge), whatever the order of `runs`.
 
-    Drawn by a hash of the run id, good runs and others by themselves, so that both parts have of both; a single bad run chooses.
+    Drawn by a hash of the run id, good runs and others by themselves, so that both parts have of both. Of the others those that some threshold
+    stops (`stopped`) are dealt out first, to the choosing part before the other: a single one chooses.
     A window sees runs together and in order: there the earlier half chooses and the later half judges.
     """
     if guard in WINDOWS_NS:
@@ -101,7 +102,7 @@ def parted(runs: Sequence[Recording], good: Collection[str], guard: str) -> tupl
         return ordered[:half], ordered[half:]
     ordered = sorted(runs, key=lambda run: short_hash(run.run_id))
     fine = [run for run in ordered if run.run_id in good]
-    rest = [run for run in ordered if run.run_id not in good]
+    rest = sorted((run for run in ordered if run.run_id not in good), key=lambda run: run.run_id not in stopped)
     return [*fine[1::2], *rest[::2]], [*fine[::2], *rest[1::2]]
 
 

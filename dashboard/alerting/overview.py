@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from analyzers.alerts.parsing import default_rules
-from analyzers.alerts.rules import Level, Rule
+from analyzers.alerts.rules import Level, preview
 from analyzers.alerts.states import Alert
-from dashboard.alerting.outbox import Delivery, Outbox
+from dashboard.alerting.outbox import Delivery, Looked, Outbox
 from tracer.store import reads
 from tracer.store.database import Store
 
@@ -68,7 +68,8 @@ class Alerting:
     """alert id -> channels, with how it stands where it was not taken"""
     undelivered: Sequence[Delivery]
     burn: Burn
-    rules: Sequence[Rule]
+    looked: Looked
+    """by which rules the last look went, and what it saw of budgets; the defaults where there was none"""
 
     @property
     def late_channels(self) -> Mapping[str, str]:
@@ -97,7 +98,7 @@ def alerting_of(store: Store) -> Alerting:
         sent.setdefault(delivery.alert.id, []).append(delivery.channel + ("" if delivery.status == "sent" else f" ({delivery.status})"))  # fmt: skip
     return Alerting(
         runs.height, outbox.setting("looked_ns"), on, alerts, {name: ", ".join(channels) for name, channels in sent.items()},
-        outbox.undelivered(), burn_of(runs), default_rules(),
+        outbox.undelivered(), burn_of(runs), outbox.looked() or Looked(rules=tuple((rule.name, preview(rule)) for rule in default_rules())),
     )  # fmt: skip
 
 

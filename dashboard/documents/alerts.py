@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analyzers.alerts.rules import Rule, preview
+from analyzers.alerts.rules import stretch
 from analyzers.alerts.states import Alert
+from dashboard.alerting.outbox import Budget
 from dashboard.alerting.overview import Burn, On
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.figures import palette, units
+
+WARN_AT = 0.75
+"""of a limit, as guards warn"""
 
 
 def on_document(on: Sequence[On]) -> list[b.Block]:
@@ -53,6 +57,28 @@ def history_document(alerts: Sequence[Alert], sent: Mapping[str, str]) -> list[b
     return [b.table([b.column("when (UTC)", tight=True), b.column("level", tight=True), b.column("rule", tight=True), b.column("says"), b.column("sent to", tight=True)], rows)]  # fmt: skip
 
 
-def rules_document(rules: Sequence[Rule]) -> list[b.Block]:
+def limits_document(budgets: Sequence[Budget]) -> list[b.Block]:
+    """A row per limit on spending, fullest first: how much of it is gone, and when the rest is at the pace of its window."""
+    columns = [b.column("budget"), *(b.column(name, right=True) for name in ("spent", "limit", "gone", "lasts"))]
+    rows = [
+        b.row(
+            [b.cell(one.workflow or "the store", note=f"{one.rule}, {stretch(one.window_ns)}"), units.money(one.spent_usd), units.money(one.limit_usd),
+             b.cell(f"{one.spent_usd / one.limit_usd:.0%}", SEVERITY_TONES["critical" if one.spent_usd >= one.limit_usd else "warning" if one.spent_usd >= WARN_AT * one.limit_usd else "info"]),
+             _lasts(one)],
+        )
+        for one in sorted(budgets, key=lambda one: (-one.spent_usd / one.limit_usd, one.rule, one.workflow or ""))
+    ]  # fmt: skip
+    return [b.table(columns, rows)]
+
+
+def _lasts(one: Budget) -> str:
+    """How long the rest would last if money went on going as it did in the window, and nothing of it got old."""
+    left = one.limit_usd - one.spent_usd
+    if left <= 0:
+        return "used up"
+    return "—" if one.spent_usd <= 0 else units.duration(round(left / one.spent_usd * one.window_ns))
+
+
+def rules_document(rules: Sequence[tuple[str, str]]) -> list[b.Block]:
     """Each rule in one sentence."""
-    return [b.table([b.column("rule", tight=True), b.column("what it does")], [b.row([rule.name, preview(rule)]) for rule in rules])]  # fmt: skip
+    return [b.table([b.column("rule", tight=True), b.column("what it does")], [b.row([name, does]) for name, does in rules])]  # fmt: skip

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import address, chrome, queries
 from dashboard.charts import budgets
 from dashboard.components import document_view
-from dashboard.documents.alerts import budget_document, history_document, on_document, rules_document
+from dashboard.documents.alerts import budget_document, history_document, limits_document, on_document, rules_document
 from dashboard.figures import units
 
 
@@ -40,6 +40,15 @@ def render() -> None:
     with right:
         st.subheader("Budget burn", anchor=False)
         chrome.chart(right, "Known cost, summed over the last 24 hours at each hour, USD", budgets.burn(seen.burn.hours, chrome.mode()), "burn")  # fmt: skip
+        if seen.looked.budgets:
+            document_view(
+                limits_document(seen.looked.budgets),
+                key="limits",
+                label="Budgets of the alert rules",
+                subject="budgets",
+            )
+        else:
+            st.caption('No alert rule limits spending; a rule with measure = "spend_usd" makes a budget.')
         document_view(budget_document(seen.burn), key="budgets", label="Spend by workflow", subject="workflows")
     st.subheader("What was told", anchor=False)
     document_view(
@@ -50,8 +59,14 @@ def render() -> None:
     if run_id:
         address.open_trace(run_id)
     st.subheader("Rules", anchor=False)
-    st.caption("The defaults; a server may have others (tracehound serve --rules FILE).")
-    document_view(rules_document(seen.rules), key="alert_rules", label="What each rule does", subject="rules")
+    st.caption(_whose(seen.looked.source, looked=seen.looked_ns is not None))
+    document_view(rules_document(seen.looked.rules), key="alert_rules", label="What each rule does", subject="rules")
+
+
+def _whose(source: str | None, *, looked: bool) -> str:
+    if not looked:
+        return "The defaults; nobody has looked by them yet (tracehound serve --rules FILE has your own)."
+    return f"By these the last look went: {f'those of {source}, over the defaults' if source else 'the defaults'}."
 
 
 render()

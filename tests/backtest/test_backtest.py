@@ -76,6 +76,18 @@ def test_a_suggestion_is_judged_by_runs_that_had_no_part_in_it() -> None:
     assert "stopped 10 of 20 good runs wrongly, at most 70.1%" in found.sentence
 
 
+def test_the_only_run_that_a_guard_concerns_chooses() -> None:
+    """One run loops among failed ones that do not: whatever their ids, it is not the one held out."""
+    others = [spent(i, 2, outcome="failed") for i in range(7)]
+    held = frames(stores.looping(rounds=20), *others, *(spent(20 + i, 2) for i in range(6)))
+    found = sweep(recordings(held), good_runs(held, ()) - {stores.looping().run_id}, "loop")
+
+    assert found.suggested is not None
+    assert found.held_out is not None
+    assert (found.held_out.usd_saved, found.held_out.good) == (0, 3)
+    assert "stopped 0 of 3 good runs wrongly" in found.sentence
+
+
 def test_a_window_is_chosen_on_what_came_before() -> None:
     """A budget a day sees runs together, so the earlier half chooses; without anything held out nothing is claimed."""
     runs = recordings(frames(*(spent(i, 2) for i in range(7))))
