@@ -26,7 +26,9 @@ class Tally:
     usd_saved: Decimal
     """by stopping runs that are not good"""
     minutes_saved: float
+    tokens_saved: int
     usd_lost: Decimal
+    tokens_lost: int
     """what good runs would not have done"""
     wrong_rate: float
     """good runs stopped, over good runs"""
@@ -81,6 +83,7 @@ def tally(runs: Sequence[Recording], stops: Mapping[str, Stop], good: frozenset[
     return Tally(
         runs=len(held), good=len(known), stopped=len(stops), good_stopped=len(wrong),
         usd_saved=sum((stop.usd_saved for stop in right), Decimal(0)), minutes_saved=sum((stop.ns_saved or 0) for stop in right) / 60e9,
-        usd_lost=sum((stops[run_id].usd_saved for run_id in wrong), Decimal(0)),
+        tokens_saved=sum(stop.tokens_saved for stop in right),
+        usd_lost=sum((stops[run_id].usd_saved for run_id in wrong), Decimal(0)), tokens_lost=sum(stops[run_id].tokens_saved for run_id in wrong),
         wrong_rate=len(wrong) / len(known) if known else 0.0, wrong_low=low, wrong_high=high,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 from analyzers.backtest.guards import Recording, Stop
 from analyzers.backtest.policy import Tally, run_guard, tally
 from analyzers.backtest.windows import WINDOWS_NS
-from analyzers.wording import amount, usd
+from analyzers.wording import amount, duration, usd
 from tracer.ids import short_hash
 from tracer.online.tariff import ASSUMED_OUTPUT
 
@@ -112,9 +112,10 @@ def _part(runs: Sequence[Recording], stops: Mapping[str, Stop], good: frozenset[
 
 
 def _best(allowed: Sequence[Point]) -> Point | None:
-    """By money, by time where no price is known; of those that save nearly as much as the best, the one that gives most room."""
+    """By money; where no price is known by tokens, then by time; of those that save nearly as much as the best, the one that gives most room."""
     measures: tuple[Callable[[Point], float], ...] = (
         lambda p: float(p.tally.usd_saved),
+        lambda p: float(p.tally.tokens_saved),
         lambda p: p.tally.minutes_saved,
     )
     for saved in measures:
@@ -167,7 +168,7 @@ def told(guard: str, threshold: float) -> str:
 def _none(guard: str, points: Sequence[Point], tolerated: float) -> str:
     if not points:
         return f"{guard}: nothing to measure it by."
-    some = any(p.tally.usd_saved > 0 or p.tally.minutes_saved > 0 for p in points)
+    some = any(p.tally.usd_saved > 0 or p.tally.tokens_saved > 0 or p.tally.minutes_saved > 0 for p in points)
     why = f"every threshold that saves something stops more than {tolerated:.0%} of the good runs" if some else "no threshold saves anything"  # fmt: skip
     return f"{guard}: no suggestion; {why}."
 
@@ -186,4 +187,6 @@ def _sentence(guard: str, chosen: Point, judged: Tally, confidence: Confidence) 
 
 
 def _saved(tally: Tally) -> str:
-    return usd(tally.usd_saved) + (f" and {tally.minutes_saved:,.1f} minutes" if tally.minutes_saved else "")
+    """Money; tokens where no price is known."""
+    saved = usd(tally.usd_saved) if tally.usd_saved or not tally.tokens_saved else f"{tally.tokens_saved:,} tokens"
+    return saved + (f" and {duration(round(tally.minutes_saved * 60e9))}" if tally.minutes_saved else "")

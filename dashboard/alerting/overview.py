@@ -49,6 +49,13 @@ class Burn:
     day_usd: float
     hours: pl.DataFrame
     workflows: Sequence[Spent]
+    unpriced_calls: int
+    """LLM calls of the last day that are in no sum here"""
+
+    @property
+    def unknown(self) -> bool:
+        """Nothing of the last day has a price, though something was called."""
+        return not self.day_usd and self.unpriced_calls > 0
 
     @property
     def month_usd(self) -> float:
@@ -120,4 +127,5 @@ def burn_of(runs: pl.DataFrame) -> Burn:
     return Burn(
         end, float(parts["day"].sum()), sums.filter(pl.col("start_ns") >= first).select("start_ns", "cost_usd"),
         [Spent(row["workflow"], row["day"], row["before"], row["week"]) for row in rows.iter_rows(named=True)],
+        int(runs.filter(age < DAY_NS)["unpriced_calls"].sum()),
     )  # fmt: skip

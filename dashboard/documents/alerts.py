@@ -14,12 +14,14 @@ from dashboard.figures import palette, units
 
 WARN_AT = 0.75
 """of a limit, as guards warn"""
+WORKFLOWS = 9
+"""rows of the spend by workflow, beside the chart"""
 
 
 def on_document(on: Sequence[On]) -> list[b.Block]:
-    """One card for each level that is over its threshold."""
+    """One card for each level that is over its threshold; nothing where none is."""
     if not on:
-        return [b.note("Nothing is on.")]
+        return []
     return [
         b.card(
             [b.heading(f"{palette.SEVERITY_GLYPHS[one.level]} {one.rule}", level=2, note=f"since {units.moment(one.since_ns)[:16]} UTC"), b.prose(one.sentence)],
@@ -31,19 +33,24 @@ def on_document(on: Sequence[On]) -> list[b.Block]:
 
 def budget_document(burn: Burn) -> list[b.Block]:
     """A row per workflow: spent in 24 hours, in 7 days, and where that leads."""
-    columns = [b.column("workflow"), *(b.column(name, right=True) for name in ("24 h", "7 days", "30 days at this pace", "of the day before"))]  # fmt: skip
+    columns = [b.column("workflow"), *(b.column(name, right=True) for name in ("24 h", "7 days", "30 days at this pace", "against the day before"))]  # fmt: skip
     rows = [
         b.row([row.workflow or "unnamed", units.money(row.day_usd), units.money(row.week_usd), units.money(row.day_usd * 30),
                f"{row.day_usd / row.before_usd:.1f} ×" if row.before_usd else None])
-        for row in burn.workflows
+        for row in burn.workflows[:WORKFLOWS]
     ]  # fmt: skip
-    return [b.table(columns, rows)] if rows else [b.note("No call has a known price.")]
+    said = (
+        [b.note(f"Showing {WORKFLOWS} of {len(burn.workflows):,} workflows.")]
+        if len(burn.workflows) > WORKFLOWS
+        else []
+    )
+    return [b.table(columns, rows), *said]
 
 
 def history_document(alerts: Sequence[Alert], sent: Mapping[str, str]) -> list[b.Block]:
     """The newest alerts; a click opens the first run that one names."""
     if not alerts:
-        return [b.note("No alert so far.")]
+        return [b.note("None so far.")]
     rows = [
         b.row(
             [units.moment(alert.at_ns)[:16],

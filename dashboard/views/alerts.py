@@ -19,27 +19,36 @@ def render() -> None:
     if seen.runs == 0:
         st.info("The store is there, but no run has been recorded in it yet.")
         return
-    looked = "never" if seen.looked_ns is None else units.moment(seen.looked_ns)[:16] + " UTC"
+    looked = "never evaluated" if seen.looked_ns is None else f"last look {units.moment(seen.looked_ns)[:16]} UTC"
+    burn = seen.burn
+    unpriced = f", {units.plural(burn.unpriced_calls, 'call')} without a price" if burn.unpriced_calls else ""
     chrome.numbers(
         (
             ("On now", units.count(len(seen.on)), "over their threshold"),
-            ("Told", units.count(len(seen.alerts)), f"last look {looked}"),
-            ("Not delivered", units.count(len(seen.undelivered)), "tried again and again"),
-            ("Spent, 24 h", units.money(seen.burn.day_usd), f"up to {units.moment(seen.burn.end_ns)[:16]} UTC"),
-            ("At this pace", units.money(seen.burn.month_usd), "in 30 days"),
+            ("Sent so far", units.count(len(seen.alerts)), looked),
+            ("Not delivered", units.count(len(seen.undelivered)), "kept, and tried again"),
+            (
+                "Spent, 24 h",
+                "unknown" if burn.unknown else units.money(burn.day_usd),
+                f"up to {units.moment(burn.end_ns)[:16]} UTC{unpriced}",
+            ),
+            ("At this pace", "unknown" if burn.unknown else units.money(burn.month_usd), "in 30 days"),
         )
     )
     if seen.looked_ns is None:
         st.text("No alert was evaluated on this store yet. `tracehound alerts` does it once, `tracehound serve` every minute.".replace("`", "'"))  # fmt: skip
     for channel, reason in seen.late_channels.items():
         st.warning(f"Channel {channel}: {reason}")
-    left, right = st.columns(2, gap="medium")
-    with left:
+    if seen.on:
         st.subheader("On now", anchor=False)
         document_view(on_document(seen.on), key="alerts_on", label="What is on", subject="alerts")
+    st.subheader("Budget burn", anchor=False)
+    left, right = st.columns(2, gap="medium")
+    if burn.workflows:
+        chrome.chart(left, "Known cost of the 24 hours before each hour, USD", budgets.burn(burn.hours, chrome.mode()), "burn")  # fmt: skip
+    else:
+        left.text("No call of the last seven days has a known price, so money cannot be watched; tokens and time can.")
     with right:
-        st.subheader("Budget burn", anchor=False)
-        chrome.chart(right, "Known cost, summed over the last 24 hours at each hour, USD", budgets.burn(seen.burn.hours, chrome.mode()), "burn")  # fmt: skip
         if seen.looked.budgets:
             document_view(
                 limits_document(seen.looked.budgets),
@@ -49,8 +58,9 @@ def render() -> None:
             )
         else:
             st.caption('No alert rule limits spending; a rule with measure = "spend_usd" makes a budget.')
-        document_view(budget_document(seen.burn), key="budgets", label="Spend by workflow", subject="workflows")
-    st.subheader("What was told", anchor=False)
+        if burn.workflows:
+            document_view(budget_document(burn), key="budgets", label="Spend by workflow", subject="workflows")
+    st.subheader("Newest alerts", anchor=False)
     document_view(
         history_document(seen.alerts, seen.sent), key="alerts_history", label="Newest alerts", subject="alerts",
         on_pick=lambda pick: st.session_state.update(alert_run=pick.get("run")),
