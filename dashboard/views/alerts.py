@@ -21,7 +21,7 @@ def render() -> None:
         return
     looked = "never evaluated" if seen.looked_ns is None else f"last look {units.moment(seen.looked_ns)[:16]} UTC"
     burn = seen.burn
-    unpriced = f", {units.plural(burn.unpriced_calls, 'call')} without a price" if burn.unpriced_calls else ""
+    unpriced = f", {units.count(burn.unpriced_calls)} unpriced" if burn.unpriced_calls else ""
     chrome.numbers(
         (
             ("On now", units.count(len(seen.on)), "over their threshold"),
@@ -30,7 +30,7 @@ def render() -> None:
             (
                 "Spent, 24 h",
                 "unknown" if burn.unknown else units.money(burn.day_usd),
-                f"up to {units.moment(burn.end_ns)[:16]} UTC{unpriced}",
+                f"to {units.moment(burn.end_ns)[5:16]} UTC{unpriced}",
             ),
             ("At this pace", "unknown" if burn.unknown else units.money(burn.month_usd), "in 30 days"),
         )
