@@ -29,6 +29,35 @@ def test_a_program_is_recorded_folded_and_summed_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("first", ["tracer.init('traces.duckdb')", "pass"], ids=["with init", "decorators alone"])
+def test_guards_of_the_run_hold_what_the_program_tells_of_itself(first: str, tmp_path: Path) -> None:
+    """There is one copy of tracehound in the process: its guard refuses the third call, by the error that the program can catch."""
+    write(
+        tmp_path,
+        program=f"""
+            import tracer
+            from tracer.errors import BudgetExceeded
+            {first}
+            made = 0
+            try:
+                with tracer.workflow("own"):
+                    for _ in range(5):
+                        with tracer.llm_call("gpt-4o") as call:
+                            call.usage(input_tokens=1, output_tokens=1)
+                            made += 1
+            except BudgetExceeded as stop:
+                print(made, stop.guard)
+        """,
+    )
+    done = run(tmp_path, "--guard", "iterations=2", "--", "program.py")
+    assert (done.code, done.out) == (0, "2 iterations\n"), done.err
+    spans = reads.load(Store(done.store)).spans
+    assert spans.filter(kind="llm").height == 2
+    assert spans.filter(kind="guard_trip").height >= 1
+    assert spans["run_id"].n_unique() == 1
+
+
+@pytest.mark.slow
 def test_a_killed_program_ends_the_run_the_same_way(tmp_path: Path) -> None:
     """kill -9 in the middle of a span: the same signal, and the span is there as interrupted."""
     write(tmp_path, program=SPAN + "import os\nwith span('work'): os.kill(os.getpid(), 9)\n")

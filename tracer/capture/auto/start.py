@@ -18,6 +18,7 @@ from .http import wrap_http
 from .imports import logger, when_imported
 from .libraries import LIBRARIES, Library
 from .processes import wrap_processes
+from .same import share_with_program
 from .threads import wrap_threads
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def bootstrap() -> None:
     os.environ.setdefault(MAIN_VARIABLE, str(os.getpid()))
     wrap_all()
     when_imported("opentelemetry.trace", _api_imported)
-    # A program that uses tracehound's API itself shares this recording instead of making a second one.
-    when_imported("tracer.capture.active", _share)
-    when_imported("tracer.capture.setup", _share)
+    share_with_program(_used_by_program)
     if inherited() is not None:
         _begin()
     _guard()
@@ -104,7 +103,7 @@ def _api_imported(module: ModuleType) -> None:
 def _begin() -> Recording | None:
     """Start recording, once; None where that is impossible, which is logged."""
     global _recording, _failed
-    if _recording is not None or _failed:
+    if _recording is not None or _failed or _setup_is_being_imported():
         return _recording
     _failed = True  # also keeps the imports below from coming back here
     try:
@@ -125,18 +124,16 @@ def _begin() -> Recording | None:
     return _recording
 
 
-def _share(module: ModuleType) -> None:
-    """Make a second copy of one of our modules, imported under its public name, use the state of this one."""
-    name = module.__name__.rpartition(".")[2]
-    ours = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), f"{name}.py")
-    if not module.__file__ or not os.path.samefile(module.__file__, ours) or _begin() is None:
-        return
-    if name == "setup":
-        setattr(module, "_recording", _recording)  # noqa: B010
-    else:
-        from .. import active
+def _setup_is_being_imported() -> bool:
+    """By the program's own first use of tracehound: once that is done, `_used_by_program` begins."""
+    module = sys.modules.get(f"{__name__.partition('.')[0]}.capture.setup")
+    return module is not None and not hasattr(module, "init")
 
-        setattr(module, "_targets", getattr(active, "_targets"))  # noqa: B009, B010
+
+def _used_by_program() -> None:
+    """The program uses tracehound's API itself: with its first use of it, this recording begins."""
+    for name in ("active", "setup"):
+        when_imported(f"{__name__.partition('.')[0]}.capture.{name}", _api_imported)
 
 
 def _is_main() -> bool:
