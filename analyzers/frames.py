@@ -26,6 +26,7 @@ class Frames:
     `events`: the columns of table `events`. `links`: the columns of table `links`.
     `marks`: people's verdicts, as `tracer.store.reads.marks` gives them. `peers`: other runs of the same workflows to compare failed
     ones with, where they were looked up; of their texts only what tools returned is needed.
+    `read_ns`: when they were read from a store in which something still runs; None where nothing does, or it is not known.
     """
 
     spans: pl.DataFrame
@@ -35,6 +36,7 @@ class Frames:
     links: pl.DataFrame = field(default_factory=lambda: empty_frame("links"))
     marks: pl.DataFrame = field(default_factory=lambda: empty_frame("marks"))
     peers: Frames | None = None
+    read_ns: int | None = None
 
     @classmethod
     def of(
@@ -76,6 +78,12 @@ class Frames:
         return self.spans.filter(pl.col("derived").list.contains("start_ns"))["run_id"].unique().sort()
 
     @cached_property
+    def newest_ns(self) -> int:
+        """The newest moment that is known: the reading while something runs, else the last that was recorded; 0 without spans."""
+        told = (self.spans["start_ns"].max(), self.spans["end_ns"].max(), self.read_ns)
+        return max((int(moment) for moment in told if isinstance(moment, int)), default=0)
+
+    @cached_property
     def run_ids(self) -> list[str]:
         """Run ids in order of start."""
         return self.traces.sort("start_ns", "run_id")["run_id"].to_list()
@@ -92,6 +100,7 @@ class Frames:
             links=self.links.filter(pl.col("span_id").is_in(ids.implode())),
             marks=self.marks,
             peers=self.peers,
+            read_ns=self.read_ns,
         )
 
     def text(self, refs: Iterable[int] | None) -> str:

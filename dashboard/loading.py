@@ -13,8 +13,9 @@ from analyzers.attribution import verdicts
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from dashboard.commands.common import note
+from tracer.clock import SystemClock
 from tracer.errors import BadInput
-from tracer.model import SpanKind
+from tracer.model import SpanKind, SpanStatus
 from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.keeping import keep_to_limits
@@ -50,7 +51,9 @@ def open_store(path: Path, *, upkeep: bool = True) -> Store:
 
 def load_frames(store: Store, run_ids: Sequence[str] | None = None, *, contents: bool = True) -> Frames:
     """Whole runs as frames: those in `run_ids`, or all of the store."""
-    return replace(_frames(reads.load(store, run_ids, contents=contents)), marks=reads.marks(store))
+    frames = replace(_frames(reads.load(store, run_ids, contents=contents)), marks=reads.marks(store))
+    running = (frames.spans["status"] == SpanStatus.RUNNING).any()
+    return replace(frames, read_ns=SystemClock().now_ns()) if running else frames
 
 
 def load_every_text(store: Store, run_ids: Sequence[str] | None = None) -> Frames:
@@ -81,6 +84,7 @@ def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis
         contents=chosen.contents,
         events=pl.concat([chosen.events, baseline.events]),
         links=pl.concat([chosen.links, baseline.links]),
+        read_ns=chosen.read_ns,
     )
     return _with_peers(store, chosen, baseline), _about(analyse(together), set(run_ids))
 

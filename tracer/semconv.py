@@ -43,6 +43,8 @@ class Tracehound:
     """llm: how those before the last ended, in order: HTTP statuses and names of errors"""
     TRIES_WAITED_NS = "tracehound.client.waited_ns"
     """llm: time the client waited between them"""
+    CANCELLED = "tracehound.cancelled"
+    """any span: true where it ended because whoever awaited it gave up, which frameworks record as an ordinary end"""
     SCOPE_KEY = "tracehound.decision.scope"
     """decision: what it is about; two choices on one scope are rivals"""
     CHOICE = "tracehound.decision.choice"

@@ -8,11 +8,13 @@ release any of them. "All" waits make a cycle, "any" waits a knot, both together
 
 How: the waits of a run are replayed in order of time through `tracer/online/waits.py`, which the live guard uses; every
 alarm is then checked against what came later (`analyzers/waiting.py`): a wait that was met first, or an agent that went
-on working, was no deadlock. A cycle that a timeout broke is reported with what it cost. Without any wait spans, a chain
+on working, was no deadlock. A cycle that a timeout broke is reported with what it cost. Where a framework records no waits, those
+that are told from requests without an answer are taken (`analyzers/requests.py`), of agents that did nothing else meanwhile; while the
+program runs they must have stood for ten seconds. Without requests, a chain
 of unanswered messages among agents that never ended is reported with medium confidence. Where spans were lost and the run
 ended badly, an agent that did nothing while it was waited for is taken to have waited too: suspected.
 Not a deadlock: a long wait for somebody who works, a hierarchical chain, "any" with one running, waits that only touch.
-Known misses: waits nobody instrumented; several instances under one agent name. Cost: a set-based search for waits
+Known misses: waits that are neither recorded nor requests (locks, events); requests in different runs; several instances under one agent name. Cost: a set-based search for waits
 at the same time; their replay, O(waits); other spans only of runs in which waits alone make a cycle.
 Source: Holt 1972, Knapp 1987; phantom deadlocks as in Chandy, Misra, Haas 1983.
 """
@@ -31,6 +33,7 @@ from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.graph import cycle_through_all, shortest_cycle, smallest_hitting
 from analyzers.lost_spans import guessed_waits, lossy_runs
+from analyzers.requests import unanswered
 from analyzers.waiting import Episode, Phantom, RecordedWait, find_episodes, with_holders
 from analyzers.wording import since
 from tracer.model import RunOutcome, SpanKind, SpanStatus
@@ -39,13 +42,16 @@ from tracer.semconv import Tracehound
 
 KIND = "deadlock"
 SURE = 0.97
+TOLD = 0.8
+"""confidence where the waits are told from requests without an answer"""
 SUSPECTED = 0.5
 """confidence where a wait of the cycle had to be guessed"""
 _BAD_ENDS = frozenset({RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.INTERRUPTED, RunOutcome.STOPPED_BY_GUARD})
+_FROM_OUTSIDE = frozenset({"cancelled", SpanStatus.INTERRUPTED})
 _OPEN_ENDS = frozenset({RunOutcome.RUNNING, RunOutcome.INTERRUPTED, RunOutcome.TIMED_OUT})
 _COLUMNS = (
     "run_id", "span_id", "kind", "agent", "start_ns", "end_ns", "status", "target_agent", "wait_for", "wait_mode",
-    "deadline_ns", "reason", "pid", "attributes",
+    "deadline_ns", "reason", "pid", "attributes", "derived", "duplicate_of", "error_type", "error_message",
 )  # fmt: skip
 
 
@@ -57,6 +63,8 @@ class DeadlockThresholds:
     """waits recorded by different processes must overlap for longer: clocks of one site differ by less than 2 s"""
     critical_wait_s: float = 300.0
     """a cycle that a timeout broke only after five minutes is critical: longer than a person waits for an answer"""
+    standing_ns: int = 10_000_000_000
+    """requests of a running program must have stood for so long: between its start and its first call, an agent that is asked shows nothing"""
 
 
 def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThresholds()) -> list[Finding | Skipped]:
@@ -77,6 +85,9 @@ def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThre
             if not told and run_id in lossy and (guessed := guessed_waits(rows, waits)):
                 told = [_suspected(f) for f in _from_waits(run_id, outcome, rows, [*waits, *guessed], thresholds)]
             findings += told
+        elif requests := unanswered(rows):
+            told = _from_waits(run_id, outcome, rows, requests, thresholds)
+            findings += [_told(f) for f in told if _stands(f, requests, frames.newest_ns, thresholds)]
         elif outcome in _OPEN_ENDS:
             findings += _from_silence(run_id, rows)
     return findings
@@ -87,9 +98,7 @@ def _stuck_at_all(spans: pl.DataFrame, thresholds: DeadlockThresholds) -> set[st
 
     Set-based first: two agents wait at the same time (or one for itself). Only the waits of what is left are replayed.
     """
-    waits = spans.filter(
-        (pl.col("kind") == SpanKind.WAIT) & (pl.col("wait_for").list.len() > 0) & pl.col("agent").is_not_null()
-    )
+    waits = spans.filter((pl.col("wait_for").list.len() > 0) & pl.col("agent").is_not_null())
     own = pl.col("wait_for").list.contains(pl.col("agent"))
     several = waits.group_by("run_id").agg(agents=pl.col("agent").n_unique(), own=own.any())
     waits = waits.join(several.filter((pl.col("agents") > 1) | pl.col("own")), on="run_id", how="semi")
@@ -124,6 +133,29 @@ def _gave_up_with_gaps(spans: pl.DataFrame, outcomes: Mapping[str, str]) -> set[
     if waited.is_empty():
         return set()
     return set(lossy_runs(spans.join(waited.select("run_id").unique(), on="run_id", how="semi")))
+
+
+def _stands(finding: Finding, requests: Sequence[RecordedWait], newest_ns: int, thresholds: DeadlockThresholds) -> bool:
+    """Whether the cycle of a program that still runs has stood long enough."""
+    running = any(w.outcome == SpanStatus.RUNNING for w in requests if w.span_id in finding.spans)
+    return not running or newest_ns - finding.data["since_ns"] >= thresholds.standing_ns
+
+
+def _told(finding: Finding) -> Finding:
+    """The same, told as what it is: no wait was recorded, the requests were."""
+    return replace(
+        finding,
+        confidence=TOLD,
+        explanation=(
+            f"{finding.explanation} No waits are recorded; that they wait is told from their requests, which were not answered, while "
+            f"none of them had a call under way ({TOLD:.0%})."
+        ),
+        checked=(
+            *finding.checked,
+            Check(rule="the waits were recorded as such", value=False, threshold=True, passed=False),
+        ),
+        data={**finding.data, "inferred": True},
+    )
 
 
 def _suspected(finding: Finding) -> Finding:
@@ -175,7 +207,7 @@ def _recorded(row: Mapping[str, Any]) -> RecordedWait:
         mode=mode,
         start_ns=row["start_ns"],
         end_ns=end,
-        met=outcome in ("met", ""),
+        met=outcome in ("met", "") and row["kind"] == SpanKind.WAIT,
         outcome=outcome or "unknown",
         holds=tuple(str(x) for x in cast("Sequence[Any]", holds)) if isinstance(holds, (list, tuple)) else (),
         deadline_ns=deadline,
@@ -231,7 +263,7 @@ def _finding(
     lost_s = sum(((e.window[1] or max(last_ns, e.window[0])) - e.window[0]) / 1e9 for e in episodes)
     ended = episodes[-1].first_end
     # Cancelled all at once: nobody solved anything, the run was ended from outside.
-    killed = ended is not None and all(w.outcome == "cancelled" for w in episodes[-1].waits)
+    killed = ended is not None and all(w.outcome in _FROM_OUTSIDE for w in episodes[-1].waits)
     resolved = ended is not None and not killed
     severity: Severity = (
         "critical" if not resolved or lost_s >= thresholds.critical_wait_s or outcome in _BAD_ENDS else "warning"
@@ -243,7 +275,7 @@ def _finding(
         if ended is not None and not killed
         else f"ended only when the run was cancelled after {lost_s:.1f} s"
         if killed
-        else "never resolved" + (f" ({lost_s:.1f} s seen)" if lost_s else "")
+        else "never resolved" + (f" ({lost_s:.1f} s seen)" if lost_s >= 0.1 else "")
     )
     sure = SURE if all(w.outcome != "unknown" for w in first.waits) else 0.85
     holds = {w.agent: list(w.holds) for w in first.waits}

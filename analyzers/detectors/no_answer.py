@@ -8,6 +8,9 @@ call that is still running far beyond what calls of its kind took before: with 2
 99th percentile and at least ten seconds; with fewer, ten minutes. What is open is compared with the newest moment
 recorded anywhere, not with the clock of the reader. And a call that never ended although its caller, in the same
 process, did: the process lived, so it was not cut off by a crash. Waits for people and timers are another matter.
+Where a framework records no waits, a request to an agent that ended without an answer is a wait in vain, and one that is open is a
+call of that agent, unless the agent has a call of its own under way: then that is the one that hangs. A run in which no call
+is open and nothing happened for ten minutes stands still: told with the agents that have not ended, at low confidence.
 Source: note on waits, section 2 (there with Kaplan-Meier survival, of which this is the tail). Known misses: waits
 without a record.
 """
@@ -23,6 +26,7 @@ import polars as pl
 from analyzers.attributes import attributes_of
 from analyzers.finding import Check, Finding
 from analyzers.frames import Frames
+from analyzers.requests import CALLS, is_request, unanswered
 from analyzers.wording import amount, duration, listing, since, times
 from tracer.model import SpanKind, SpanStatus
 from tracer.semconv import Tracehound
@@ -43,9 +47,15 @@ class NoAnswerThresholds:
 
 
 def find_no_answer(frames: Frames, thresholds: NoAnswerThresholds = NoAnswerThresholds()) -> list[Finding]:
-    """One finding per wait in vain, one per hanging call, one per call that was given up."""
+    """One finding per wait in vain, one per hanging call, one per call that was given up, one per run that stands still."""
     spans = frames.spans.filter(pl.col("duplicate_of").is_null() & ~pl.col("run_id").is_in(frames.timeless.implode()))
-    return _in_vain(spans) + _hanging(spans, thresholds) + _given_up(spans, thresholds)
+    return (
+        _in_vain(spans)
+        + _asked_in_vain(spans, thresholds)
+        + _hanging(spans, frames.newest_ns, thresholds)
+        + _given_up(spans, thresholds)
+        + _standing_still(spans, frames.newest_ns, thresholds)
+    )
 
 
 def _in_vain(spans: pl.DataFrame) -> list[Finding]:
@@ -112,17 +122,52 @@ def _waited(row: Row, targets: Sequence[str], acts: int, start_ns: int) -> Findi
     )
 
 
+def _asked_in_vain(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
+    """Requests that ended without an answer, after which their run went on."""
+    over = spans.filter(
+        is_request() & pl.col("end_ns").is_not_null() & (pl.col("end_ns") - pl.col("start_ns") >= t.given_up_ns)
+    )
+    found: list[Finding] = []
+    for (run_id,), part in spans.join(over.select("run_id").unique(), on="run_id", how="semi").group_by("run_id"):
+        rows = part.sort("start_ns", "span_id").to_dicts()
+        by_id = {row["span_id"]: row for row in rows}
+        for wait in unanswered(rows):
+            if wait.outcome == "timed_out" and wait.end_ns is not None and wait.end_ns - wait.start_ns >= t.given_up_ns:
+                acts = sum(
+                    row["agent"] in wait.targets and row["kind"] in CALLS and wait.start_ns <= row["start_ns"] <= wait.end_ns
+                    for row in rows
+                )  # fmt: skip
+                row = {**by_id[wait.span_id], "run_id": str(run_id)}
+                found.append(_waited(row, wait.targets, acts, rows[0]["start_ns"]))
+    return sorted(found, key=lambda finding: (finding.trace_id or "", finding.start_ns or 0, finding.spans))
+
+
 def _calls(spans: pl.DataFrame) -> pl.DataFrame:
+    """Calls of models and tools, and requests to agents; `step` names what is called, `whom` who has to answer."""
     kinds = [SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER]
-    return spans.filter(pl.col("kind").is_in(kinds)).with_columns(step=pl.coalesce("tool_name", "model", "name"))
+    step = pl.coalesce("tool_name", "model", "name")
+    whom = pl.when(is_request()).then(pl.col("wait_for").list.join(", ")).otherwise(step)
+    calls = spans.filter(pl.col("kind").is_in(kinds) | (is_request() & (pl.col("kind") != SpanKind.AGENT)))
+    return calls.with_columns(step=step, whom=whom)
 
 
-def _hanging(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
+def _without_busy_targets(calls: pl.DataFrame) -> pl.DataFrame:
+    """`calls` without end, less the requests to agents that have such a call themselves: theirs is the one that hangs."""
+    busy = calls.filter(pl.col("agent").is_not_null()).select("run_id", who="agent").unique()
+    asked = (
+        calls.filter(is_request())
+        .select("run_id", "span_id", who="wait_for")
+        .explode("who")
+        .join(busy, on=["run_id", "who"])
+    )
+    return calls.join(asked.select("run_id", "span_id").unique(), on=["run_id", "span_id"], how="anti")
+
+
+def _hanging(spans: pl.DataFrame, newest: int, t: NoAnswerThresholds) -> list[Finding]:
     calls = _calls(spans)
-    running = calls.filter(pl.col("status") == SpanStatus.RUNNING)
+    running = _without_busy_targets(calls.filter(pl.col("status") == SpanStatus.RUNNING))
     if running.is_empty():
         return []
-    newest = pl.select(pl.max_horizontal(pl.lit(spans["start_ns"].max()), pl.lit(spans["end_ns"].max()))).item()
     past = calls.filter(pl.col("end_ns").is_not_null() & (pl.col("status") == SpanStatus.OK)).group_by("kind", "step").agg(
         n=pl.len(), p99=(pl.col("end_ns") - pl.col("start_ns")).quantile(0.99, "higher")
     )  # fmt: skip
@@ -147,15 +192,15 @@ def _hanging(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
                 kind=KIND,
                 severity="warning",
                 confidence=0.9 if known else 0.6,
-                title=f"{row['step']} has not answered {who} for {duration(elapsed)}",
+                title=f"{row['whom']} has not answered {who} for {duration(elapsed)}",
                 explanation=(
-                    f"{who} called {row['step']} {since(row['start_ns'], starts[row['run_id']])} and the call is still open {duration(elapsed)} later, {usual}. "
+                    f"{who} called {row['whom']} {since(row['start_ns'], starts[row['run_id']])} and the call is still open {duration(elapsed)} later, {usual}. "
                     "Measured up to the newest moment recorded in the store."
                 ),
-                suggestion=f"Give calls of {row['step']} a timeout of {duration(int(limit))} and a fallback; look whether the process still lives.",
+                suggestion=f"Give calls of {row['whom']} a timeout of {duration(int(limit))} and a fallback; look whether the process still lives.",
                 trace_id=row["run_id"],
                 spans=(row["span_id"],),
-                agents=(row["agent"],) if row["agent"] else (),
+                agents=_agents(row),
                 start_ns=row["start_ns"],
                 checked=(
                     Check(
@@ -175,6 +220,7 @@ def _hanging(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
 def _given_up(spans: pl.DataFrame, t: NoAnswerThresholds) -> list[Finding]:
     """Calls without an end below a span of the same process that has one: the caller went on without the answer."""
     cut = _calls(spans).filter(pl.col("status") == SpanStatus.INTERRUPTED)
+    cut = _without_busy_targets(cut)
     if cut.is_empty():
         return []
     around = spans.join(cut.select("run_id").unique(), on="run_id", how="semi")
@@ -211,7 +257,7 @@ def _ended_caller(row: Row, by_id: Mapping[tuple[str, str], Row]) -> Row | None:
 
 
 def _without_answer(row: Row, caller: Row, open_ns: int, start_ns: int, t: NoAnswerThresholds) -> Finding:
-    who, step = row["agent"] or "The run", row["step"]
+    who, step = row["agent"] or "The run", row["whom"]
     waited = caller["end_ns"] - row["start_ns"]
     return Finding(
         kind=KIND,
@@ -227,7 +273,7 @@ def _without_answer(row: Row, caller: Row, open_ns: int, start_ns: int, t: NoAns
         suggestion=f"Give calls of {step} a timeout and a fallback, and cancel what is open before the caller returns.",
         trace_id=row["run_id"],
         spans=(row["span_id"],),
-        agents=(row["agent"],) if row["agent"] else (),
+        agents=_agents(row),
         start_ns=row["start_ns"],
         checked=(
             Check(rule="the call was ended", value=False, threshold=False, passed=True),
@@ -247,3 +293,56 @@ def _without_answer(row: Row, caller: Row, open_ns: int, start_ns: int, t: NoAns
         ),
         data={"open_s": round(open_ns / 1e9, 3), "reason": "given up"},
     )
+
+
+def _agents(row: Row) -> tuple[str, ...]:
+    """The caller, and where it is a request the agents it went to."""
+    asked = row["wait_for"] if row["whom"] != row["step"] else None
+    return tuple(dict.fromkeys((*((row["agent"],) if row["agent"] else ()), *(asked or ()))))
+
+
+def _standing_still(spans: pl.DataFrame, newest: int, t: NoAnswerThresholds) -> list[Finding]:
+    """Runs of living programs in which nothing has happened for long, with no call open that could be what they wait for."""
+    running = spans.filter(pl.col("status") == SpanStatus.RUNNING)
+    if running.is_empty():
+        return []
+    held = pl.col("kind").is_in([*CALLS, SpanKind.WAIT]) | is_request()
+    free = running.group_by("run_id").agg(calls=held.sum()).filter(pl.col("calls") == 0)
+    quiet = (
+        spans.join(free.select("run_id"), on="run_id", how="semi")
+        .group_by("run_id")
+        .agg(last=pl.max_horizontal(pl.col("start_ns").max(), pl.col("end_ns").max()), began=pl.col("start_ns").min())
+        .filter(newest - pl.col("last") >= t.static_ns)
+    )
+    found: list[Finding] = []
+    for run_id, last, began in quiet.sort("run_id").iter_rows():
+        open_ = running.filter(pl.col("run_id") == run_id)
+        inner = open_.join(
+            open_.select("trace_id", span_id="parent_span_id"), on=["trace_id", "span_id"], how="anti"
+        ).sort("start_ns", "span_id")
+        agents = tuple(inner["agent"].drop_nulls().unique(maintain_order=True))
+        names = listing(agents or tuple(inner["name"].unique(maintain_order=True)))
+        for_ = newest - last
+        found.append(
+            Finding(
+                kind=KIND,
+                severity="warning",
+                confidence=0.5,
+                title=f"Nothing has happened for {duration(for_)}: {names} did not end",
+                explanation=(
+                    f"The last thing recorded of the run was {since(last, began)}. {names} began and did not end, and no call of a model, a tool or "
+                    "another agent is open: it waits for something that is not recorded, or computes. Measured up to the newest moment known."
+                ),
+                suggestion="Look at the stacks of the process (py-spy dump); record waits with tracer.wait, and give what is awaited a timeout.",
+                trace_id=run_id,
+                spans=tuple(inner["span_id"]),
+                agents=agents,
+                start_ns=last,
+                checked=(
+                    Check(rule="nothing recorded for, seconds", value=round(for_ / 1e9, 3), threshold=t.static_ns / 1e9, passed=True),
+                    Check(rule="calls and requests that are open", value=0, threshold=0, passed=True),
+                ),
+                data={"open_s": round(for_ / 1e9, 3), "reason": "standing still"},
+            )
+        )  # fmt: skip
+    return found

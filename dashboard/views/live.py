@@ -17,8 +17,7 @@ def render() -> None:
     """Draw the page; all but the title is drawn again every second."""
     queries.current()  # says where there is no store, before anything is drawn
     st.title("Live", anchor=False)
-    with st.container(key="live"):
-        _now()
+    _now()
 
 
 @st.fragment(run_every=EVERY_S)

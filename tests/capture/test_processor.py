@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +260,29 @@ def test_a_full_waiting_room_is_emptied_by_the_program_itself(monkeypatch: pytes
                 pass
         assert [span.name for span in writer.spans] == [f"{number}" for number in range(8)]
     assert [span.name for span in writer.spans] == [f"{number}" for number in range(10)]
+
+
+def test_a_span_that_was_cancelled_says_so() -> None:
+    """asyncio's cancellation passes through spans without an error; what begins while it is handled is not cancelled."""
+
+    writer = MemoryWriter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(RecordingProcessor(writer))
+    otel = provider.get_tracer("framework")
+
+    async def program() -> None:
+        async def work() -> None:
+            try:
+                with otel.start_as_current_span("cancelled"):
+                    await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                with otel.start_as_current_span("clean-up"):
+                    pass
+                raise
+
+        with otel.start_as_current_span("whole"), suppress(TimeoutError):
+            await asyncio.wait_for(work(), 0.01)
+
+    asyncio.run(program())
+    said = {span.name: span.attributes.get(Tracehound.CANCELLED) for span in writer.spans}
+    assert said == {"cancelled": True, "clean-up": None, "whole": None}

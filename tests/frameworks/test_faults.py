@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from analyzers.requests import is_request
 from tests.capture_auto.running import command, run, variables
 from tests.e2e import environments as built
 from tests.e2e.environments import Environments
 from tests.e2e.server import Reply, Request
 from tests.frameworks.server import measuring
+from tracer.store import reads
+from tracer.store.database import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an environment may be installed meanwhile
 PROGRAMS = Path(__file__).parent / "programs"
@@ -55,6 +61,11 @@ def script(request: Request) -> Reply:
         return Reply("Within 30 days.", tools=tuple(("search", {"page": page}) for page in pages))
     if "watcher" in system:
         return Reply("Done.") if len(called) == 14 else Reply(tools=(("look", {"hour": len(called)}),))
+    if "bookkeeper" in system:
+        if called:
+            return Reply("May is closed.")
+        asked = {"month": "May"} if request.tools[0] == "look_up" else {"question": "Is May done?"}
+        return Reply(tools=((request.tools[0], asked),))
     if "reviewer" in system or "booker" in system or "planner" in system:
         return Reply("fine")
     return Reply(REMARKS[len(request.texts) % len(REMARKS)])
@@ -114,6 +125,62 @@ def test_its_healthy_twin_is_silent(name: str, environments: Environments, tmp_p
     case = CASES[name]
     found = findings(case, case.healthy, environments, tmp_path)
     assert [f["title"] for f in found if f["kind"] == case.kind or f["severity"] == "critical"] == []
+
+
+LEDGERS = {"autogen": "autogen_ledger.py", "openai-agents": "agents_ledger.py"}
+PAIR = {"ledger", "payroll"}
+
+
+@pytest.mark.parametrize("environment", LEDGERS)
+def test_a_request_that_times_out_is_no_answer(environment: str, environments: Environments, tmp_path: Path) -> None:
+    """Told from the request alone: no wait is recorded. In the twin all requests are answered."""
+    python, program = environments.python(environment), str(PROGRAMS / LEDGERS[environment])
+    told: dict[str, list[tuple[str, set[str]]]] = {}
+    for variant in ("unheard", "answered"):
+        (tmp_path / variant).mkdir()
+        with measuring(script) as model:
+            done = run(tmp_path / variant, "--", str(python), program, variant, **model.variables)
+        assert done.code == 0, done.err
+        told[variant] = [(f["kind"], set(f["agents"])) for f in analyzed(done.store) if f["severity"] != "info"]
+    assert told == {"unheard": [("no_answer", PAIR)], "answered": []}
+
+
+@pytest.mark.parametrize("environment", LEDGERS)
+def test_requests_that_cross_are_a_deadlock(environment: str, environments: Environments, tmp_path: Path) -> None:
+    """Two agents ask each other and answer nobody meanwhile; somebody loses patience and kills the program."""
+    python, store = environments.python(environment), tmp_path / "traces.duckdb"
+    words = ("--", str(python), str(PROGRAMS / LEDGERS[environment]), "crossed")
+    with measuring(script) as model:
+        program = subprocess.Popen(
+            command(*words),
+            cwd=tmp_path,
+            env=variables(**model.variables),
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            asked: set[str] = set()
+            deadline = time.monotonic() + 600
+            while asked != PAIR and program.poll() is None and time.monotonic() < deadline:
+                with suppress(subprocess.TimeoutExpired):  # the program works meanwhile
+                    program.wait(timeout=1)
+                if any(tmp_path.glob("traces.spool/*")):
+                    asked = open_requests(store) & PAIR
+        finally:
+            os.killpg(program.pid, signal.SIGKILL)
+            program.communicate(timeout=60)
+    found = [f for f in analyzed(store) if f["kind"] == "deadlock"]
+    assert [set(f["agents"]) for f in found] == [PAIR]
+    assert found[0]["severity"] == "critical"
+    assert found[0]["data"]["inferred"]
+
+
+def open_requests(store: Path) -> set[str]:
+    """The agents that wait now, by what is derived of the spans."""
+    opened = Store(store)
+    opened.fold()
+    spans = reads.load(opened, contents=False).spans
+    return set(spans.filter(is_request() & (pl.col("status") == "running"))["agent"])
 
 
 def test_a_call_that_is_not_answered_is_found_while_it_waits(environments: Environments, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -33,7 +34,7 @@ from opentelemetry.sdk.resources import Resource as OtelResource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from ..model import RawEvent, RawSpan
-from ..semconv import Resource
+from ..semconv import Resource, Tracehound
 from .active import CONTENT, complaints
 from .content import Contents, Name
 from .light import LightSpan
@@ -69,7 +70,7 @@ class _Open(Protocol):
 class _OpenSdkSpan:
     """A span that the SDK made."""
 
-    __slots__ = ("announced", "content", "parent_id", "span", "span_id")
+    __slots__ = ("announced", "cancelled", "content", "parent_id", "raised", "span", "span_id")
 
     def __init__(self, span: ReadableSpan, span_id: int, content: dict[str, list[Name]]) -> None:
         self.span = span
@@ -77,6 +78,9 @@ class _OpenSdkSpan:
         self.parent_id = span.parent.span_id if span.parent is not None else 0
         self.announced = False
         self.content = content
+        self.raised = id(sys.exc_info()[1])
+        """the exception that was being handled when it began: not its own"""
+        self.cancelled = False
 
     @property
     def resource(self) -> OtelResource:
@@ -84,7 +88,10 @@ class _OpenSdkSpan:
 
     def record(self, resource: dict[str, Any], *, ended: bool) -> tuple[RawSpan, dict[str, list[Name]]]:
         content = self.content if ended else {slot: list(ids) for slot, ids in self.content.items()}
-        return raw_span(self.span, ended=ended, resource=resource), content
+        raw = raw_span(self.span, ended=ended, resource=resource)
+        if self.cancelled:
+            raw.attributes[Tracehound.CANCELLED] = True
+        return raw, content
 
 
 class RecordingProcessor(SpanProcessor):
@@ -145,7 +152,10 @@ class RecordingProcessor(SpanProcessor):
         if self._closed or context is None or not context.trace_flags.sampled or context.span_id in self._inherited:
             return
         entry = self._open.pop(context.span_id, None)
-        self._ended_now(_OpenSdkSpan(span, context.span_id, entry.content if entry is not None else {}))
+        ended = _OpenSdkSpan(span, context.span_id, entry.content if entry is not None else {})
+        if type(sys.exc_info()[1]).__name__ == "CancelledError" and isinstance(entry, _OpenSdkSpan):
+            ended.cancelled = ended.raised != entry.raised
+        self._ended_now(ended)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Write everything that is known, starts included; False when something could not be written."""

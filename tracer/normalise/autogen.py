@@ -18,6 +18,17 @@ _TEAM = re.compile(r"autogen send (\w+)Manager_[0-9a-f]{8}-")
 NOISE = re.compile(r"autogen (?:create|send|publish|process|ack|receive|intercept|subscribe)\b")
 
 
+REQUEST = re.compile(r"autogen create (.+)\.\([^)]*\)-A$")
+"""a message to one agent (`-A`, not a topic, `-T`) whose answer the sender awaits inside of the span"""
+ANSWER = re.compile(r"autogen ack\b")
+
+
+def recipient_of(name: str) -> str | None:
+    """The agent that a request goes to, without the id of its team."""
+    found = REQUEST.match(name)
+    return _INSTANCE.sub("", found[1]) if found else None
+
+
 def team_of(name: str) -> str | None:
     """The kind of team in the name of the span that sets its manager to work: RoundRobinGroupChat, Swarm, ..."""
     found = _TEAM.match(name)

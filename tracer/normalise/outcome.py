@@ -5,7 +5,7 @@
 | said | `tracehound.run.outcome` on a root span | as said |
 | running | a root span has not ended | running |
 | guard | a guard trip with level stop | stopped_by_guard |
-| interrupted | a root span's process died | interrupted |
+| interrupted | a root span's process died, or it was cancelled from outside | interrupted |
 | limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team: OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError or a last answer after the last step, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
 | tripwire | a guardrail stopped the run: "Guardrail tripwire triggered", *GuardrailTripwireTriggered | stopped_by_guard |
 | timeout | the error of a root or of the last agent is a timeout | timed_out |
@@ -129,6 +129,8 @@ def _running(run: _Run) -> tuple[str, str | None] | None:
 def _interrupted(run: _Run) -> tuple[str, str | None] | None:
     if any(s.status == SpanStatus.INTERRUPTED for s in run.roots):
         return RunOutcome.INTERRUPTED, "the recording process ended before the run did"
+    if any(s.status == SpanStatus.OK and Tracehound.CANCELLED in s.attributes for s in run.roots):
+        return RunOutcome.INTERRUPTED, "cancelled before it was done"
     return None
 
 

@@ -30,13 +30,14 @@ from tracer.normalise.otel_genai import is_message_event
 from tracer.normalise.runs import join_traces, name_runs
 from tracer.normalise.state_versions import number_versions
 from tracer.normalise.tree import Forest, copied
+from tracer.normalise.unanswered import note_unanswered
 from tracer.semconv import GenAI
 
 
 def resolve(spans: Sequence[Span], events: Sequence[SpanEvent] = (), links: Sequence[SpanLink] = ()) -> list[Span]:
     """New rows for `spans` (whole traces, any number of them), in order of start.
 
-    Sets run_id, workflow, session_id, agent (with agent_inferred), duplicate_of, target_agent, reason and, where the
+    Sets run_id, workflow, session_id, agent (with agent_inferred), duplicate_of, target_agent, reason, wait_for and, where the
     context shows it, kind; `derived` names what was inferred. The given rows are left alone.
     """
     return resolve_owned([copied(span) for span in spans], events, links)
@@ -66,13 +67,15 @@ def resolve_owned(
     inherit_agents(forest, by_span)
     for call, host in calls:
         take_agent(forest.spans[call], forest.spans[host])
-    classify_tools(forest, _agents(forest))
+    agents = _agents(forest)
+    classify_tools(forest, agents)
     find_duplicates(forest)
     for call, host in calls:
         mark_twin(forest.spans[host], forest.spans[call])
     note_callers(forest)
     note_limits(forest)
     number_versions(forest)
+    note_unanswered(forest, by_span, agents)
     agent_above = forest.nearest((SpanKind.AGENT,))
     for members in _runs(forest):
         derive_handoffs(forest, members, agent_above)
