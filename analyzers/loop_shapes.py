@@ -28,7 +28,7 @@ class Loop:
     signals: tuple[str, ...]
     critical: bool
     alarm_round: int
-    """1-based round in which the first alarm came"""
+    """1-based round by which the step that comes round had raised its first alarm"""
     novelty: tuple[float, ...]
     """share of new words for each round after the first, as seen at the time"""
     new_items: tuple[int, ...]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyzers.events import Recorded
 from analyzers.loop_merging import SAME_LOOP, merged_across_lanes
@@ -179,7 +179,7 @@ def _loop(events: Sequence[Recorded], group: Sequence[_Region], iterations: dict
             region.symbol,
         )
 
-    main = min(group, key=worth)
+    main = _united(min(group, key=worth), group)
     turns = _turns(events)
     occurrences = _one_a_turn(main.occurrences, turns) if several else list(main.occurrences)
     if 2 * len(occurrences) < len(main.occurrences):  # one agent goes round within a turn, the others only stand by
@@ -194,7 +194,8 @@ def _loop(events: Sequence[Recorded], group: Sequence[_Region], iterations: dict
     closed = [c for c in iterations.get(main.symbol, ()) if c.start >= first and c.end <= occurrences[-1]]
     repeats = max((len(r.occurrences) for r in group if r.signal == "reask"), default=1)
     errors = max((len(r.occurrences) for r in group if r.signal == "same_error"), default=0)
-    alarm_at = min(r.alarm_at for r in group)
+    # By then at the latest: another step, that of the same loop or one before it, may have raised an alarm earlier.
+    alarm_round = sum(i <= main.alarm_at for i in occurrences)
     return Loop(
         events=span,
         rounds=rounds,
@@ -203,7 +204,7 @@ def _loop(events: Sequence[Recorded], group: Sequence[_Region], iterations: dict
         period=period,
         signals=tuple(sorted({r.signal for r in group})),
         critical=any(r.critical for r in group),
-        alarm_round=max(1, sum(i <= alarm_at for i in occurrences)),
+        alarm_round=min(max(1, alarm_round), len(rounds)),
         novelty=tuple(round(c.new_words / max(c.words, 1), 3) for c in closed),
         new_items=tuple(c.new_items for c in closed),
         stale_rounds=sum(c.stale is True for c in closed),
@@ -212,6 +213,16 @@ def _loop(events: Sequence[Recorded], group: Sequence[_Region], iterations: dict
         repeats=repeats,
         errors=errors,
         lanes=1,
+    )
+
+
+def _united(main: _Region, group: Sequence[_Region]) -> _Region:
+    """`main` with the other regions of its own step in the group: what raised an alarm anew in the middle of a loop goes on with it."""
+    own = [region for region in group if (region.symbol, region.signal) == (main.symbol, main.signal)]
+    return replace(
+        main,
+        occurrences=sorted({at for region in own for at in region.occurrences}),
+        alarm_at=min(region.alarm_at for region in own),
     )
 
 

@@ -1,23 +1,68 @@
-"""What can still be said where spans were lost on the way: which runs that is, and waits that must have been there.
+"""What can still be said where spans were lost on the way: which runs that is, waits that must have been there, and verdicts to doubt.
 
     Light   |=========== waits for Sound ===========X cancelled
     Sound   |. . . . . . (nothing recorded) . . . . X              an agent at work on nothing, while somebody waits for it
 
 That an agent waited for those who waited for it is a guess; what is built on it is told as suspected.
+
+A verdict that rests on something *not* being there (nothing new was said, nobody answered, nobody had read it) is weaker where
+spans are known to be missing: what would speak against it may be among them. Lost leaves leave no trace, so a run is doubted as a whole.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
+from analyzers.finding import Check, Finding
 from analyzers.waiting import RecordedWait
 from tracer.model import SpanKind
 
 Row = Mapping[str, Any]
+RESTS_ON_ABSENCE = frozenset(
+    {"loop", "ping_pong", "no_answer", "conflicting_decisions", "stale_read", "divergent_views", "serial_bottleneck"}
+)
+"""kinds that say that something was not there; `deadlock`, `orphan_task`, `lost_update` and `duplicate_calls` look at gaps themselves"""
+DOUBT = 0.75
+"""what is left of the confidence of such a finding"""
+
+
+def doubted(findings: Iterable[Finding], spans: pl.DataFrame) -> list[Finding]:
+    """`findings` with less confidence, at most a warning and one more check where they rest on absence and `spans` of their run are lost."""
+    held = list(findings)
+    asked = {finding.trace_id for finding in held if finding.kind in RESTS_ON_ABSENCE and finding.trace_id is not None}
+    columns = ["run_id", "trace_id", "span_id", "parent_span_id"]
+    lost = _lost_parents(spans.select(columns).filter(pl.col("run_id").is_in(sorted(asked))))
+    return [
+        _doubt(finding, lost[finding.trace_id])
+        if finding.kind in RESTS_ON_ABSENCE and finding.trace_id in lost
+        else finding
+        for finding in held
+    ]
+
+
+def _lost_parents(spans: pl.DataFrame) -> dict[str | None, int]:
+    """Run -> spans known to be missing because others name them as their parent; runs that lack none are left out."""
+    lossy = spans.filter(pl.col("run_id").is_in(lossy_runs(spans).implode()))
+    known = lossy.select("trace_id", parent_span_id="span_id")
+    loose = lossy.drop_nulls("parent_span_id").join(known, on=["trace_id", "parent_span_id"], how="anti")
+    return dict(loose.group_by("run_id").agg(pl.col("parent_span_id").n_unique()).iter_rows())
+
+
+def _doubt(finding: Finding, lost: int) -> Finding:
+    sure = round(finding.confidence * DOUBT, 2)
+    what = "a span of this run is" if lost == 1 else f"{lost} spans of this run are"
+    return replace(
+        finding,
+        severity="warning" if finding.severity == "critical" else finding.severity,
+        confidence=sure,
+        explanation=f"{finding.explanation} At least {what} missing, and what would speak against this may be among them: {sure:.0%} sure.",
+        checked=(*finding.checked, Check(rule="spans of the run known to be missing", value=lost, threshold=0, passed=False)),
+    )  # fmt: skip
 
 
 def lossy_runs(spans: pl.DataFrame) -> pl.Series:

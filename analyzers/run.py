@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from analyzers.detectors import DETECTORS, Detector
 from analyzers.finding import DetectorFailure, Finding, Skipped, by_importance
 from analyzers.frames import Frames
+from analyzers.lost_spans import doubted
 from analyzers.overlaps import without_repetition
 from analyzers.waste import charge_fleet_once, charge_once
 
@@ -77,9 +78,13 @@ def ask(frames: Frames, detectors: Sequence[Detector]) -> Answers:
 
 
 def settle(answers: Answers, frames: Frames) -> Analysis:
-    """One trouble one finding, no money charged twice, in a fixed order. Of `frames` it needs the LLM calls of the runs."""
+    """One trouble one finding, no money charged twice, doubted where spans are missing, in a fixed order.
+
+    Of `frames` it needs the LLM calls of the runs, and the ids of all spans.
+    """
+    told = doubted(charge_once(without_repetition(answers.findings), frames), frames.spans)
     return Analysis(
-        findings=tuple(sorted(charge_once(without_repetition(answers.findings), frames), key=by_importance)),
+        findings=tuple(sorted(told, key=by_importance)),
         fleet=tuple(sorted(charge_fleet_once(answers.fleet), key=by_importance)),
         skipped=tuple(sorted(answers.skipped, key=lambda s: (s.detector, s.trace_id or "", s.reason))),
         failures=answers.failures,

@@ -29,6 +29,8 @@ from tracer.semconv import Tracehound
 
 MISSING = object()
 """value of something that was not recorded (None is a legal value)"""
+READABLE_CHARS = 40
+"""of an item of a list, in the name of its path"""
 LOOKED_BACK = 64
 """how many writes back an old content is looked for, so that a long history costs no square of its length"""
 
@@ -214,6 +216,19 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
         else:
             flat[at] = one
     return flat
+
+
+def readable(path: str, item: Any) -> str:
+    """The path as people say it: an item of a list by its beginning, not by the digest that tells it from the others.
+
+    >>> readable("notes[1f0c22ab]", {"text": "the boiler in the basement of the north wing leaks"})
+    'notes[{"text":"the boiler in the basement of th...]'
+    """
+    stem, bracket, _ = path.rpartition("[")
+    if not bracket or item is MISSING or path != f"{stem}[{_digest(item)}]":
+        return path
+    told = item if isinstance(item, str) else canonical_json(item)
+    return f"{stem}[{told if len(told) <= READABLE_CHARS else told[: READABLE_CHARS - 3] + '...'}]"
 
 
 def differing(before: Any, after: Any) -> dict[str, tuple[Any, Any]]:

@@ -218,6 +218,8 @@ def _finding(
     consequence = (
         f"What follows: {listing([effect[name] for name in serious])}."
         if serious
+        else "It was read from a source without a clock, such as a transcript: steps have an order, and durations and waits are not judged."
+        if present == ["no_times"]
         else "No number is wrong because of this; some are unknown."
     )
     return Finding(

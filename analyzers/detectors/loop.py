@@ -37,6 +37,8 @@ from tracer.online.loop import LoopThresholds
 KIND = "loop"
 SURE, FAIRLY = 0.9, 0.7
 """confidences from which on a loop is called sure, or fairly sure"""
+NEWS_DOUBT = 0.3
+"""what is taken off the confidence of a loop all of whose repeats brought something new, and in proportion below"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +209,7 @@ def _money(calls: Iterable[Recorded]) -> tuple[Decimal | None, int | None, int]:
 
 
 def _confidence(loop: Loop) -> float:
-    """How sure the rule is: a full no-progress count is surer than a repeated request; polling and marks lower it."""
+    """How sure the rule is: a full no-progress count is surer than a repeated request; polling, marks and rounds with news lower it."""
     sure = 0.9 if "no_progress" in loop.signals else 0.85 if "same_error" in loop.signals else 0.7
     if len(loop.signals) > 1:
         sure += 0.05
@@ -217,6 +219,8 @@ def _confidence(loop: Loop) -> float:
         sure -= 0.2
     if loop.marks:
         sure -= 0.2
+    if loop.novelty:
+        sure -= NEWS_DOUBT * (1 - loop.stale_rounds / len(loop.novelty))
     return round(max(0.3, min(0.99, sure)), 2)
 
 
@@ -261,7 +265,7 @@ def _explanation(
         parts.append(f"One request was made {loop.repeats} times in nearly the same words.")
     if "same_error" in loop.signals:
         parts.append(f"A tool failed {loop.errors} times in the same way, whatever it was given.")
-    parts.append(f"A live guard would have raised the alarm in round {loop.alarm_round}.")
+    parts.append(f"A live guard would have raised the alarm by round {loop.alarm_round} of {len(loop.rounds)}.")
     if loop.polled_rounds:
         parts.append(f"{loop.polled_rounds} repeats waited on purpose, which makes polling possible.")
     if loop.marks:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -24,7 +25,7 @@ import polars as pl
 
 from analyzers.finding import Check, Finding
 from analyzers.frames import Frames
-from analyzers.state_history import KeyHistory, StateOp, histories
+from analyzers.state_history import KeyHistory, StateOp, histories, readable
 from analyzers.state_losses import Loss, gaps, losses_of
 from analyzers.wording import amount, duration, listing, since, usd
 from tracer.model import CasOutcome, SpanKind
@@ -112,7 +113,8 @@ def _finding(
     start_ns, work_usd, work_tokens, work_spans = _lost_work(frames, history, losses, victims, writes)
     first = losses[0]
     spans = _in_order(history, losses[: thresholds.shown])
-    paths = sorted({path for loss in losses for lost in loss.victims.values() for path in lost})
+    said = _said(history, [path for loss in losses for lost in loss.victims.values() for path in lost])
+    paths = sorted(set(said.values()))
     losers = sorted({writes[span].agent or "an unnamed agent" for span in victims}) or [
         "a writer that was not recorded"
     ]
@@ -143,7 +145,7 @@ def _finding(
             "lost_writes": victims,
             "overwrites": [loss.write.span_id for loss in losses],
             "paths": paths,
-            "put_back": sorted({path for loss in losses for path in loss.put_back}),
+            "put_back": sorted({said.get(path, path) for loss in losses for path in loss.put_back}),
             "base_versions": [loss.base.version if loss.base else None for loss in losses[: thresholds.shown]],
             "evidence": sorted(evidence),
             "gaps": missing[:5],
@@ -151,6 +153,16 @@ def _finding(
             "wasted_spans": work_spans,
         },
     )
+
+
+def _said(history: KeyHistory, paths: Iterable[str]) -> dict[str, str]:
+    """Path -> how it is told, from the first write that had something there."""
+    return {
+        path: next(
+            (readable(path, flat[path]) for op in history.chain if path in (flat := history.leaves_of(op))), path
+        )
+        for path in sorted(set(paths))
+    }
 
 
 def _in_order(history: KeyHistory, losses: list[Loss]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ import polars as pl
 from analyzers.events import spoken
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.lost_spans import lossy_runs
 from analyzers.news import News
 from analyzers.tally import COUNTED, end_of, spent
 from analyzers.wording import amount, duration, since, usd
@@ -32,6 +33,9 @@ from tracer.model import SpanKind, SpanStatus
 KIND = "ping_pong"
 Row = Mapping[str, Any]
 _FRAME = (SpanKind.HANDOFF, SpanKind.WORKFLOW)
+_SAYS = (SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.MESSAGE, SpanKind.STATE_WRITE)
+IDLE_TURNS = 2
+"""turns seen to be idle that a chain must have where others are lost: as many as the shortest chain that is told has"""
 _COLUMNS = list(dict.fromkeys((
     *COUNTED, "agent", "target_agent", "task_id", "reason", "start_ns", "end_ns", "tool_name", "args_hash", "result_hash",
     "state_key", "progress", "input_refs", "output_refs", "pid", "status",
@@ -52,12 +56,13 @@ def find_ping_pong(frames: Frames, thresholds: PingPongThresholds = PingPongThre
         return []
     spans = frames.spans.filter(pl.col("run_id").is_in(suspects.implode()) & pl.col("duplicate_of").is_null())
     found: list[Finding] = []
+    lossy = set(lossy_runs(spans))
     for (run_id,), part in spans.sort("run_id", "start_ns", "span_id").group_by("run_id", maintain_order=True):
         rows = part.select(_COLUMNS).to_dicts()
         worked = _work(rows, frames)
         found += [
             _finding(str(run_id), rows, chain, events, worked, thresholds)
-            for chain, events in _joined(_chains(rows, worked), thresholds)
+            for chain, events in _joined(_chains(rows, worked, run_id in lossy), thresholds)
         ]
     return found
 
@@ -115,21 +120,26 @@ def _work(rows: Sequence[Row], frames: Frames) -> set[str]:
     return worked
 
 
-def _chains(rows: Sequence[Row], worked: set[str]) -> list[tuple[list[Row], list[Row]]]:
-    """Chains of handoffs that each go back where the one before came from, cut where work was done; with what lies between."""
+def _chains(rows: Sequence[Row], worked: set[str], lossy: bool) -> list[tuple[list[Row], list[Row]]]:
+    """Chains of handoffs that each go back where the one before came from, cut where work was done; with what lies between.
+
+    Where spans of the run are lost, nobody can say of a turn that it was idle if nothing of it is left and its agent speaks in other
+    turns; such turns do not end a chain, but a chain needs enough others (`IDLE_TURNS`).
+    """
     tasks: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row["kind"] == SpanKind.HANDOFF and row["agent"] and row["target_agent"] not in (None, row["agent"]):
             tasks[row["task_id"] or ""].append(row)
-    chains: list[tuple[list[Row], list[Row]]] = []
+    chains: list[tuple[list[Row], list[Row], int]] = []
     starts = [row["start_ns"] for row in rows]
     by_agent: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_agent[row["agent"] or ""].append(row)
     for _, given in sorted(tasks.items()):
         handoffs, apart = _in_turn(given)
-        chain, between = [handoffs[0]], list[Row]()
+        chain, between, unknown = [handoffs[0]], list[Row](), 0
         own: dict[str, Row] = {handoffs[0]["agent"]: handoffs[0]}
+        heard = {agent for agent, held in by_agent.items() if lossy and any(r["kind"] in _SAYS for r in held)}
         for before, row in pairwise(handoffs):
             holder = before["target_agent"]
             if apart:  # clocks that cannot be compared: what the holder did since its own last handoff
@@ -143,15 +153,19 @@ def _chains(rows: Sequence[Row], worked: set[str]) -> list[tuple[list[Row], list
             ]
             back = (row["agent"], row["target_agent"]) == (holder, before["agent"])
             # The first holder reads what it was given for the first time: only from then on can words be old.
+            gone = holder in heard and not any(r["kind"] in _SAYS for r in inside)
             idle = not any(r["span_id"] in worked for r in inside)
             if back and (idle or len(chain) == 1):
+                unknown += gone and len(chain) > 1
                 chain.append(row)
                 between += inside
             else:
-                chains.append((chain, between))
-                chain, between = [row], []
-        chains.append((chain, between))
-    return chains
+                chains.append((chain, between, unknown))
+                chain, between, unknown = [row], [], 0
+        chains.append((chain, between, unknown))
+    return [
+        (chain, between) for chain, between, unknown in chains if not unknown or len(chain) - 2 - unknown >= IDLE_TURNS
+    ]
 
 
 def _in_turn(handoffs: Sequence[Row]) -> tuple[list[Row], bool]:

@@ -60,7 +60,7 @@ def _loop(finding: Finding, frames: Frames) -> _Measure:
         begun = frames.spans.filter(pl.col("span_id") == starts[int(rounds)])["start_ns"]
         at = int(begun[0]) if len(begun) else None
     alarm = finding.data.get("alarm_round")
-    said = f"{rounds:.0f} rounds without anything new" + (f"; the alarm is raised in round {alarm}" if alarm else "")
+    said = f"{rounds:.0f} rounds without anything new" + (f"; the alarm is raised by round {alarm}" if alarm else "")
     return "A loop breaker around the run.", 'tracer.guard(loop="critical")', said, at
 
 

@@ -294,6 +294,48 @@ def test_live_guard_raises_the_alarms_that_the_analysis_reports() -> None:
     assert replay((r.event for r in events), LoopCore()) == alarms
 
 
+@pytest.mark.parametrize(
+    ("stale", "fresh", "again", "clerk"), [(4, 1, 8, (3, 24)), (10, 2, 12, (8, 24)), (5, 3, 4, (0, 0))]
+)
+def test_the_alarm_is_not_told_earlier_than_it_can_be_raised(
+    stale: int, fresh: int, again: int, clerk: tuple[int, int]
+) -> None:
+    """Whatever else had raised an alarm before the rounds that are told: it takes three rounds of a step to tell."""
+    said: list[tuple[str, str, str]] = []
+    for n in range(stale + fresh + again):
+        some = " ".join(WORDS[9 * n : 9 * n + 8])
+        news = stale <= n < stale + fresh
+        asked = (
+            f"Look at DOC-{n} of {some}." if news else "Look at the same files again and tell me what the audit says."
+        )
+        said.append(("Lead", "Team", asked))
+        idle = clerk[0] <= n <= clerk[1]
+        said.append(
+            ("Clerk", "Lead", "Which audit is meant?") if idle else ("Coder", "Lead", f"Ran {some[::-1]} case-{n}.")
+        )
+    found = of(talk(*said))
+
+    assert found
+    for finding in found:
+        assert 3 <= finding.data["alarm_round"] <= finding.data["iterations"]
+        assert f"by round {finding.data['alarm_round']} of {finding.data['iterations']}." in finding.explanation
+
+
+def test_rounds_with_news_make_it_less_sure() -> None:
+    """A loop in which every third round brings something is doubted more than one in which none does."""
+
+    def asked(every: int) -> list[Finding]:
+        old = "Where is the file with the figures of the north?"
+        return of(talk(*(
+            ("A", "B", f"Where is {' '.join(WORDS[9 * n : 9 * n + 8])} ITEM-{n}?" if every and n % every == every - 1 else old)
+            for n in range(24)
+        )))  # fmt: skip
+
+    (plain,), (mixed,) = asked(0), asked(3)
+
+    assert mixed.confidence < 0.9 <= plain.confidence
+
+
 def test_without_the_loop_the_finding_is_gone() -> None:
     """Two rounds are a conversation; an empty store says nothing."""
     assert of(quarrel(2)) == []

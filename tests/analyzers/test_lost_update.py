@@ -134,6 +134,21 @@ def test_says_what_was_lost_and_what_it_cost() -> None:
         assert word in finding.explanation
 
 
+def test_an_item_of_a_list_is_named_by_what_it_says() -> None:
+    """Items of lists are told apart by digests; people read their beginning."""
+    note = {"text": "the boiler in the basement of the north wing leaks again"}
+    finding = found(
+        *clash(
+            {"version": 1, "value": {"notes": ["x"]}},
+            {"version": 2, "value": {"notes": ["x", note, "dry"]}, "before": {"notes": ["x"]}},
+            {"version": 3, "value": {"notes": ["x", "mine"]}, "before": {"notes": ["x", note, "dry"]}},
+        )
+    )[0]
+
+    assert finding.data["paths"] == ["notes[dry]", 'notes[{"text":"the boiler in the basement o...]']
+    assert "'notes[dry]'" in finding.explanation
+
+
 def test_confidence_follows_the_evidence() -> None:
     """Values make it sure, changed paths fairly sure, versions alone only a suspicion."""
     sure, paths, versions = (
