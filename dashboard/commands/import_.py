@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from dashboard.commands.common import add_json, add_store, count, note, print_json, print_table, progress
@@ -95,7 +96,19 @@ def run(args: Namespace) -> int:
         + (f", {count(known)} already stored" if known else "")
         + f". Store: {args.store}"
     )
-    return 2 if read == 0 and not known else 0
+    if read or known:
+        return 0
+    note(f"Hint: {_hint(args.files, reports)}")
+    return 2
+
+
+def _hint(files: Sequence[str], reports: Sequence[ImportReport]) -> str:
+    """What to do where nothing at all could be read."""
+    if not any(is_lake(file) or Path(file).exists() for file in files):
+        return "look at the path; it is taken from the folder that the command runs in."
+    if all(report.format is None for report in reports):
+        return "say what it is with --format NAME; docs/formats.md says what each format looks like."
+    return "the lines above say where reading ended; a file that was cut off has to be exported again, another format is named by --format."
 
 
 def _lake(store: Store, url: str) -> tuple[ImportReport, int]:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -88,54 +88,106 @@ def s3() -> Iterator[str]:
         server.wait()
 
 
+STARTS = 4
+"""tries for each node: `ray start` gives its own raylet 30 s, which nothing can change, and ends everything where a busy machine needs more"""
+START_LIMIT_S = 120.0
+"""for one try"""
+
+
+class Node:
+    """One `ray start --block`; its output is in a file of its own."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self.log = log
+        ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
+        # A node that has to find these ports itself dies where that takes its agents more than 15 s.
+        agents = [f"--{name}={free_port()}" for name in AGENT_PORTS]
+        with log.open("wb") as out:
+            # A session of its own: all that a node started can be ended with it.
+            self.process = subprocess.Popen(
+                [*ray, *agents, *arguments],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **RAY_SETTINGS},
+                start_new_session=True,
+            )
+
+    @property
+    def died(self) -> bool:
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        _kill(self.process)
+
+    def told(self) -> str:
+        """What it printed."""
+        return self.log.read_text(errors="replace")
+
+
+JOB_LIMIT_S = float(os.environ.get("CLUSTER_JOB_LIMIT_S", "240"))
+RAY_SETTINGS = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers are of this environment already
+    "RAY_agent_register_timeout_ms": "240000",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "240",
+    "RAY_gcs_server_port_wait_time_s": "120",
+    # A node that is killed refuses connections at once and is dead after five of these; one that is only slow must not be taken for dead,
+    # or nobody is left to compute on.
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "30000",
+    "RAY_memory_monitor_refresh_ms": "0",  # what others on this machine use is no reason to end our workers
+}
+
+
+def _started(make: Callable[[], Node], ready: Callable[[], bool], nodes: list[Node]) -> Node:
+    """A node that is `ready`; one that dies first, or does not come in time, is made again. Every node made is in `nodes`."""
+    told: list[str] = []
+    for _ in range(STARTS):
+        node = make()
+        nodes.append(node)
+        deadline = time.monotonic() + START_LIMIT_S
+        while not node.died and time.monotonic() < deadline:
+            if ready():
+                return node
+            time.sleep(0.2)
+        told.append(f"{'died' if node.died else f'not ready in {START_LIMIT_S:.0f} s'}:\n{node.told()[-1_500:]}")
+        node.kill()
+    raise TimeoutError(f"A node of the cluster did not start in {STARTS} tries.\n" + "\n".join(told))
+
+
 @contextmanager
 def ray_cluster(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """A head without a CPU of its own and two workers with one each; gives the workers' processes. $RAY_ADDRESS is set."""
     # Ray takes no loopback address where the machine has another one: it would look for the head there.
-    own, port = _own_address(), free_port()
-    ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
-    common = [
-        f"--node-ip-address={own}",
-        "--object-store-memory=150000000",
-        "--min-worker-port=0",
-        "--max-worker-port=0",
-    ]
-    head = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}"]
-    processes: list[subprocess.Popen[bytes]] = []
-    env = {
-        **os.environ,
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers are of this environment already
-        "RAY_raylet_start_wait_time_s": "240",
-        "RAY_agent_register_timeout_ms": "240000",
-        "RAY_health_check_period_ms": "500",
-        "RAY_health_check_timeout_ms": "1000",
-    }
+    own = _own_address()
+    common = [f"--node-ip-address={own}", "--object-store-memory=150000000", "--min-worker-port=0", "--max-worker-port=0", "--include-log-monitor=false"]  # fmt: skip
+    nodes: list[Node] = []
 
-    def start(*more: str) -> subprocess.Popen[bytes]:
-        # A node that has to find these ports itself dies where that takes its agents more than 15 s.
-        agents = [f"--{name}={free_port()}" for name in AGENT_PORTS]
-        with (folder / f"{len(processes)}.log").open("wb") as log:
-            # A session of its own: all that a node started can be ended with it.
-            made = subprocess.Popen(
-                [*ray, *common, *agents, *more], stdout=log, stderr=log, env=env, start_new_session=True
-            )
-        processes.append(made)
-        return made
+    def log() -> Path:
+        return folder / f"{len(nodes)}.log"
+
+    def head() -> Node:
+        port = free_port()
+        os.environ["RAY_ADDRESS"] = f"{own}:{port}"
+        home = folder / f"h{len(nodes)}"  # what a head that died has left is in nobody's way
+        home.mkdir()
+        return Node(log(), *common, "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false", "--no-monitor", f"--temp-dir={home}")  # fmt: skip
+
+    def worker() -> Node:
+        return Node(log(), *common, f"--address={os.environ['RAY_ADDRESS']}", "--num-cpus=1")
 
     try:
-        start(*head)
-        _wait(port, 120, own)
-        os.environ["RAY_ADDRESS"] = f"{own}:{port}"
-        _wait_for_nodes(1)  # workers that come before the head has told its own node give up
-        workers: list[subprocess.Popen[bytes]] = []
-        for number in range(2):  # one after the other: their start is the heaviest part
-            workers.append(start(f"--address={own}:{port}", "--num-cpus=1"))
-            _wait_for_nodes(2 + number)
-        yield workers
+        # `ray start` says so once its own raylet is known: nothing connects before, or it would be taken down with a head that gives up.
+        first = _started(head, lambda: "Ray runtime started" in nodes[-1].told(), nodes)
+        _connect()
+        # One after the other: their start is the heaviest part.
+        workers = [_started(worker, lambda wanted=2 + number: _alive() >= wanted, nodes) for number in range(2)]
+        if first.died:
+            raise RuntimeError(f"The head of the cluster died:\n{first.told()[-1_500:]}")
+        yield [node.process for node in workers]
     finally:
         _disconnect()  # first, or Ray ends this process because its cluster is gone
-        for process in processes:
-            _kill(process)
+        for node in nodes:
+            node.kill()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -197,7 +249,7 @@ def prove(folder: Path, *, commands: bool = False) -> dict[str, Any]:
         told["runs"], told["findings"] = frames.traces.height, len(analysis.findings) + len(analysis.fleet)
         workers = stack.enter_context(ray_cluster(Path(stack.enter_context(_short_folder()))))
         began = time.perf_counter()
-        with _killer(workers, told):
+        with _killer(workers, told), _no_longer_than(JOB_LIMIT_S):
             found, seen = analyse_lake(lake, ENGINES["ray"])
         told["ray_s"] = time.perf_counter() - began
         told["spans_equal"] = found.spans.drop("attributes").equals(_whole(frames.spans, found.spans))
@@ -253,21 +305,42 @@ def _disconnect() -> None:
     ray.shutdown()
 
 
-def _wait_for_nodes(wanted: int) -> None:
+def _connect() -> None:
     import ray
 
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + START_LIMIT_S
     while not ray.is_initialized():
         try:
             ray.init(address="auto", log_to_driver=False, logging_level="error")
-        except (ConnectionError, RuntimeError):  # the head has not told its own node yet
+        except (ConnectionError, RuntimeError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
-    while sum(node["Alive"] for node in ray.nodes()) < wanted:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the cluster has {ray.nodes()}")
-        time.sleep(0.2)
+
+
+def _alive() -> int:
+    """Nodes that the head knows to be alive."""
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes())
+
+
+@contextmanager
+def _no_longer_than(limit_s: float) -> Iterator[None]:
+    """A cluster that nobody is left to compute on lets its tasks wait for ever; then this says who is there."""
+
+    def too_long(*_: object) -> None:
+        import ray
+
+        raise TimeoutError(f"The job was not done in {limit_s:.0f} s; nodes: {ray.nodes()}")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
