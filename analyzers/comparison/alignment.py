@@ -10,15 +10,17 @@ apart. Longest common subsequences of difflib; O(steps x steps) at worst, so at 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import SequenceMatcher, unified_diff
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import polars as pl
 
+from analyzers.events import message_in
 from analyzers.frames import Frames
 from analyzers.purposes import message_text
 from tracer.model import SpanKind
@@ -29,6 +31,8 @@ KINDS = (
 )  # fmt: skip
 MAX_STEPS = 4_000
 DIFF_LINES, DIFF_CHARS = 40, 4_000
+_SAYS = ("role", "type", "name", "content", "parts", "output", "result", "tool_calls", "function_call")
+_CALL_IDS = frozenset({"id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "call_id"})
 Change = Literal["same", "changed", "only_a", "only_b"]
 Symbol = tuple[str, str, str, str]
 
@@ -69,8 +73,12 @@ class Pair:
 
 
 def read_steps(frames: Frames) -> list[Step]:
-    """The steps of the one run in `frames`, parents before children, siblings in order of start; at most `MAX_STEPS`."""
-    rows = frames.spans.filter(pl.col("duplicate_of").is_null()).sort("start_ns", "span_id").to_dicts()
+    """The steps of the one run in `frames`, parents before children, siblings in order of start; at most `MAX_STEPS`.
+
+    What began at one moment (the keys that one node of a graph writes) is ordered by what it is: ids differ from run to run.
+    """
+    order = ("start_ns", "kind", "state_key", "tool_name", "name", "span_id")
+    rows = frames.spans.filter(pl.col("duplicate_of").is_null()).sort(order).to_dicts()
     ids = {row["span_id"] for row in rows}
     children: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -87,14 +95,19 @@ def read_steps(frames: Frames) -> list[Step]:
     return steps
 
 
-def align(a: Sequence[Step], b: Sequence[Step]) -> list[Pair]:
-    """Every step of both, in order; matched ones once."""
+def align(
+    a: Sequence[Step],
+    b: Sequence[Step],
+    a_texts: Mapping[int, str] | None = None,
+    b_texts: Mapping[int, str] | None = None,
+) -> list[Pair]:
+    """Every step of both, in order; matched ones once. With the texts, what differs in generated ids alone is the same."""
     matcher = SequenceMatcher(None, [step.symbol for step in a], [step.symbol for step in b], autojunk=False)
     pairs: list[Pair] = []
     for tag, a_from, a_to, b_from, b_to in matcher.get_opcodes():
         if tag == "equal":
             for one, other in zip(a[a_from:a_to], b[b_from:b_to], strict=True):
-                differs = _differs(one.row, other.row)
+                differs = _differs(one.row, other.row, a_texts or {}, b_texts or {})
                 pairs.append(Pair("changed" if differs else "same", one, other, differs))
         else:
             pairs += [Pair("only_a", one, None) for one in a[a_from:a_to]]
@@ -102,12 +115,45 @@ def align(a: Sequence[Step], b: Sequence[Step]) -> list[Pair]:
     return pairs
 
 
-def _differs(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
+def _differs(
+    a: Mapping[str, Any], b: Mapping[str, Any], a_texts: Mapping[int, str], b_texts: Mapping[int, str]
+) -> tuple[str, ...]:
     compared = {
         "status": "status", "error": "error_type", "model": "model", "prompt_version": "prompt_version", "input": "input_refs", "output": "output_refs",
         "args": "args_hash", "result": "result_hash", "choice": "choice",
     }  # fmt: skip
-    return tuple(name for name, column in compared.items() if a[column] != b[column])
+    unequal = [name for name, column in compared.items() if a[column] != b[column]]
+    for slot, others in (("input", ("input", "args")), ("output", ("output", "result"))):
+        if any(name in unequal for name in others):
+            said = [_said(row[f"{slot}_refs"], texts) for row, texts in ((a, a_texts), (b, b_texts))]
+            if said[0] is not None and said[0] == said[1]:
+                unequal = [name for name in unequal if name not in others]
+    return tuple(unequal)
+
+
+def _said(refs: Sequence[int] | None, texts: Mapping[int, str]) -> list[Any] | None:
+    """What was said, without the ids that frameworks give to messages and calls; None where texts are not all there."""
+    return [_without_ids(_value(texts[ref])) for ref in refs] if refs and all(ref in texts for ref in refs) else None
+
+
+def _value(body: str) -> Any:
+    try:
+        return json.loads(body) if body.startswith(("{", "[")) else body
+    except ValueError:
+        return body
+
+
+def _without_ids(value: Any, *, within: bool = False) -> Any:
+    """The same with of each message only what it says and calls. Outside of messages an id may be what it is about, and stays."""
+    if isinstance(value, list):
+        return [_without_ids(item, within=within) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    held = cast("dict[str, Any]", value)
+    message = None if within else message_in(held)
+    if message is not None:
+        return {key: _without_ids(message[key], within=True) for key in _SAYS if message.get(key)}
+    return {key: _without_ids(item, within=within) for key, item in held.items() if not (within and key in _CALL_IDS)}
 
 
 def compare_runs(a: Frames, b: Frames) -> dict[str, Any]:
@@ -116,7 +162,7 @@ def compare_runs(a: Frames, b: Frames) -> dict[str, Any]:
     `structure` is the share of steps that both runs have (twice the matches over all steps).
     """
     first, second = read_steps(a), read_steps(b)
-    pairs = align(first, second)
+    pairs = align(first, second, a.contents, b.contents)
     matched = sum(pair.a is not None and pair.b is not None for pair in pairs)
     told = [_summary(one) for one in (a, b)]
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import combinations
 from math import comb, log
@@ -27,7 +28,7 @@ from analyzers.comparison.statistics import (
     shift,
     wilson,
 )
-from tests.drawn import Drawn, agent, frames, handoff, llm, run, tool
+from tests.drawn import Drawn, agent, frames, handoff, llm, node, run, state_write, tool
 
 
 @settings(max_examples=25)
@@ -260,3 +261,37 @@ def test_a_run_against_itself_is_the_same() -> None:
     document = compare_runs(frames(pair()[1]), frames(pair()[1]))
     assert (document["structure"], set(document["counts"].values())) == (1.0, {0, 4})
     assert diff_text("same", "same") == {"similarity": 1.0, "diff": [], "cut": False}
+
+
+def answering(
+    name: str, *, message: str, call: str, city: str = "Oslo", content: str = "I look it up.", order: int = 1
+) -> Drawn:
+    """A node that asks a model and writes two keys of state in one moment; messages in LangChain's envelope, with their ids."""
+    calls = [{"name": "find", "args": {"city": city, "id": 7}, "id": call, "type": "tool_call"}]
+    answer = {
+        "lc": 1,
+        "type": "constructor",
+        "kwargs": {"content": content, "type": "ai", "id": message, "tool_calls": calls},
+    }
+    keys = [state_write(key, 3, value=key) for key in ("draft", "verdict")][::order]
+    asked = node("llm", "chat", 1, 2, model="gpt-4o", inputs=["How large?"], outputs=[json.dumps(answer)])
+    result = {"type": "tool", "content": "600,000", "tool_call_id": call}
+    found = tool("find", 4, 5, result=json.dumps(result))
+    return run("desk", agent("Clerk", 0, 6, asked, *keys, found), id=name)
+
+
+def test_generated_ids_are_no_difference() -> None:
+    """Ids of messages and calls, and the order of what was written in one moment, differ from run to run; what was said and called counts."""
+    one = frames(answering("a", message="run-1", call="call_1"))
+
+    def counts(other: Drawn) -> dict[str, int]:
+        return compare_runs(one, frames(other))["counts"]
+
+    assert counts(answering("b", message="run-2", call="call_2", order=-1)) == {
+        "same": 5,
+        "changed": 0,
+        "only_a": 0,
+        "only_b": 0,
+    }
+    assert counts(answering("c", message="run-2", call="call_2", city="Bergen"))["changed"] == 1
+    assert counts(answering("d", message="run-2", call="call_2", content="Wait."))["changed"] == 1
