@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from tracer.model import Purpose, Span, SpanKind, SpanStatus
@@ -97,6 +97,11 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
             if heir is not None:
                 infer(span, "target_agent", heir.agent)
     _route(forest, [p for p in members if agent_above[p] < 0], turns, starts)
+    take_overs(turns, handoffs)
+
+
+def take_overs(turns: Sequence[Span], handoffs: Iterable[Span]) -> None:
+    """Say of agents that work one after the other who took over from whom. Both in order of start, of one run."""
     passed: dict[tuple[str | None, str | None], list[Span]] = {}
     for span in handoffs:
         passed.setdefault((span.agent, span.target_agent), []).append(span)

@@ -1,8 +1,9 @@
-"""Leaves: spans of our own recorder from which nothing hangs, read by column, thousands at a time.
+"""Spans of our own recorder, read by column, thousands at a time.
 
-Most spans of a run are calls of models and tools, decisions, reads and writes of state. Nothing hangs from them, and
-what the run does to them is what their parent passes on: agent, run, workflow, session. So they need no row of their own
-while they are read and while their run is resolved. What they do to the run is in few numbers (`Hanging`).
+Most spans of a run are leaves: calls of models and tools, decisions, reads and writes of state. Nothing hangs from them,
+and what the run does to them is what their parent passes on: agent, run, workflow, session. So they need no row of their
+own while they are read and while their run is resolved. What they do to the run is in few numbers (`Hanging`). Where all
+of a run is as plain as that, what its leaves hang from is read here, too: the workflow, its agents, their handoffs.
 
 Only spans that say nothing unusual are read here. The rest goes the general way (`build.normalise`), span by span, which
 this module must agree with to the last column.
@@ -10,19 +11,20 @@ this module must agree with to the last column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tracer.model import RawSpan, SpanKind, SpanStatus
 from tracer.normalise.build import Origin, Shape, look_at
 from tracer.normalise.contents import Contents
-from tracer.normalise.langgraph import PAUSED
+from tracer.normalise.langgraph import CONTROL_FLOW, PAUSED
 from tracer.normalise.mapping import Converter
 from tracer.normalise.reading import COUNTED, hash_of_ids, names_agents
 from tracer.normalise.values import as_int, as_text
 from tracer.pricing import NO_PROVIDERS, Prices, Usage
-from tracer.semconv import GenAI, OpenInference, PydanticAI, Stored, Tracehound
+from tracer.semconv import Common, Frameworks, GenAI, OpenInference, PydanticAI, Stored, Tracehound
 
 Body = dict[str, Any]
 """a span as our recorder wrote it: the JSON object of a segment"""
@@ -31,8 +33,8 @@ KEYS = frozenset(
     {"trace_id", "span_id", "name", "start_ns", "parent_span_id", "end_ns", "status", "attributes", "content"}
     | {"scope", "dropped_attributes"}
 )
-"""what a leaf may have; one with events, links, an error or a resource of its own goes the general way"""
-_NEEDED = frozenset({"trace_id", "span_id", "name", "start_ns", "parent_span_id", "end_ns", "attributes"})
+"""what such a span may have; one with events, links or a resource of its own goes the general way"""
+_NEEDED = frozenset({"trace_id", "span_id", "name", "start_ns", "end_ns", "attributes"})
 KINDS = frozenset(
     {
         SpanKind.LLM,
@@ -45,6 +47,18 @@ KINDS = frozenset(
     }
 )
 """kinds that only take from what is above them"""
+_ABOVE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    SpanKind.WORKFLOW: (
+        frozenset({"agent", "agent_id", "target_agent", "finish_reason"}),
+        frozenset({Tracehound.OUTCOME, Tracehound.SOURCE_ID}),
+    ),
+    SpanKind.AGENT: (
+        frozenset({"workflow", "session_id", "user_id", "agent_id", "target_agent", "finish_reason"}),
+        frozenset({Frameworks.SMOLAGENTS_MAX_STEPS}),
+    ),
+    SpanKind.HANDOFF: (frozenset({"workflow", "session_id", "user_id", "agent_id"}), frozenset()),
+}
+"""kinds that leaves hang from or stand beside -> (columns, attributes) that none of a plain run may have"""
 _CONVENTIONS = frozenset({"tracehound", "otel_genai"})
 _READ_BY_ADAPTERS = frozenset(
     {
@@ -73,7 +87,7 @@ _TELLS_THE_RUN = frozenset({"workflow", "session_id", "user_id", "target_agent",
 """columns by which a span says something of its whole run"""
 _SLOTS = ({"input"}, {"output"}, {"input", "output"}, set[str]())
 _HASHES = {"input": "args_hash", "output": "result_hash"}
-_TOOL = "execute_tool "
+_TOOL, _AGENT = "execute_tool ", "invoke_agent "
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +99,21 @@ class LeafShape:
     convention: str
     names: tuple[str, ...]
     """of the attributes, in the order in which they stand"""
+    failed: bool
+    """status error"""
 
 
-def may_be_leaf(body: Body) -> bool:
+def may_be_read(body: Body) -> bool:
     """Whether a span may be read by column, by what it has; `leaf_shape` tells the rest."""
-    return (
-        _NEEDED <= body.keys() <= KEYS
-        and body.get("status") != "error"
-        and type(body["name"]) is str
-        and type(body["attributes"]) is dict
-        and bool(body["parent_span_id"])
-    )
+    return _readable(tuple(body)) and type(body["name"]) is str and type(body["attributes"]) is dict
+
+
+@lru_cache(1024)
+def _readable(keys: tuple[str, ...]) -> bool:
+    return set(keys) >= _NEEDED and (KEYS.issuperset(keys) or (_WITH_ERROR.issuperset(keys)))
+
+
+_WITH_ERROR = KEYS | {"status_message"}
 
 
 def shape_key(body: Body, scope: str) -> tuple[object, ...]:
@@ -110,6 +128,7 @@ def shape_key(body: Body, scope: str) -> tuple[object, ...]:
         operation if isinstance(operation, str) else None,
         kind if isinstance(kind, str) else None,
         tuple(content) if content else None,
+        body.get("status") == "error",
     )
 
 
@@ -121,23 +140,29 @@ def leaf_shape(raw: RawSpan) -> LeafShape | None:
         return None
     if not _READ_BY_ADAPTERS.isdisjoint(names) or set(raw.content) not in _SLOTS:
         return None
-    if any(column in _TELLS_THE_RUN for column, _, _ in shape.plan):
+    failed = raw.status == "error"
+    if raw.status_message and not failed:
         return None
     named = ((adapter.kind(raw), adapter.name) for adapter in shape.speaking)
     kind, convention = next(((str(kind), name) for kind, name in named if kind is not None), ("", ""))
-    return LeafShape(shape, kind, convention, names) if kind in KINDS else None
+    columns, attributes = _ABOVE.get(kind, (_TELLS_THE_RUN, frozenset()))
+    if (kind not in KINDS and kind not in _ABOVE) or (kind == SpanKind.HANDOFF and convention != "tracehound"):
+        return None
+    if any(column in columns for column, _, _ in shape.plan) or not attributes.isdisjoint(names):
+        return None
+    return LeafShape(shape, kind, convention, names, failed)
 
 
 def read_leaves(
     bodies: Sequence[Body], found: LeafShape, origin: Origin, scope: str, contents: Contents, prices: Prices
 ) -> tuple[dict[str, Sequence[Any]], dict[str, Any]] | None:
-    """(columns, columns that are the same in all rows) of leaves of one shape; None where a value is unusual after all."""
+    """(columns, columns that are the same in all rows) of spans of one shape; None where a value is unusual after all."""
     held = [body["attributes"] for body in bodies]
     values = dict(zip(found.names, zip(*[each.values() for each in held], strict=True), strict=True))
     columns: dict[str, Sequence[Any]] = {
-        name: [body[name] for body in bodies] for name in ("trace_id", "span_id", "parent_span_id", "name", "start_ns")
+        name: [body[name] for body in bodies] for name in ("trace_id", "span_id", "name", "start_ns", "end_ns")
     }
-    columns["end_ns"] = [body["end_ns"] for body in bodies]
+    columns["parent_span_id"] = [body.get("parent_span_id") or None for body in bodies]
     columns["run_id"] = columns["trace_id"]
     columns["dropped_attributes"] = [body.get("dropped_attributes", 0) for body in bodies]
     for column, name, convert in found.shape.plan:
@@ -151,7 +176,11 @@ def read_leaves(
         if found.kind == SpanKind.TOOL:
             columns[_HASHES[slot]] = [hash_of_ids(body["content"][slot]) for body in bodies]
     if any(adapter.name == "otel_genai" for adapter in found.shape.speaking):
-        _tool_name(columns, len(bodies))
+        _named(columns, "tool_name", _TOOL, len(bodies))
+        if found.kind == SpanKind.AGENT:
+            _named(columns, "agent", _AGENT, len(bodies))
+    if found.failed and not _failed(columns, bodies, values):
+        return None
     if found.kind == SpanKind.TOOL and any(map(names_agents, set(columns.get("tool_name", ())))):
         return None
     if PAUSED in columns.get("finish_reason", ()):
@@ -175,7 +204,7 @@ def read_leaves(
     columns["attributes"] = contents.encode_all(values, same, len(bodies))
     return columns, {
         "kind": found.kind,
-        "status": SpanStatus.OK.value,
+        "status": SpanStatus.ERROR.value if found.failed else SpanStatus.OK.value,
         "convention": found.convention,
         "service": origin.service,
         "service_version": origin.service_version,
@@ -202,13 +231,27 @@ def _converted(values: Sequence[Any], convert: Converter) -> Sequence[Any]:
     return [convert(value) for value in values]
 
 
-def _tool_name(columns: dict[str, Sequence[Any]], rows: int) -> None:
-    """`execute_tool search` names the tool where no attribute does."""
+def _named(columns: dict[str, Sequence[Any]], column: str, operation: str, rows: int) -> None:
+    """`execute_tool search` names the tool, `invoke_agent desk` the agent, where no attribute does."""
     names = columns["name"]
-    if not names[0].startswith(_TOOL):  # the first word is part of the shape
+    if not names[0].startswith(operation):  # the first word is part of the shape
         return
-    known = columns.get("tool_name", [None] * rows)
-    columns["tool_name"] = [tool or name[len(_TOOL) :] for tool, name in zip(known, names, strict=True)]
+    known = columns.get(column, [None] * rows)
+    columns[column] = [given or name[len(operation) :] for given, name in zip(known, names, strict=True)]
+
+
+def _failed(columns: dict[str, Sequence[Any]], bodies: Sequence[Body], values: Mapping[str, Sequence[Any]]) -> bool:
+    """Add what went wrong; False where it may be no error but control that is passed (`build` knows)."""
+    told = values.get(Common.ERROR_TYPE)
+    kinds = [None] * len(bodies) if told is None else [as_text(value) for value in told]
+    messages: list[str] = [body.get("status_message", "") for body in bodies]
+    for kind, message in zip(kinds, messages, strict=True):
+        if kind == "Exception" or (kind or "").rsplit(".", 1)[-1] in CONTROL_FLOW:
+            return False
+        if message.split("(", 1)[0] in CONTROL_FLOW:
+            return False
+    columns["error_type"], columns["error_message"] = kinds, [message or None for message in messages]
+    return True
 
 
 def _priced(columns: dict[str, Sequence[Any]], rows: int, prices: Prices) -> bool:

@@ -48,7 +48,7 @@ _TIMEOUT = re.compile(r"Timeout|timed out|DeadlineExceeded", re.IGNORECASE)
 _TRACEBACK = "Traceback (most recent call last)"
 PAUSED_REASON = "paused for a person; that it went on was not recorded"
 _SAYS = (Tracehound.OUTCOME, Tracehound.SOURCE_ID)
-_COUNTED_AGENTS = frozenset(
+COUNTED_AGENTS = frozenset(
     {
         SpanKind.AGENT,
         SpanKind.LLM,
@@ -213,14 +213,14 @@ def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSu
     forest = Forest(spans)
     working = [span for span in forest.spans if not is_setup(span)] or forest.spans
     run = _look_at(forest, working)
-    outcome, reason = next((answer for rule in RULES if (answer := rule(run))), (RunOutcome.COMPLETED, None))
+    outcome, reason = _outcome(run)
     counted = [span for span in working if span.duplicate_of is None]
     calls = [span for span in counted if span.kind == SpanKind.LLM]
     billed = [span for span in counted if span.kind in (SpanKind.LLM, SpanKind.EMBEDDING)]
     costs = [span.cost_usd for span in billed if span.cost_usd is not None]
     ends = [span.end_ns for span in working]
     conventions = Counter(span.convention for span in working if span.convention and span.convention != "autogen")
-    agents = {span.agent for span in counted if span.agent and span.kind in _COUNTED_AGENTS and not _is_made(span)}
+    agents = {span.agent for span in counted if span.agent and span.kind in COUNTED_AGENTS and not _is_made(span)}
     if leaves is not None:
         agents |= leaves.agents
         conventions.update(leaves.conventions)
@@ -261,6 +261,22 @@ def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSu
     return summary
 
 
+def _outcome(run: _Run) -> tuple[str, str | None]:
+    return next((answer for rule in RULES if (answer := rule(run))), (RunOutcome.COMPLETED, None))
+
+
+def outcome_of(root: Span, agents: Sequence[Span], failed: Sequence[Span]) -> tuple[str, str | None]:
+    """(outcome, reason) of a run whose `root` says nothing of it, in which nothing was stopped, escalated or paused.
+
+    `agents` are those at the top, `failed` all spans with status error.
+    """
+    return _outcome(_Run(spans=failed, roots=[root], has_root=True, said={}, last_agent=_last(agents)))
+
+
+def _last(agents: Sequence[Span]) -> Span | None:
+    return max(agents, key=lambda span: (span.start_ns, span.end_ns or 0, span.span_id), default=None)
+
+
 def _is_made(span: Span) -> bool:
     """True for a row that no producer sent: a state read or write told from what a graph's node was given."""
     return span.derived is not None and MADE in span.derived
@@ -292,7 +308,7 @@ def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
         roots=true_roots or tops,
         has_root=bool(true_roots),
         said=said,
-        last_agent=max(agents, key=lambda span: (span.start_ns, span.end_ns or 0, span.span_id), default=None),
+        last_agent=_last(agents),
     )
 
 

@@ -190,7 +190,7 @@ def name_runs(forest: Forest, members: Sequence[int]) -> None:
         key=lambda span: (span.kind != SpanKind.WORKFLOW, span.parent_span_id is not None, span.start_ns, span.span_id),
         default=None,
     )
-    workflow = _workflow(top, working)
+    workflow = workflow_of(top, working)
     if workflow is None:  # AutoGen alone opens no span for the run
         workflow = next((team for span in spans if span.convention == "autogen" and (team := team_of(span.name))), None)
     session = (top.session_id if top else None) or next((span.session_id for span in working if span.session_id), None)
@@ -200,7 +200,8 @@ def name_runs(forest: Forest, members: Sequence[int]) -> None:
             span.session_id = session
 
 
-def _workflow(top: Span | None, spans: Sequence[Span]) -> str | None:
+def workflow_of(top: Span | None, spans: Sequence[Span] = ()) -> str | None:
+    """The name of the kind of run that `spans` are, of which `top` is the first at the top."""
     if top is None or top.parent_span_id is not None:
         known = next((span.workflow for span in spans if span.workflow), None)
         if known or top is None:

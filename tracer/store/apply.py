@@ -16,7 +16,7 @@ from tracer.normalise.loose_calls import is_loose, lacks_context
 from tracer.normalise.outcome import PAUSED_REASON
 from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.semconv import Tracehound
-from tracer.store.columns import frame_of, insert, with_frame
+from tracer.store.columns import frame_of, insert, stacked, with_frame
 from tracer.store.gather import Gathered, SpanKey
 from tracer.store.merge import Changes, Stored, TraceExtent, key_of, merge, together
 from tracer.store.schema import table_schema
@@ -93,14 +93,15 @@ def wanted(new: Gathered) -> Wanted:
     """What `read_stored` asks for; to be taken before `merge` changes the rows."""
     ids = {span.trace_id for span in new.spans} | {span.run_id for span in new.spans}
     ids |= {event.trace_id for event in new.events} | {link.linked_trace_id for link in new.links}
-    leaves = new.leaves.frame
+    leaves = _by_column(new)
     ids.update(leaves["trace_id"].unique())
     ids.discard("")
     times = [time for span in new.spans for time in (span.start_ns, span.end_ns or span.start_ns)]
     if leaves.height:
         times += leaves.select(pl.col("start_ns").min(), pl.col("end_ns").max()).row(0)
+    talking: set[str] = set(leaves["session_id"].drop_nulls().unique())
     values = {
-        "sessions": sorted({span.session_id for span in new.spans if span.session_id}),
+        "sessions": sorted({span.session_id for span in new.spans if span.session_id} | talking),
         "paused": PAUSED_REASON,
         "paused_sessions": sorted(
             {span.session_id for span in new.spans if span.session_id and span.finish_reason == PAUSED}
@@ -118,6 +119,12 @@ def wanted(new: Gathered) -> Wanted:
     return Wanted(pl.DataFrame({"id": sorted(ids)}, schema={"id": pl.String}), values)
 
 
+def _by_column(new: Gathered) -> pl.DataFrame:
+    """What is asked of the rows that are columns."""
+    names = (*_AS_IT_CAME, "input_refs", "output_refs", "session_id", "service")
+    return pl.concat([frame.select(names) for frame in (new.leaves.frame, new.whole.frame)])
+
+
 def delivered_again(con: duckdb.DuckDBPyConnection, new: Gathered) -> set[SpanKey]:
     """The new spans that are stored already just as they came, such as those of a request that was sent twice.
 
@@ -126,7 +133,7 @@ def delivered_again(con: duckdb.DuckDBPyConnection, new: Gathered) -> set[SpanKe
     """
     more = {key_of(row) for row in (*new.events, *new.links)}
     came = [span for span in new.spans if span.end_ns is not None and key_of(span) not in more]
-    leaves = new.leaves.frame
+    leaves = _by_column(new)
     found_ids = {span.trace_id for span in came} | set(leaves["trace_id"].unique())
     trace_ids = pl.DataFrame({"trace_id": list(found_ids)}, schema={"trace_id": pl.String})
     known = {trace_id for (trace_id,) in with_frame(con, trace_ids, _KNOWN_TRACES)} if found_ids else set[str]()
@@ -244,13 +251,13 @@ def prepare(new: Gathered, stored: Stored, changes: Changes) -> Prepared:
     starts = [span.start_ns for span in changes.removed]
     return Prepared(
         frames={
-            "spans": pl.concat([frame_of("spans", changes.spans), changes.leaves]),
+            "spans": stacked("spans", [frame_of("spans", changes.spans), changes.leaves]),
             "running_spans": frame_of("running_spans", changes.running, writer=changes.writers),
             "events": frame_of("events", changes.events),
             "links": frame_of("links", changes.links),
             "contents": frame_of("contents", contents),
-            "traces": frame_of("traces", changes.summaries),
-            "run_traces": frame_of("run_traces", changes.extents),
+            "traces": stacked("traces", [frame_of("traces", changes.summaries), changes.traces]),
+            "run_traces": stacked("run_traces", [frame_of("run_traces", changes.extents), changes.run_traces]),
             "marks": frame_of("marks", _marks(changes, new.contents)),
         },
         removed=_keys(changes.removed),

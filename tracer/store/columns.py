@@ -45,19 +45,32 @@ def frame_of(table: str, rows: Sequence[Any], **more: Sequence[Any]) -> pl.DataF
 def frame_of_columns(
     table: str, columns: Mapping[str, Sequence[Any]], same: Mapping[str, Any], rows: int
 ) -> pl.DataFrame:
-    """As `frame_of`, of values that are columns already; `same` holds those that are equal in all `rows`."""
+    """As `frame_of`, of values that are columns already; `same` holds those that are equal in all `rows`.
+
+    Columns of which nothing is known are left out: seventy of them cost more than the values.
+    """
+    schema = table_schema(table)
     return pl.DataFrame(
         [
             _series(name, columns[name], dtype)
             if name in columns
-            else _repeated(same.get(name), dtype, rows).alias(name)
-            for name, dtype in table_schema(table).items()
+            else pl.Series(name, [same[name]], dtype=dtype).new_from_index(0, rows)
+            for name, dtype in schema.items()
+            if name in columns or same.get(name) is not None
         ]
     )
 
 
-def _repeated(value: Any, dtype: pl.DataType, times: int) -> pl.Series:
-    return _nulls(dtype, times) if value is None else pl.Series([value], dtype=dtype).new_from_index(0, times)
+def stacked(table: str, frames: Sequence[pl.DataFrame], needed: Sequence[str] = ()) -> pl.DataFrame:
+    """The rows of `frames`, each of which has some of the columns of `table`, with the columns `needed` in any case."""
+    filled = [frame for frame in frames if frame.height]
+    if not filled:
+        return empty_frame(table)
+    frame = filled[0] if len(filled) == 1 else pl.concat(filled, how="diagonal")
+    schema = table_schema(table)
+    return frame.with_columns(
+        [_nulls(schema[name], frame.height).alias(name) for name in needed if name not in frame.columns]
+    )
 
 
 def _columns(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -86,8 +99,9 @@ def _columns(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Sequence[An
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
-    """Append the rows of `frame` to `table`, columns matched by name."""
+    """Append the rows of `frame` to `table`, columns matched by name; one that is left out is NULL."""
     if frame.height:
+        frame = frame.select([column for column in frame if column.null_count() < frame.height])
         with_frame(con, frame, f'INSERT INTO "{table}" BY NAME SELECT * FROM incoming')
 
 

@@ -87,7 +87,7 @@ def fold(lease: Lease, state: FoldState, *, budget_spans: int | None = None) -> 
         # A chunk of a huge run costs as much as the run, which is resolved anew; larger chunks keep the sum in bounds.
         limit = max(chunk, state.stored // 2)
         # Only after one went well: where processes are killed young, chunks must stay small for any to get through.
-        chunk = min(2 * chunk, GROWTH * CHUNK_SPANS)
+        chunk = min(4 * chunk, GROWTH * CHUNK_SPANS)
         if budget_spans is not None:
             limit = min(limit, budget_spans - result.spans)
         with _taking_turns(lease.spool) as ours, _collector_paused():

@@ -13,10 +13,12 @@ import polars as pl
 from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanLink
 from tracer.normalise import Batch, normalise
 from tracer.normalise.contents import Contents
+from tracer.normalise.leaves import may_be_read
 from tracer.pricing import default_prices
-from tracer.store import leaves
+from tracer.store import leaves, whole
+from tracer.store.columns import stacked
 from tracer.store.frame import BadFrame, Frame, FrameKind, decode_bodies, span_of_body
-from tracer.store.leaves import Leaves, Written
+from tracer.store.leaves import Leaves, Rows, Written
 from tracer.store.spool import Segment, quarantine, read_segment
 
 SpanKey = tuple[str, str]
@@ -34,6 +36,8 @@ class Gathered:
     spans: list[Span] = field(default_factory=list[Span])
     leaves: Leaves = field(default_factory=Leaves)
     """further spans, as columns"""
+    whole: Rows = field(default_factory=Rows)
+    """further spans: those of plain runs, all of each"""
     events: list[SpanEvent] = field(default_factory=list[SpanEvent])
     links: list[SpanLink] = field(default_factory=list[SpanLink])
     contents: dict[int, str] = field(default_factory=dict[int, str])
@@ -44,11 +48,12 @@ class Gathered:
 
     @property
     def size(self) -> int:
-        """How many spans, leaves included."""
-        return len(self.spans) + self.leaves.frame.height
+        """How many spans, those by column included."""
+        return len(self.spans) + self.leaves.frame.height + self.whole.frame.height
 
     def without(self, keys: Set[SpanKey]) -> None:
         """Leave out spans that are stored already; what hangs from them and is not stored gets rows of its own."""
+        self.one_by_one({trace_id for trace_id, _ in keys})
         self.spans = [span for span in self.spans if (span.trace_id, span.span_id) not in keys]
         self.leaves.take_out(self.leaves.of_spans(keys))
         self.rows_for(self.leaves.below(keys))
@@ -56,9 +61,16 @@ class Gathered:
 
     def rows_for(self, chosen: pl.Series) -> None:
         """Give the chosen leaves rows of their own among `spans`."""
-        out = self.leaves.take_out(chosen)
-        self.spans += [found for found in out if isinstance(found, Span)]
-        batch = normalise([found.raw() for found in out if isinstance(found, Written)])
+        self._add(self.leaves.take_out(chosen))
+
+    def one_by_one(self, trace_ids: Set[str]) -> None:
+        """Give the spans of `whole` that are of these traces rows of their own among `spans`."""
+        if self.whole.written:
+            self._add(self.whole.take_out(self.whole.of_traces(trace_ids)))
+
+    def _add(self, rows: Sequence[Written | Span]) -> None:
+        self.spans += [found for found in rows if isinstance(found, Span)]
+        batch = normalise([found.raw() for found in rows if isinstance(found, Written)])
         self.spans += batch.spans
         self.contents.update(batch.contents)
 
@@ -66,6 +78,7 @@ class Gathered:
         """Take out what belongs to these traces, leaves as rows; what one transaction takes in besides stays here."""
         out = Gathered(writers=self.writers)
         self.rows_for(self.leaves.of_traces(trace_ids))
+        self.one_by_one(trace_ids)
         out.spans = [span for span in self.spans if span.trace_id in trace_ids]
         out.events = [event for event in self.events if event.trace_id in trace_ids]
         out.links = [link for link in self.links if link.trace_id in trace_ids]
@@ -119,11 +132,22 @@ def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int],
         _by_column(gathered, raw) if len(raw.ended) > BY_COLUMN_FROM else [_raw(span) for span in raw.ended.values()]
     )
     _normalise(spool, gathered, [*spans, *raw.running.values()], raw.logs)
+    if gathered.whole.written:
+        _keep_plain(spool, gathered)
     if len(gathered.spans) > max(BY_COLUMN_FROM, gathered.leaves.frame.height):
         _set_apart(gathered)
     if gathered.leaves.written:
         gathered.rows_for(leaves.not_plain(gathered.leaves, gathered.spans))
     return gathered
+
+
+def _keep_plain(spool: Path, gathered: Gathered) -> None:
+    """Of whole traces only plain runs stay by column; of the others, their leaves."""
+    more, others = whole.set_apart(gathered.whole, gathered.spans, gathered.events, gathered.links)
+    if more.written:
+        gathered.leaves.frame = stacked("spans", [gathered.leaves.frame, more.frame])
+        gathered.leaves.written += more.written
+    _normalise(spool, gathered, [row.raw() for row in others.written if isinstance(row, Written)], [])
 
 
 def _set_apart(gathered: Gathered) -> None:
@@ -142,12 +166,12 @@ def _raw(span: RawSpan | Written) -> RawSpan:
 
 
 def _by_column(gathered: Gathered, raw: _Raw) -> list[RawSpan]:
-    """Read the leaves among the ended spans; the others are left for the general way."""
-    found, others = leaves.find_leaves(raw.ended, raw.running, {(log.trace_id, log.span_id) for log in raw.logs})
+    """Read leaves and whole traces among the ended spans; the others are left for the general way."""
+    found = leaves.find(raw.ended, raw.running, {(log.trace_id, log.span_id) for log in raw.logs})
     contents = Contents()
-    gathered.leaves, more = leaves.read(found, contents, default_prices())
+    gathered.leaves, gathered.whole = leaves.read(found, contents, default_prices())
     gathered.contents.update(contents.bodies)
-    return others + more
+    return found.others
 
 
 def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gathered, raw: _Raw) -> int:
@@ -182,7 +206,9 @@ def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
         spans = [
             *[span_of_body(body, resource, found.scope) for body in found.starts],
             *[
-                leaves.candidate(body, resource, found.scope) or span_of_body(body, resource, found.scope)
+                Written(body, resource, body.get("scope", found.scope))
+                if may_be_read(body)
+                else span_of_body(body, resource, found.scope)
                 for body in found.spans
             ],
         ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -15,14 +17,14 @@ from tracer.normalise.contents import Contents
 from tracer.normalise.hanging import Hanging, Key, RunLeaves, TraceLeaves
 from tracer.normalise.identity import WORKING
 from tracer.normalise.langgraph import PAUSED
-from tracer.normalise.leaves import KINDS, Body, LeafShape, leaf_shape, may_be_leaf, read_leaves, shape_key
+from tracer.normalise.leaves import KINDS, Body, LeafShape, leaf_shape, read_leaves, shape_key
 from tracer.normalise.llamaindex import TURN
 from tracer.normalise.loose_calls import NO_CONTEXT
 from tracer.normalise.reading import is_coworker, names_agents
 from tracer.normalise.runs import is_setup
 from tracer.pricing import Prices
 from tracer.semconv import Frameworks
-from tracer.store.columns import empty_frame, frame_of, frame_of_columns
+from tracer.store.columns import empty_frame, frame_of, frame_of_columns, stacked
 from tracer.store.frame import span_of_body
 
 
@@ -42,8 +44,19 @@ class Written(NamedTuple):
         return span_of_body(dict(self.body), self.resource, self.scope)
 
 
+_BLOCK = 4_000
+"""spans that are read at once: more of them do not fit into the processor's cache, and reading takes half as long again"""
+ASKED = (
+    "trace_id", "span_id", "parent_span_id", "run_id", "name", "kind", "start_ns", "end_ns", "status", "error_type",
+    "error_message", "workflow", "agent", "agent_inferred", "session_id", "user_id", "service", "pid", "input_tokens",
+    "output_tokens", "cost_usd", "target_agent", "reason", "convention", "derived", "input_refs", "output_refs",
+    "attributes",
+)  # fmt: skip
+"""columns of `spans` that rows always have, known or not"""
+
+
 @dataclass(slots=True)
-class Leaves:
+class Rows:
     """Rows of `spans` as `normalise` leaves them, and what they were made from."""
 
     frame: pl.DataFrame = field(default_factory=lambda: empty_frame("spans"))
@@ -51,18 +64,15 @@ class Leaves:
 
     def take_out(self, chosen: pl.Series) -> list[Written | Span]:
         """Remove the rows where `chosen` is true and give what they were made from, to go the general way."""
-        if not chosen.any():
-            return []
+        return self.part(chosen).written if chosen.any() else []
+
+    def part(self, chosen: pl.Series) -> Rows:
+        """Remove the rows where `chosen` is true and give them."""
         out = chosen.to_list()
-        found = [written for written, gone in zip(self.written, out, strict=True) if gone]
-        self.written = [written for written, gone in zip(self.written, out, strict=True) if not gone]
+        found = Rows(self.frame.filter(chosen), list(compress(self.written, out)))
+        self.written = list(compress(self.written, map(not_, out)))
         self.frame = self.frame.filter(~chosen)
         return found
-
-    def add(self, spans: Sequence[Span]) -> None:
-        """Take in leaves that were normalised one by one."""
-        self.frame = pl.concat([self.frame, frame_of("spans", spans)])
-        self.written += spans
 
     def of_traces(self, trace_ids: Iterable[str]) -> pl.Series:
         """Which rows are of these traces."""
@@ -79,6 +89,17 @@ class Leaves:
     def _keyed(self, column: str, keys: Set[Key]) -> pl.Series:
         found = [key in keys for key in self.frame.select("trace_id", column).iter_rows()]
         return pl.Series(found, dtype=pl.Boolean)
+
+
+class Leaves(Rows):
+    """Leaves, whose parents have rows of their own."""
+
+    __slots__ = ()
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """Take in leaves that were normalised one by one."""
+        self.frame = stacked("spans", [self.frame, frame_of("spans", spans)])
+        self.written += spans
 
     def hanging(self) -> Hanging:
         """What the rows do to their runs."""
@@ -122,17 +143,19 @@ class Leaves:
             ),
         )
         works = pl.col("kind").is_in([kind.value for kind in WORKING])
-        joined = self.frame.join(parents, on=["trace_id", "parent_span_id"], how="left", maintain_order="left")
+        narrow = self.frame.select("trace_id", "parent_span_id", "kind", "agent")
+        joined = narrow.join(parents, on=["trace_id", "parent_span_id"], how="left", maintain_order="left")
         inherited = pl.coalesce("_agent", pl.when(works).then("_only"))
         moved = pl.col("_run") != pl.col("trace_id")
-        return joined.with_columns(
+        passed = joined.select(
             pl.coalesce("agent", inherited).alias("agent"),
             (pl.col("agent").is_null() & inherited.is_not_null()).alias("agent_inferred"),
             pl.col("_run").alias("run_id"),
             pl.col("_workflow").alias("workflow"),
             pl.col("_session").alias("session_id"),
             pl.when(moved).then(pl.lit(["run_id"])).alias("derived"),
-        ).select(self.frame.columns)
+        )
+        return self.frame.with_columns(passed.get_columns())
 
 
 def by_run(rows: pl.DataFrame) -> dict[str, RunLeaves]:
@@ -169,62 +192,113 @@ def by_run(rows: pl.DataFrame) -> dict[str, RunLeaves]:
     }
 
 
-def find_leaves(
-    ended: Mapping[Key, RawSpan | Written], running: Mapping[Key, RawSpan], noted: Container[Key]
-) -> tuple[list[Written], list[RawSpan]]:
-    """(leaves, all others). `noted` are spans that a log record names."""
-    parents: set[Key] = set()
+@dataclass(slots=True)
+class Found:
+    """Which of the ended spans are read by column."""
+
+    ended: Mapping[Key, RawSpan | Written]
+    running: Mapping[Key, RawSpan]
+    noted: Container[Key]
+    """spans that a log record names"""
+    parents: set[Key] = field(default_factory=set[Key])
+    """spans that something hangs from or links to"""
+    whole: set[str] = field(default_factory=set[str])
+    """traces that are there from their one root to the last span"""
+    written: list[Written] = field(default_factory=list[Written])
+    """leaves, and all spans of the traces `whole`"""
+    others: list[RawSpan] = field(default_factory=list[RawSpan])
+    """to go the general way"""
+
+    def hangs(self, span: Written) -> bool:
+        """Whether `span` may be a leaf: nothing hangs from it, and its parent is at hand and started before, so that it
+        is never the first of its run."""
+        body, key = span.body, span.key
+        if key in self.parents or key in self.noted or body.get("status") == "error":
+            return False
+        above = (key[0], body.get("parent_span_id") or "")
+        parent = self.ended.get(above) or self.running.get(above)
+        if parent is None:
+            return False
+        return (parent.start_ns if isinstance(parent, RawSpan) else parent.body["start_ns"]) < body["start_ns"]
+
+
+def find(ended: Mapping[Key, RawSpan | Written], running: Mapping[Key, RawSpan], noted: Container[Key]) -> Found:
+    """Leaves and whole traces; `noted` are spans that a log record names."""
+    found = Found(ended, running, noted)
+    parents = found.parents
+    partial: set[str] = set()
+    roots: dict[str, int] = {}
     for key, span in (*ended.items(), *running.items()):
+        trace_id = key[0]
         if isinstance(span, RawSpan):
+            partial.add(trace_id)
             if span.parent_span_id:
-                parents.add((key[0], span.parent_span_id))
-            # A link to a leaf asks for its agent.
-            parents.update((link.trace_id, link.span_id) for link in span.links)
+                parents.add((trace_id, span.parent_span_id))
+            for link in span.links:  # a link to a leaf asks for its agent
+                parents.add((link.trace_id, link.span_id))
+                partial.add(link.trace_id)
         elif parent := span.body.get("parent_span_id"):
-            parents.add((key[0], parent))
-    leaves: list[Written] = []
-    others: list[RawSpan] = []
+            above = (trace_id, parent)
+            parents.add(above)
+            if above not in ended:
+                partial.add(trace_id)
+        else:
+            roots[trace_id] = roots.get(trace_id, 0) + 1
+        if key in noted:
+            partial.add(trace_id)
+    whole = found.whole = {trace_id for trace_id, number in roots.items() if number == 1} - partial
     for key, span in ended.items():
         if isinstance(span, RawSpan):
-            others.append(span)
-        elif key not in parents and key not in noted and _starts_inside(span.body, ended, running):
-            leaves.append(span)
+            found.others.append(span)
+        elif key[0] in whole or found.hangs(span):
+            found.written.append(span)
         else:
-            others.append(span.raw())
-    return leaves, others
+            found.others.append(span.raw())
+    return found
 
 
-def _starts_inside(body: Body, ended: Mapping[Key, RawSpan | Written], running: Mapping[Key, RawSpan]) -> bool:
-    """Whether the parent is at hand and started before, so that the leaf is never the first of its run."""
-    key = (body["trace_id"], body["parent_span_id"])
-    parent = ended.get(key) or running.get(key)
-    if parent is None:
-        return False
-    return (parent.start_ns if isinstance(parent, RawSpan) else parent.body["start_ns"]) < body["start_ns"]
-
-
-def read(found: Sequence[Written], contents: Contents, prices: Prices) -> tuple[Leaves, list[RawSpan]]:
-    """The rows of the leaves among `found`, and the others: they hang as leaves do, but say more than leaves may."""
-    groups: dict[tuple[object, ...], list[Written]] = {}
-    for written in found:
-        groups.setdefault((id(written.resource), *shape_key(written.body, written.scope)), []).append(written)
-    origins: dict[int, Origin] = {}
+def read(found: Found, contents: Contents, prices: Prices) -> tuple[Leaves, Rows]:
+    """(leaves, rows of whole traces) among what was `found`; what says more than such rows may goes to its others."""
     frames: list[pl.DataFrame] = []
-    leaves, others = Leaves(), list[RawSpan]()
-    for group in groups.values():
-        one = group[0]
-        origin = origins.get(id(one.resource))
-        if origin is None:
-            origin = origins[id(one.resource)] = origin_of(one.resource, contents)
-        frame = _frame(group, leaf_shape(one.raw()), origin, contents, prices)
-        if frame is None:
-            others += [written.raw() for written in group]
-        else:
-            frames.append(frame)
-            leaves.written += group
-    if frames:
-        leaves.frame = pl.concat(frames)
-    return leaves, others
+    rows = Rows()
+    shapes: dict[tuple[object, ...], LeafShape | None] = {}
+    origins: dict[int, Origin] = {}
+    odd: set[str] = set()
+    for start in range(0, len(found.written), _BLOCK):
+        groups: dict[tuple[object, ...], list[Written]] = {}
+        for written in found.written[start : start + _BLOCK]:
+            key = (id(written.resource), *shape_key(written.body, written.scope))
+            if (group := groups.get(key)) is None:
+                groups[key] = [written]
+            else:
+                group.append(written)
+        for key, group in groups.items():
+            resource = group[0].resource
+            origin = origins.get(id(resource))
+            if origin is None:
+                origin = origins[id(resource)] = origin_of(resource, contents)
+            if key not in shapes:
+                shapes[key] = leaf_shape(group[0].raw())
+            frame = _frame(group, shapes[key], origin, contents, prices)
+            if frame is None:
+                found.others += [written.raw() for written in group]
+                odd.update(written.body["trace_id"] for written in group)
+            else:
+                frames.append(frame)
+                rows.written += group
+    found.whole -= odd
+    rows.frame = stacked("spans", frames, ASKED)
+    whole = rows.part(rows.of_traces(found.whole))
+    # Again: of a trace with a span that cannot be read so, the others may stand above it.
+    hangs = [isinstance(row, Written) and found.hangs(row) for row in rows.written]
+    leaf = pl.Series(hangs, dtype=pl.Boolean) & is_leaf_kind(rows.frame)
+    found.others += [row.raw() for row in rows.take_out(~leaf) if isinstance(row, Written)]
+    return Leaves(rows.frame, rows.written), whole
+
+
+def is_leaf_kind(rows: pl.DataFrame) -> pl.Series:
+    """Whether each of `rows` is of a kind that only takes from what is above it."""
+    return rows["kind"].is_in([kind.value for kind in KINDS])
 
 
 def _frame(
@@ -320,8 +394,3 @@ def _inside(spans: Sequence[Span], kinds: Container[str]) -> set[Key]:
                 found.add(key)
                 pending.append(key)
     return found
-
-
-def candidate(body: Body, resource: dict[str, Any], scope: str) -> Written | None:
-    """The span as it lies there, where that is enough to find out whether it is a leaf."""
-    return Written(body, resource, body.get("scope", scope)) if may_be_leaf(body) else None

@@ -18,9 +18,10 @@ from tracer.normalise import TraceSummary, is_run, resolve_owned, summarise
 from tracer.normalise.loose_calls import is_loose, lacks_context
 from tracer.normalise.runs import is_setup
 from tracer.normalise.tree import columns_of
-from tracer.store.columns import empty_frame
+from tracer.store.columns import empty_frame, stacked
 from tracer.store.gather import Gathered, SpanKey
 from tracer.store.leaves import by_run
+from tracer.store.whole import resolved, sessions
 
 T = TypeVar("T")
 
@@ -69,13 +70,20 @@ class Changes:
     duplicates: int = 0
     leaves: pl.DataFrame = field(default_factory=lambda: empty_frame("spans"))
     """further rows of `spans`"""
+    traces: pl.DataFrame = field(default_factory=lambda: empty_frame("traces"))
+    """further rows of `traces`"""
+    run_traces: pl.DataFrame = field(default_factory=lambda: empty_frame("run_traces"))
 
     def add(self, more: Changes) -> None:
         """Take in what is changed of other runs."""
         for column in fields(Changes):
             mine, others = getattr(self, column.name), getattr(more, column.name)
             if isinstance(mine, pl.DataFrame):
-                both = pl.concat([mine, others])
+                both = (
+                    pl.concat([mine, others], how="diagonal")
+                    if mine.height and others.height
+                    else max(mine, others, key=len)
+                )
             else:
                 both = mine | others if isinstance(mine, set) else mine + others
             setattr(self, column.name, both)
@@ -86,7 +94,7 @@ def merge(new: Gathered, stored: Stored) -> Changes:
 
     Of one span an ended row wins over an interrupted one, that over a running one, and a later delivery over an
     earlier one. Events and links that are already stored are not stored again. Nothing may be stored of runs that have
-    leaves. The rows of `new` and `stored` are changed in place and of no use afterwards.
+    leaves or are whole. The rows of `new` and `stored` are changed in place and of no use afterwards.
     """
     changes = Changes()
     changes.run_ids = {span.run_id for span in (*stored.spans, *stored.running)}
@@ -107,9 +115,9 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     changes.links = _unseen(new.links, stored.links)
     events, links = [*stored.events, *changes.events], [*stored.links, *changes.links]
     hanging = new.leaves.hanging()
-    resolved = resolve_owned(list(current.values()), events, links, hanging)
-    changes.leaves = new.leaves.resolved({key_of(span): span for span in resolved}, hanging)
-    for span in resolved:
+    spans = resolve_owned(list(current.values()), events, links, hanging)
+    changes.leaves = new.leaves.resolved({key_of(span): span for span in spans}, hanging)
+    for span in spans:
         key = key_of(span)
         in_spans, in_running = ended.get(key), running.get(key)
         is_running = span.status == SpanStatus.RUNNING
@@ -130,14 +138,18 @@ def merge(new: Gathered, stored: Stored) -> Changes:
             changes.removed_running.append(in_running)
 
     added = by_run(changes.leaves)
-    runs = _by(resolved, lambda span: span.run_id)
+    runs = _by(spans, lambda span: span.run_id)
     changes.run_ids |= runs.keys()
-    changes.summaries = [summarise(spans, added.get(run_id)) for run_id, spans in runs.items() if is_run(spans)]
-    changes.extents = _extents(resolved, events, stored.extents)
+    changes.summaries = [summarise(rows, added.get(run_id)) for run_id, rows in runs.items() if is_run(rows)]
+    changes.extents = _extents(spans, events, stored.extents)
     for extent in changes.extents:
         if (below := hanging.traces.get(extent.trace_id)) is not None:
             extent.first_ns = min(extent.first_ns, below.start_ns)
             extent.last_ns = max(extent.last_ns, below.last_ns)
+    if new.whole.written:
+        plain = resolved(new.whole)
+        changes.leaves = stacked("spans", [changes.leaves, plain.spans])
+        changes.traces, changes.run_traces = plain.traces, plain.run_traces
     return changes
 
 
@@ -149,9 +161,10 @@ def together(new: Gathered, stored: Stored) -> set[str]:
     """
     if not stored.extents:
         return set()
+    talking = sessions(new.whole)
     spans = (*new.spans, *stored.spans, *stored.running)
     if any(map(is_setup, spans)) or (any(map(is_loose, spans)) and any(map(lacks_context, spans))):
-        return {row.trace_id for row in (*new.spans, *new.events, *new.links)}
+        return {row.trace_id for row in (*new.spans, *new.events, *new.links)} | talking.keys()
     names: dict[str, set[str]] = {}
     """trace -> what it may have in common with others"""
     for span in new.spans:
@@ -159,6 +172,8 @@ def together(new: Gathered, stored: Stored) -> set[str]:
         known.add(span.run_id)
         if span.session_id:
             known.add(f"session {span.session_id}")
+    for trace_id, session_id in talking.items():
+        names[trace_id] = {trace_id, f"session {session_id}"} if session_id else {trace_id}
     for link in (*new.links, *stored.links):
         names.setdefault(link.trace_id, {link.trace_id}).add(link.linked_trace_id)
     for event in new.events:
