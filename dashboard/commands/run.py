@@ -197,8 +197,9 @@ def _tell(store: Path, began_ns: int) -> None:
     if not found.spool_path.is_dir():
         note("tracehound: nothing was recorded. Hint: `tracehound run --verbose` says what was looked for.")
         return
-    spans = found.fold().spans
-    runs = reads.runs(found, since_ns=began_ns).height
+    found.fold()
+    known = reads.runs(found, since_ns=began_ns)
+    runs, spans = known.height, int(known["spans"].sum())  # as `tracehound traces` counts them; starts were folded, too
     note(
         f"tracehound: {count(runs)} run{'' if runs == 1 else 's'}, {count(spans)} span{'' if spans == 1 else 's'} -> {store}"
     )

@@ -50,7 +50,9 @@ def switch_on(library: Library, module: ModuleType, provider: Any, *, hints: boo
         logging.WARNING if hints else logging.INFO,
         "tracehound: %s is used without its instrumentor, so only its LLM calls are recorded. Hint: install %s",
         library.name,
-        library.hint or "a version with tracing of its own",
+        f"{library.hint}, or let `tracehound run --install` bring it"
+        if library.hint
+        else "a version with tracing of its own",
     )
     return None
 
