@@ -85,6 +85,11 @@ class RunTree:
         With a single root the run lasts as long as that span, else from the first start to the last end.
         """
         rows = frames.spans.select(COLUMNS).sort("start_ns", "span_id").to_dicts()
+        return cls.grown(rows, frames.links.select("span_id", "linked_span_id").iter_rows())
+
+    @classmethod
+    def grown(cls, rows: Sequence[Mapping[str, Any]], links: Iterable[tuple[str, str]]) -> RunTree:
+        """As `of`, from rows of `COLUMNS` in order of start and span id, and links (span, linked span); others' links do no harm."""
         ends = [row["end_ns"] for row in rows if row["end_ns"] is not None]
         last = max([*ends, *(row["start_ns"] for row in rows)], default=0)
         nodes = [
@@ -100,7 +105,7 @@ class RunTree:
             children[above].append(i)
         by_id = {row["span_id"]: i for i, row in enumerate(rows)}
         causes: dict[int, list[int]] = defaultdict(list)
-        for span_id, linked in frames.links.select("span_id", "linked_span_id").iter_rows():
+        for span_id, linked in links:
             if span_id in by_id and linked in by_id:
                 causes[by_id[span_id]].append(by_id[linked])
         roots = children.get(OPEN, [])

@@ -69,7 +69,12 @@ class Recorded:
 
 def recorded_events(spans: pl.DataFrame, contents: Mapping[int, str]) -> list[Recorded]:
     """The events of one run, ordered so that each lane is in causal order. Repeated spans of one call are left out."""
-    rows = [row for row in spans.select(COLUMNS).iter_rows(named=True) if row["duplicate_of"] is None]
+    return events_of(spans.select(COLUMNS).iter_rows(named=True), contents)
+
+
+def events_of(spans: Iterable[Mapping[str, Any]], contents: Mapping[int, str]) -> list[Recorded]:
+    """As `recorded_events`, from rows that hold at least `COLUMNS`."""
+    rows = [row for row in spans if row["duplicate_of"] is None]
     agent_of = {row["span_id"]: row["agent"] or "" for row in rows}
     lanes = assign_lanes(
         (LaneSpan(r["span_id"], r["parent_span_id"], r["kind"], _who(r), r["start_ns"], r["end_ns"]) for r in rows),

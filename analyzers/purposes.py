@@ -105,7 +105,7 @@ def purposes(frames: Frames, calls: pl.DataFrame) -> dict[tuple[str, str], tuple
     texts = _Texts(frames.contents)
     columns = ["run_id", "span_id", "purpose", "input_refs", "output_refs", "status", "user_visible"]
     for run, span, purpose, given, got, status, visible in (
-        calls.sort("run_id", "start_ns", "span_id").select(columns).iter_rows()
+        calls.select(*columns, "start_ns").sort("run_id", "start_ns", "span_id").select(columns).iter_rows()
     ):
         call = Call(span, tuple(given or ()), tuple(got or ()), status == SpanStatus.ERROR, visible)
         known[run, span] = (purpose, "marked") if purpose else _infer(call, names[run], earlier[run], texts)
@@ -122,9 +122,9 @@ def _infer(call: Call, names: set[str], earlier: Mapping[tuple[int, ...], Call],
         return Purpose.RECOVER, "repeats the input of a call that failed"
     if COMPLAINT in texts.cues(call.input_refs[-1]) and _extends(call, earlier):
         return Purpose.PARSE_REPAIR, "repeats an earlier input and complains about the format of the answer"
-    if any(texts.calls_tools(ref) for ref in call.output_refs):
+    if any(map(texts.calls_tools, call.output_refs)):
         return Purpose.WORK, "calls a tool"
-    output = "\n".join(texts.said(ref) for ref in call.output_refs).strip()
+    output = "\n".join(map(texts.said, call.output_refs)).strip()
     if not output:
         return Purpose.WORK, "the output was not recorded"
     asked = texts.cues(call.input_refs[0]) | texts.cues(call.input_refs[-1])

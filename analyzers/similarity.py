@@ -47,8 +47,10 @@ def asked(text: str) -> Asked:
         raw = match.group()
         word = raw.casefold()
         every.add(word)
+        if raw.islower() and raw.isalpha():
+            continue  # most words: neither a name nor a number
         named = raw[0].isupper() and not SENTENCE_START.search(plain[max(0, match.start() - 3) : match.start()])
-        if any(letter.isdigit() for letter in raw) or (named and word not in FUNCTION_WORDS):
+        if any(map(str.isdigit, raw)) or (named and word not in FUNCTION_WORDS):
             items.add(word)
     for match in QUOTED.finditer(plain):
         items.update(part.casefold() for part in WORD.findall(match.group(1) or match.group(2)))
@@ -59,8 +61,11 @@ def alike(one: Asked, other: Asked, jaccard: float = JACCARD) -> bool:
     """True where both ask for the same thing."""
     if not one.words or not other.words:
         return False
+    small, large = sorted((len(one.words), len(other.words)))
+    if small < jaccard * large:
+        return False
     common = len(one.words & other.words)
-    if common < jaccard * (len(one.words) + len(other.words) - common):
+    if common < jaccard * (small + large - common):
         return False
     return one.items <= other.all_words and other.items <= one.all_words
 

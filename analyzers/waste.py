@@ -28,6 +28,9 @@ PRIORITY: tuple[str, ...] = (
 )
 """Who keeps the waste, first wins (loop > retry storm > repeated query > resent context > hidden calls); kinds not named come last."""
 
+WHOLE_RUN = frozenset({"guard_trip"})
+"""kinds that charge every call of their run: what a stopped run had done was for nothing"""
+
 
 def wasted_spans(finding: Finding) -> tuple[str, ...]:
     """The spans whose money and tokens the finding calls wasted: `data["wasted_spans"]`, else its evidence."""
@@ -44,13 +47,20 @@ def charge_once(findings: Sequence[Finding], frames: Frames) -> list[Finding]:
     if len(charging) < 2:
         return list(findings)
     prices = _prices(frames, {f.trace_id for f in charging if f.trace_id is not None})
+    calls_of: dict[str, list[tuple[str, str]]] = {run_id: [] for run_id, _ in prices}
+    for key in prices:
+        calls_of[key[0]].append(key)
     rank = {kind: position for position, kind in enumerate(PRIORITY)}
     taken: set[tuple[str, str]] = set()
     settled: dict[int, Finding] = {}
     for finding in sorted(
         charging, key=lambda f: (f.trace_id or "", rank.get(f.kind, len(rank)), f.start_ns or 0, f.id)
     ):
-        keys = {(finding.trace_id or "", span_id) for span_id in wasted_spans(finding)} & prices.keys()
+        run_id = finding.trace_id or ""
+        if finding.kind in WHOLE_RUN:
+            keys = set(calls_of.get(run_id, ()))
+        else:
+            keys = {(run_id, span_id) for span_id in wasted_spans(finding)} & prices.keys()
         again = keys & taken
         taken |= keys
         if not again:

@@ -29,6 +29,7 @@ _CSS = """<style>
 [data-testid="stMetricDelta"] { background: none; padding: 0; }
 [data-testid="stMetricDelta"] * { overflow: hidden; text-overflow: ellipsis; }
 [data-testid="stPlotlyChart"] { overflow: hidden; }
+.st-key-live [data-stale] { opacity: 1 !important; }
 h1 { padding-block: 0.15rem 0.75rem !important; }
 .st-key-name [data-testid="stText"] { font-size: 1.15rem; font-weight: 600; white-space: normal; overflow-wrap: anywhere; }
 .st-key-said [data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; }

@@ -36,12 +36,19 @@ class Column:
 
 
 def grid(
-    rows: pl.DataFrame, columns: Sequence[Column], *, key: str, label: str, on_pick: Callable[[int], None] | None = None
+    rows: pl.DataFrame,
+    columns: Sequence[Column],
+    *,
+    key: str,
+    label: str,
+    on_pick: Callable[[int], None] | None = None,
+    hint: str = "",
 ) -> None:
     """Draw `rows`. A value nobody knows stays empty: the grid never shows 0 for it. The frame's other columns are left out.
 
     Args:
         label: what a screen reader says for the grid.
+        hint: what a click does, said below.
         on_pick: told the index of the row that a person clicks, once: what stays selected must not act again.
     """
 
@@ -61,6 +68,9 @@ def grid(
         placeholder=UNKNOWN,
         alt=label,
     )
+    if on_pick is not None and hint:
+        more = f"Scroll for all {rows.height:,}. " if rows.height > MOST_ROWS else ""
+        st.caption(more + hint)
 
 
 def _dressed(rows: pl.DataFrame, columns: Sequence[Column]) -> Any:

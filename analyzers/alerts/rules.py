@@ -132,32 +132,43 @@ def stretch(ns: int) -> str:
     return f"{ns / 1e9:g} s"
 
 
-def preview(rule: Rule) -> str:
-    """The rule in one sentence."""
-    measure, window = rule.measure, stretch(rule.window_ns)
-    of = {"run": "of each run", "agent": "of each agent", "workflow": "of each workflow", "store": "of the whole store"}[rule.per]  # fmt: skip
-    narrowed = _narrowed(rule)
+def looks_at(rule: Rule) -> str:
+    """What it measures, and of what: "each run: what it cost"."""
+    of = {"run": "each run", "agent": "each agent", "workflow": "each workflow", "store": "the whole store"}[rule.per]
+    if not rule.about_findings:
+        return f"{of}{_narrowed(rule)}: {rule.measure.says}"
+    kinds = "of any kind" if rule.kinds == ("*",) else f"of kind {_told(rule.kinds)}"
+    least = "critical" if rule.severity == "critical" else f"at least {rule.severity}"
+    where = "a run" if rule.measure.name == "findings" else "many runs together"
+    return f"findings about {where}{_narrowed(rule)}, {kinds}, {least}"
+
+
+def speaks(rule: Rule) -> str:
+    """When it does: "below 80 % (critical), from 10 runs on"."""
     if rule.about_findings:
-        kinds = "of any kind" if rule.kinds == ("*",) else _told(rule.kinds)
-        least = "critical" if rule.severity == "critical" else f"at least {rule.severity}"
-        where = "a run" if measure.name == "findings" else "many runs together"
-        said = f"Speaks when a finding about {where} ({kinds}, {least}) turns up{narrowed}"
-    else:
-        word = "falls below" if measure.below else "reaches" if measure.unit == "count" else "exceeds"
-        levels = [
-            f"{amount_of(limit, measure.unit)} ({level})"
-            for level in LEVELS
-            if (limit := rule.threshold(level)) is not None
-        ]
-        said = f"Looks {of}{narrowed} at {measure.says}; speaks when it {word} {' or '.join(levels)}"
-    said += f", over the last {window}"
+        return "when one turns up"
+    measure = rule.measure
+    word = "below" if measure.below else "from" if measure.unit == "count" else "above"
+    levels = [
+        f"{amount_of(limit, measure.unit)} ({level})"
+        for level in LEVELS
+        if (limit := rule.threshold(level)) is not None
+    ]
+    said = f"{word} {' or '.join(levels)}"
     if measure.samples and rule.min_samples > 1:
-        said += f", from {rule.min_samples} {measure.samples} on"
+        said += f", given {rule.min_samples} {measure.samples}"
         said += {"ok": "", "keep": " (with fewer, nothing changes)", "alert": " (fewer are an alert of their own)"}[rule.no_data]  # fmt: skip
+    return said
+
+
+def preview(rule: Rule) -> str:
+    """The rule in words."""
+    what = looks_at(rule)
+    said = f"Looks at {what}. Speaks {speaks(rule)}, over the last {stretch(rule.window_ns)}"
     if rule.cooldown_ns:
-        said += f"; then keeps quiet about the same for {stretch(rule.cooldown_ns)}, and tells what came meanwhile"
+        said += f"; then is quiet about the same for {stretch(rule.cooldown_ns)}, and counts what came meanwhile"
     if rule.attach:
-        said += f"; says what was found of {listing(rule.attach)}"
+        said += f"; adds what was found of {listing(rule.attach)}"
     return f"{said}. Then: {rule.then}." if rule.then else f"{said}."
 
 

@@ -2,7 +2,7 @@
 
 A guard speaks when the next LLM call is asked for (or agent started, or value written), so an alarm after the last call stops nothing.
 Loops, budgets, fan-out and deadlocks run through `tracer.online`, as live; what a guard would have reserved for a call is what it
-reserves live, from the recorded number of input tokens.
+reserves live, from the length of the texts that were sent (from the recorded number of input tokens where texts were not kept).
 
     LLM calls   |--1--|  |--2--|   |--3--|     |--4--|  |--5--|
     alarm                             x
@@ -11,6 +11,7 @@ reserves live, from the recorded number of input tokens.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -29,7 +30,8 @@ from tracer.online.budget import Account, Hold, Meter, Refusal
 from tracer.online.fanout import FanoutLimits
 from tracer.online.loop import Evidence, LoopCore, LoopThresholds
 from tracer.online.loop_events import reask_limit
-from tracer.online.tariff import ASSUMED_OUTPUT, Tariff, Used
+from tracer.online.sizes import chars_in
+from tracer.online.tariff import ASSUMED_OUTPUT, Tariff, Used, tokens_of
 
 LOOP_LEVELS: Final = {"warning": LoopThresholds().warn, "critical": LoopThresholds().critical}
 _TARIFF: Final = Tariff()
@@ -79,13 +81,38 @@ class Recording:
     maybe_loops: bool = True
     """False where no step comes round often enough for any breaker from 3 rounds on"""
     _loops: list[tuple[Evidence, int]] | None = field(default=None, repr=False)
+    _lengths: dict[int, int] = field(default_factory=dict[int, int], repr=False)
 
     @cached_property
     def calls(self) -> list[Call]:
         """Billed calls in order of start."""
         kinds = [SpanKind.LLM, SpanKind.EMBEDDING]
         rows = self.spans.filter(pl.col("kind").is_in(kinds) & pl.col("duplicate_of").is_null()).sort("start_ns", "span_id")  # fmt: skip
-        return [_call(row) for row in rows.iter_rows(named=True)]
+        return [self._call(row) for row in rows.iter_rows(named=True)]
+
+    def _call(self, row: Mapping[str, Any]) -> Call:
+        sent, made = row["input_tokens"] or 0, row["output_tokens"] or 0
+        cached = min(row["cached_tokens"] or 0, sent)
+        rate = _TARIFF.rate(row["model"])
+        known = row["cost_usd"] is not None
+        used = Used(input_tokens=sent, output_tokens=made, cached_tokens=cached)
+        cost = row["cost_usd"] if known else rate.cost(used)
+        end = row["end_ns"] if row["end_ns"] is not None else row["start_ns"]
+        chars = self._chars(row["input_refs"] or ())
+        promised = sent if chars is None else tokens_of(chars)
+        likely = Used(input_tokens=promised, output_tokens=ASSUMED_OUTPUT)
+        return Call(row["start_ns"], end, cost, known, sent + made, rate.cost(likely), promised + ASSUMED_OUTPUT)
+
+    def _chars(self, refs: Sequence[int]) -> int | None:
+        """Characters of the texts that were sent, as a live guard counts them; None where one of them was not kept."""
+        total = 0
+        for ref in refs:
+            if ref not in self._lengths:
+                if ref not in self.contents:
+                    return None
+                self._lengths[ref] = chars_in(_read(self.contents[ref]))
+            total += self._lengths[ref]
+        return total if refs else None
 
     @cached_property
     def start_ns(self) -> int:
@@ -141,15 +168,12 @@ def _screen() -> Any:
     return LoopFindingThresholds()
 
 
-def _call(row: Mapping[str, Any]) -> Call:
-    sent, made = row["input_tokens"] or 0, row["output_tokens"] or 0
-    cached = min(row["cached_tokens"] or 0, sent)
-    rate = _TARIFF.rate(row["model"])
-    known = row["cost_usd"] is not None
-    cost = row["cost_usd"] if known else rate.cost(Used(input_tokens=sent, output_tokens=made, cached_tokens=cached))
-    end = row["end_ns"] if row["end_ns"] is not None else row["start_ns"]
-    likely = Used(input_tokens=sent, output_tokens=ASSUMED_OUTPUT)
-    return Call(row["start_ns"], end, cost, known, sent + made, rate.cost(likely), sent + ASSUMED_OUTPUT)
+def _read(body: str) -> Any:
+    """A stored message as it was sent: JSON, or plain text."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
 
 
 # one guard, one threshold

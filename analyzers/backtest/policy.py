@@ -9,7 +9,7 @@ from typing import Any
 
 from analyzers.attribution.verdicts import verdicts
 from analyzers.backtest.guards import GUARDS, LOOP_LEVELS, Recording, Stop
-from analyzers.backtest.windows import WINDOWS_NS, replay_window
+from analyzers.backtest.windows import WINDOWS_NS, replay_windows
 from analyzers.comparison.statistics import wilson
 from analyzers.finding import Finding
 from analyzers.frames import Frames
@@ -26,7 +26,9 @@ class Tally:
     usd_saved: Decimal
     """by stopping runs that are not good"""
     minutes_saved: float
+    tokens_saved: int
     usd_lost: Decimal
+    tokens_lost: int
     """what good runs would not have done"""
     wrong_rate: float
     """good runs stopped, over good runs"""
@@ -50,20 +52,23 @@ def good_runs(frames: Frames, findings: Iterable[Finding]) -> frozenset[str]:
 
 
 def run_policy(runs: Sequence[Recording], thresholds: Mapping[str, float | str]) -> dict[str, Stop]:
-    """Run id -> the earliest stop of any guard. `thresholds`: names and values as `tracer.guard` takes them."""
+    """Run id -> the stop of the guard that speaks first. `thresholds`: names and values as `tracer.guard` takes them."""
+    limits = {guard: LOOP_LEVELS[value] if isinstance(value, str) else float(value) for guard, value in thresholds.items()}  # fmt: skip
     earliest: dict[str, Stop] = {}
-    for guard, value in thresholds.items():
-        for stop in run_guard(runs, guard, LOOP_LEVELS[value] if isinstance(value, str) else float(value)).values():
+    for guard in [name for name in limits if name not in WINDOWS_NS]:
+        for stop in run_guard(runs, guard, limits[guard]).values():
             before = earliest.get(stop.run_id)
-            if before is None or stop.at_ns < before.at_ns:
+            if before is None or (stop.at_ns, stop.guard) < (before.at_ns, before.guard):
                 earliest[stop.run_id] = stop
-    return earliest
+    windows = {guard: limits[guard] for guard in WINDOWS_NS if guard in limits}
+    ended = {run_id: stop.at_ns for run_id, stop in earliest.items()}
+    return {**earliest, **replay_windows(runs, windows, ended)} if windows else earliest
 
 
 def run_guard(runs: Sequence[Recording], guard: str, threshold: float) -> dict[str, Stop]:
     """Run id -> stop, of one guard alone."""
     if guard in WINDOWS_NS:
-        return replay_window(runs, guard, threshold)
+        return replay_windows(runs, {guard: threshold})
     replay = GUARDS[guard]
     return {run.run_id: stop for run in runs if (stop := replay(run, threshold)) is not None}
 
@@ -78,6 +83,7 @@ def tally(runs: Sequence[Recording], stops: Mapping[str, Stop], good: frozenset[
     return Tally(
         runs=len(held), good=len(known), stopped=len(stops), good_stopped=len(wrong),
         usd_saved=sum((stop.usd_saved for stop in right), Decimal(0)), minutes_saved=sum((stop.ns_saved or 0) for stop in right) / 60e9,
-        usd_lost=sum((stops[run_id].usd_saved for run_id in wrong), Decimal(0)),
+        tokens_saved=sum(stop.tokens_saved for stop in right),
+        usd_lost=sum((stops[run_id].usd_saved for run_id in wrong), Decimal(0)), tokens_lost=sum(stops[run_id].tokens_saved for run_id in wrong),
         wrong_rate=len(wrong) / len(known) if known else 0.0, wrong_low=low, wrong_high=high,
     )  # fmt: skip

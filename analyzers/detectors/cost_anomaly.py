@@ -12,8 +12,10 @@ over the LLM calls of workflows with a suspect.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from math import log
 from statistics import median
 from typing import Any
@@ -26,6 +28,7 @@ from analyzers.wording import amount, listing, times, usd
 from tracer.model import RunOutcome
 
 Row = dict[str, Any]
+COLUMNS = ["run_id", "span_id", "agent", "start_ns", "cost_usd", "input_tokens", "output_tokens"]
 CONSISTENT_MAD = 1.4826
 """makes the median absolute deviation an estimate of sigma for normal data"""
 MANY = 200
@@ -92,6 +95,7 @@ def find_cost_anomaly(frames: Frames, thresholds: CostThresholds = CostThreshold
     priced = priced.with_columns(usd=pl.col("cost_usd").cast(pl.Float64)).sort("run_id")
     ended = pl.col("outcome") != RunOutcome.RUNNING
     answers = _unpriced(frames, set(priced["workflow"]))
+    made = frames.llm_calls.select(COLUMNS)
     for (workflow,), runs in priced.sort("workflow", "run_id").group_by("workflow", maintain_order=True):
         known = runs.filter(ended)
         if runs.height - 1 < thresholds.few:
@@ -111,8 +115,23 @@ def find_cost_anomaly(frames: Frames, thresholds: CostThresholds = CostThreshold
             (row, base) for row in suspects.iter_rows(named=True) if (base := _dear(row, costs, usual, thresholds))
         ]
         if found:
-            calls = frames.llm_calls.filter(pl.col("run_id").is_in(runs["run_id"].implode()))
-            answers.extend(_finding(row, base, calls, costs, thresholds) for row, base in found)
+            calls = made.filter(pl.col("run_id").is_in(runs["run_id"].implode()))
+            spent = _spent(calls)
+            together: dict[str | None, Sums] = defaultdict(lambda: NOTHING)
+            for run, held in spent.items():
+                for agent, sums in held.items() if run in costs else ():
+                    together[agent] = _plus(together[agent], sums)
+            judged = calls.filter(pl.col("run_id").is_in([row["run_id"] for row, _ in found]))
+            mine = judged.partition_by("run_id", as_dict=True)
+            counted = len(spent.keys() & costs.keys())
+            for row, base in found:
+                now = spent.get(row["run_id"], {})
+                own = now if row["run_id"] in costs else {}
+                usual = {agent: _less(sums, own.get(agent, NOTHING)) for agent, sums in together.items()}
+                others = counted - bool(own)
+                answers.append(
+                    _finding(row, base, mine.get((row["run_id"],), calls.clear()), now, usual, others, thresholds)
+                )
     return answers
 
 
@@ -139,15 +158,19 @@ def _dear(run: Row, costs: dict[str, float], usual: Usual, thresholds: CostThres
 
 
 def _finding(
-    run: Row, base: Baseline, calls: pl.DataFrame, costs: dict[str, float], thresholds: CostThresholds
+    run: Row,
+    base: Baseline,
+    mine: pl.DataFrame,
+    now: Mapping[str | None, Sums],
+    usual: Mapping[str | None, Sums],
+    others: int,
+    thresholds: CostThresholds,
 ) -> Finding:
+    """`mine`: the LLM calls of the run, `now`: their sums by agent, `usual`: those of so many `others` together."""
     sure = base.runs >= thresholds.enough
     ratio = run["usd"] / base.median_usd
-    usual = calls.filter((pl.col("run_id") != run["run_id"]) & pl.col("run_id").is_in(list(costs)))
-    mine = calls.filter(pl.col("run_id") == run["run_id"])
-    runs = usual["run_id"].n_unique()
-    whole = decompose(_totals(mine, 1), _totals(usual, runs))
-    agents = _by_agent(mine, usual, runs)
+    whole = decompose(_each(_plus(*now.values()), 1), _each(_plus(*usual.values()), others))
+    agents = _by_agent(now, usual, others)
     guilty = [row for row in agents if row["excess_usd"] > 0][:3]
     blamed = guilty[0]["agent"] if guilty else None
     dearest = mine.filter(pl.col("agent").eq_missing(pl.lit(blamed))).sort(
@@ -225,35 +248,51 @@ def decompose(now: Row, usual: Row) -> dict[str, float | None]:
     }
 
 
+Sums = tuple[int, int, Decimal]
+"""calls, tokens and USD of LLM calls; exact, so that the order of rows does not show in the last digit"""
+NOTHING: Sums = (0, 0, Decimal(0))
+
+
 def totals() -> list[pl.Expr]:
-    """calls, tokens and usd of a group of LLM calls."""
+    """calls, tokens and usd of a group of LLM calls, as `Sums` has them."""
     return [
-        pl.len().cast(pl.Float64).alias("calls"),
-        (pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0))
-        .sum()
-        .cast(pl.Float64)
-        .alias("tokens"),
-        # Summed as decimals: the order of rows must not show in the last digit.
-        pl.col("cost_usd").sum().cast(pl.Float64).alias("usd"),
+        pl.len().cast(pl.Int64).alias("calls"),
+        (pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)).sum().alias("tokens"),
+        pl.col("cost_usd").sum().alias("usd"),
     ]
 
 
-def _totals(calls: pl.DataFrame, runs: int) -> Row:
-    row = calls.select(totals()).row(0, named=True)
-    return {name: value / max(runs, 1) for name, value in row.items()}
+def per_run(spent: pl.DataFrame, runs: int) -> Row:
+    """The sums of rows of `totals`, for each of so many runs."""
+    return _each(_plus(*spent.select("calls", "tokens", "usd").iter_rows()), runs)
 
 
-def _by_agent(mine: pl.DataFrame, usual: pl.DataFrame, runs: int) -> list[Row]:
+def _spent(calls: pl.DataFrame) -> dict[str, dict[str | None, Sums]]:
+    """Run -> agent -> sums."""
+    held: dict[str, dict[str | None, Sums]] = defaultdict(dict)
+    for run, agent, *sums in calls.group_by("run_id", "agent").agg(totals()).iter_rows():
+        held[run][agent] = (sums[0], sums[1], sums[2])
+    return held
+
+
+def _plus(*many: Sums) -> Sums:
+    return sum(one[0] for one in many), sum(one[1] for one in many), sum((one[2] for one in many), Decimal(0))
+
+
+def _less(whole: Sums, part: Sums) -> Sums:
+    return whole[0] - part[0], whole[1] - part[1], whole[2] - part[2]
+
+
+def _each(sums: Sums, runs: int) -> Row:
+    """`sums` for each of so many runs."""
+    return {name: float(value) / max(runs, 1) for name, value in zip(("calls", "tokens", "usd"), sums, strict=True)}
+
+
+def _by_agent(now: Mapping[str | None, Sums], usual: Mapping[str | None, Sums], others: int) -> list[Row]:
     """One entry per agent of either side: cost now and usually, the excess, and its factors; the largest excess first."""
-    now = {row["agent"]: row for row in mine.group_by("agent").agg(totals()).iter_rows(named=True)}
-    then = {
-        row["agent"]: {name: row[name] / max(runs, 1) for name in ("calls", "tokens", "usd")}
-        for row in usual.group_by("agent").agg(totals()).iter_rows(named=True)
-    }
-    nothing: Row = {"calls": 0.0, "tokens": 0.0, "usd": 0.0}
     rows: list[Row] = []
-    for agent in {*now, *then}:
-        here, there = now.get(agent, nothing), then.get(agent, nothing)
+    for agent in {*now, *(agent for agent, sums in usual.items() if sums[0])}:
+        here, there = _each(now.get(agent, NOTHING), 1), _each(usual.get(agent, NOTHING), others)
         rows.append(
             {
                 "agent": agent,

@@ -146,9 +146,23 @@ def _silent_agents(frames: Frames, t: DataQualityThresholds) -> set[str]:
     return set(by_agent.filter(mute)["run_id"])
 
 
+PEELS = 16
+"""layers of spans that start together, as deep as healthy runs have them; what is deeper is walked"""
+
+
 def _circles(spans: pl.DataFrame, nested: pl.DataFrame) -> pl.DataFrame:
-    """Spans on a circle of parents. Somewhere on a circle a child does not start after its parent, so only such traces are walked."""
-    suspects = nested.filter(pl.col("start_ns") <= pl.col("parent_start_ns"))["trace_id"].unique()
+    """Spans on a circle of parents. Only traces are walked in which a child starts before its parent, or in which spans that start
+    with their parents hang on nothing else: round a circle no child can always start later."""
+    early = nested.filter(pl.col("start_ns") < pl.col("parent_start_ns"))["trace_id"]
+    level = nested.filter(pl.col("start_ns") == pl.col("parent_start_ns")).select(
+        "trace_id", "span_id", "parent_span_id"
+    )
+    for _ in range(PEELS):
+        held = level.join(level, left_on=["trace_id", "parent_span_id"], right_on=["trace_id", "span_id"], how="semi")
+        if held.height == level.height:
+            break
+        level = held
+    suspects = pl.concat([early, level["trace_id"]]).unique()
     walked = spans.filter(pl.col("trace_id").is_in(suspects.implode()))
     parents = {
         (trace, span): (trace, parent)

@@ -140,9 +140,14 @@ def _of_workflow(frames: Frames, workflow: str, rows: pl.DataFrame, t: AcrossRun
 def _grouped(frames: Frames, rows: pl.DataFrame) -> list[_Query]:
     """The queries in order of time, those that ask one tool or model the same in one group."""
     columns = ("run_id", "span_id", "start_ns", "of", "of_model", "result", "input_refs")
-    known = [
-        (*row[:6], text) for row in rows.select(columns).iter_rows() if (text := _question(frames, row[4], row[6]))
-    ]
+    said: dict[tuple[bool, tuple[int, ...]], str] = {}
+    known: list[tuple[str, str, int, str, bool, str | None, str]] = []
+    for run, span, at, of, model, result, refs in rows.select(columns).iter_rows():
+        asked = (model, tuple(refs))
+        if asked not in said:
+            said[asked] = _question(frames, model, refs)
+        if said[asked]:
+            known.append((run, span, at, of, model, result, said[asked]))
     groups: dict[tuple[str, str], int] = {}
     by_whom: dict[str, dict[str, None]] = defaultdict(dict)
     for one in known:

@@ -9,12 +9,13 @@ attribute, else from the shape of input and output (`analyzers.purposes`). Calls
 an agent that calls ten tools for one answer is working.
 
 Known misses: orchestration that looks like work (a long routing argument); runs without texts and without purposes. Known false
-alarms: a judge or planner that is the product. Cost: purposes are inferred only in runs with enough calls per message.
+alarms: a judge or planner that is the product. Cost: purposes are inferred of the first two fifths of
+the calls of runs with enough calls per message, and of all calls only where those leave the question open.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
@@ -40,6 +41,8 @@ CHEAPER: dict[str, str] = {
     Purpose.PLAN: "plan once per task",
 }
 COLUMNS = ["run_id", "span_id", "agent", "start_ns", "end_ns", "cost_usd", "input_tokens", "output_tokens"]
+READ = ["purpose", "input_refs", "output_refs", "status", "user_visible"]
+"""what purposes are read off"""
 Row = dict[str, Any]
 
 
@@ -61,33 +64,72 @@ class HiddenCallThresholds:
 
 def find_hidden_calls(frames: Frames, thresholds: HiddenCallThresholds = HiddenCallThresholds()) -> list[Finding]:
     """One finding per run whose orchestration outweighs what it says."""
-    runs = _candidates(frames, thresholds)
-    if runs.is_empty():
-        return []
-    calls = frames.llm_calls.filter(pl.col("run_id").is_in(runs["run_id"].implode()))
-    known = purposes(frames, calls)
+    t = thresholds
+    runs = _candidates(frames, t)
+    rows = _read(frames, _promising(frames, runs, t))
+    over = [
+        (run, workflow)
+        for run, workflow, marked in runs.select("run_id", "workflow", "visible").iter_rows()
+        if run in rows and _ratio(rows[run], marked)[0] > t.per_message and _hidden(rows[run]) >= t.least
+    ]
+    # What is usual in a workflow needs all its runs; the other workflows are not read.
+    named = [workflow for _, workflow in over if workflow is not None]
+    runs = runs.filter(pl.col("run_id").is_in([run for run, _ in over]) | pl.col("workflow").is_in(named))
+    rows |= _read(frames, runs.filter(~pl.col("run_id").is_in(list(rows)))["run_id"])
     ratios: dict[str, tuple[str | None, float, int]] = {}
-    rows: dict[str, list[Row]] = {run: [] for run in runs["run_id"]}
-    for row in calls.sort("run_id", "start_ns", "span_id").select(COLUMNS).iter_rows(named=True):
-        purpose, how = known[row["run_id"], row["span_id"]]
-        rows[row["run_id"]].append({**row, "purpose": purpose, "how": how})
     for run, workflow, marked in runs.select("run_id", "workflow", "visible").iter_rows():
-        hidden = sum(row["purpose"] in ORCHESTRATION for row in rows[run])
-        visible = marked or sum(row["purpose"] not in ORCHESTRATION for row in rows[run])
-        ratios[run] = (workflow, (visible + hidden) / visible if visible else 0.0, visible)
+        ratios[run] = (workflow, *_ratio(rows[run], marked))
     by_workflow: dict[str, list[float]] = defaultdict(list)
     for workflow, ratio, _ in ratios.values():
         if workflow is not None:
             by_workflow[workflow].append(ratio)
-    usuals = {workflow: median(held) for workflow, held in by_workflow.items() if len(held) > thresholds.enough}
+    usuals = {workflow: median(held) for workflow, held in by_workflow.items() if len(held) > t.enough}
     found: list[Finding] = []
-    for run, (workflow, ratio, visible) in sorted(ratios.items()):
+    for run, workflow in sorted(over):
+        _, ratio, visible = ratios[run]
         hidden = [row for row in rows[run] if row["purpose"] in ORCHESTRATION]
         usual, others = usuals.get(workflow or ""), max(0, len(by_workflow[workflow or ""]) - 1)
-        dearer = usual is None or ratio > thresholds.over_usual * usual or usual > thresholds.per_message
-        if ratio > thresholds.per_message and len(hidden) >= thresholds.least and dearer:
-            found.append(_finding(run, rows[run], hidden, visible, ratio, usual, others, thresholds))
+        if usual is None or ratio > t.over_usual * usual or usual > t.per_message:
+            found.append(_finding(run, rows[run], hidden, visible, ratio, usual, others, t))
     return found
+
+
+def _read(frames: Frames, run_ids: pl.Series) -> dict[str, list[Row]]:
+    """Run -> its LLM calls in order, with `purpose` and `how` it is known."""
+    calls = frames.llm_calls.select(*COLUMNS, *READ).filter(pl.col("run_id").is_in(run_ids.implode()))
+    known = purposes(frames, calls)
+    rows: dict[str, list[Row]] = {run: [] for run in run_ids}
+    for row in calls.sort("run_id", "start_ns", "span_id").select(COLUMNS).iter_rows(named=True):
+        purpose, how = known[row["run_id"], row["span_id"]]
+        rows[row["run_id"]].append({**row, "purpose": purpose, "how": how})
+    return rows
+
+
+def _hidden(rows: list[Row]) -> int:
+    return sum(row["purpose"] in ORCHESTRATION for row in rows)
+
+
+def _ratio(rows: list[Row], marked: int) -> tuple[float, int]:
+    """(calls per visible message, visible messages); where none are marked, every call that did work is taken for one."""
+    hidden = _hidden(rows)
+    visible = marked or len(rows) - hidden
+    return (visible + hidden) / visible if visible else 0.0, visible
+
+
+def _promising(frames: Frames, runs: pl.DataFrame, t: HiddenCallThresholds) -> pl.Series:
+    """Runs whose first calls leave room for enough hidden ones: as soon as a share of 1 / `per_message` did work, there is none."""
+    place, all_calls = pl.int_range(pl.len()).over("run_id"), pl.len().over("run_id")
+    calls = frames.llm_calls.select("run_id", "span_id", "start_ns", *READ).filter(
+        pl.col("run_id").is_in(runs["run_id"].implode())
+    )
+    first = calls.sort("run_id", "start_ns", "span_id").filter(place <= all_calls / t.per_message)
+    worked = Counter(run for (run, _), (purpose, _) in purposes(frames, first).items() if purpose not in ORCHESTRATION)
+    kept: list[str] = []
+    for run, count, marked in runs.select("run_id", "calls", "visible").iter_rows():
+        most = count - worked[run]
+        if most >= t.least and (most > (t.per_message - 1) * marked if marked else worked[run] < count / t.per_message):
+            kept.append(run)
+    return pl.Series(kept, dtype=pl.String)
 
 
 def _candidates(frames: Frames, thresholds: HiddenCallThresholds) -> pl.DataFrame:

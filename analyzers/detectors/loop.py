@@ -20,11 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from statistics import median
 
 import polars as pl
 
-from analyzers.events import COLUMNS, EVENT_KINDS, Recorded, recorded_events
+from analyzers.events import COLUMNS, EVENT_KINDS, Recorded, events_of
 from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
@@ -65,12 +67,10 @@ def find_loops(frames: Frames, thresholds: LoopFindingThresholds = LoopFindingTh
     kept = worth_replaying(spans, frames.contents, thresholds.core, thresholds.min_errors)
     spans = spans.filter(pl.col("run_id").is_in(kept.implode()))
     findings: list[Finding | Skipped] = []
-    # Slices of sorted rows cost nothing; taking groups apart copies all columns, group by group.
+    timeless = set(frames.timeless)
     ordered = spans.select("run_id", *COLUMNS).sort("run_id", maintain_order=True)
-    offset, timeless = 0, set(frames.timeless)
-    for run_id, length in ordered.group_by("run_id", maintain_order=True).len().iter_rows():
-        recorded = recorded_events(ordered.slice(offset, length), frames.contents)
-        offset += length
+    for run_id, rows in groupby(ordered.iter_rows(named=True), key=itemgetter("run_id")):
+        recorded = events_of(rows, frames.contents)
         total = _money(r for r in recorded if r.is_call)[0]
         # Transcripts have an order but no clock: nothing is said of their times.
         began_ns = None if run_id in timeless else min((r.start_ns for r in recorded), default=None)

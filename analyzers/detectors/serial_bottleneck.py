@@ -19,12 +19,13 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
 
-from analyzers.critical_path import COLUMNS, RunTree, walk
+from analyzers.critical_path import COLUMNS, Piece, RunTree, walk
 from analyzers.finding import Check, Finding
 from analyzers.frames import Frames
 from analyzers.intervals import Interval, common_windows, covered, intersection, union
@@ -83,20 +84,30 @@ def find_serial_bottleneck(frames: Frames, thresholds: BottleneckThresholds = Bo
     suspects = _suspects(frames, thresholds)
     if not suspects:
         return []
-    parts = (
-        frames.spans.filter(pl.col("run_id").is_in(list(suspects)) & pl.col("duplicate_of").is_null())
-        .select("run_id", *COLUMNS)
-        .sort("run_id", "start_ns", "span_id")
-    )
+    spans = frames.spans.filter(pl.col("run_id").is_in(list(suspects)) & pl.col("duplicate_of").is_null())
+    links = _links(frames, spans)
     found: list[Finding] = []
-    for (run_id,), part in parts.group_by("run_id", maintain_order=True):
-        run = str(run_id)
-        one = Frames(spans=part, traces=frames.traces.clear(), links=frames.links.filter(pl.col("span_id").is_in(part["span_id"].implode())))  # fmt: skip
-        loads = [load for agent in suspects[run] if (load := _load(agent, one, thresholds)) is not None]
+    ordered = spans.select("run_id", *COLUMNS).sort("run_id", "start_ns", "span_id").iter_rows(named=True)
+    for run, part in groupby(ordered, key=itemgetter("run_id")):
+        rows = list(part)
+        tree = RunTree.grown(rows, links.get(run, ()))
+        path = walk(tree)
+        loads = [load for agent in suspects[run] if (load := _load(agent, rows, tree, path, thresholds)) is not None]
         if loads:
             worst = max(loads, key=lambda load: (load.idle_share, load.path_share, load.agent))
             found.append(_finding(run, worst, thresholds))
     return found
+
+
+def _links(frames: Frames, spans: pl.DataFrame) -> dict[str, list[tuple[str, str]]]:
+    """Run -> its links as (span, linked span)."""
+    held: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    linked = frames.links.select("trace_id", "span_id", "linked_span_id")
+    for run, one, other in linked.join(spans.select("run_id", "trace_id", "span_id"), on=["trace_id", "span_id"]).select(
+        "run_id", "span_id", "linked_span_id"
+    ).iter_rows():  # fmt: skip
+        held[run].append((one, other))
+    return held
 
 
 def _suspects(frames: Frames, t: BottleneckThresholds) -> dict[str, list[str]]:
@@ -120,19 +131,47 @@ def _suspects(frames: Frames, t: BottleneckThresholds) -> dict[str, list[str]]:
         (pl.col("calls") >= t.calls) & (pl.col("busy") >= t.path * pl.col("whole"))
     )
     suspects: dict[str, list[str]] = defaultdict(list)
-    for run_id, agent in loaded.sort("run_id", "agent").select("run_id", "agent").iter_rows():
+    asked = _hubs(frames, loaded, t)
+    for run_id, agent in asked.sort("run_id", "agent").iter_rows():
         suspects[run_id].append(agent)
     return dict(suspects)
 
 
-def _load(agent: str, frames: Frames, t: BottleneckThresholds) -> _Load | None:
-    rows = frames.spans.to_dicts()
+def _hubs(frames: Frames, loaded: pl.DataFrame, t: BottleneckThresholds) -> pl.DataFrame:
+    """(run_id, agent) of `loaded` that enough agents with work of their own report to, as `_reports` has it."""
+    spans = frames.spans.filter(
+        pl.col("run_id").is_in(loaded["run_id"].unique().implode()) & pl.col("duplicate_of").is_null()
+    )
+    pair = ["run_id", "agent", "worker"]
+    working = spans.filter(pl.col("kind").is_in([str(kind) for kind in _WORK])).select("run_id", worker="agent")
+    sent = spans.select("run_id", "agent", worker="target_agent")
+    above = spans.select("run_id", "trace_id", parent_span_id="span_id", by="agent")
+    invoked = spans.filter(pl.col("kind") == SpanKind.AGENT).select(
+        "run_id", "trace_id", "parent_span_id", worker="agent"
+    )
+    started = invoked.join(above, on=["run_id", "trace_id", "parent_span_id"]).select("run_id", "worker", agent="by")
+    waiting = spans.filter(pl.col("kind") == SpanKind.WAIT).select("run_id", worker="agent", agent="wait_for")
+    told = pl.concat([part.select(pair) for part in (sent, started, waiting.explode("agent"))]).drop_nulls()
+    return (
+        told.filter(pl.col("agent") != pl.col("worker"))
+        .unique()
+        .join(working, on=["run_id", "worker"], how="semi")
+        .join(loaded, on=["run_id", "agent"], how="semi")
+        .group_by("run_id", "agent")
+        .len()
+        .filter(pl.col("len") >= t.idle_workers)
+        .select("run_id", "agent")
+    )
+
+
+def _load(
+    agent: str, rows: Sequence[Row], tree: RunTree, path: Sequence[Piece], t: BottleneckThresholds
+) -> _Load | None:
     workers = _reports(agent, rows)
     if len(workers) < t.idle_workers:
         return None
     active = _active(rows)
     own = active.get(agent, [])
-    tree = RunTree.of(frames)
     length = tree.end - tree.start
     if not own or length <= 0:
         return None
@@ -152,7 +191,6 @@ def _load(agent: str, frames: Frames, t: BottleneckThresholds) -> _Load | None:
             idle[worker] = time
             waits += [row["span_id"] for row in held]
             recorded = recorded or bool(held)
-    path = walk(tree)
     on_path = sum(piece.length_ns for piece in path if piece.agent == agent and piece.kind != SpanKind.WAIT)
     # A worker's invocation without work while the agent works: the path is really the agent's, only nobody recorded the wait.
     stalled = [(p.start_ns, p.end_ns) for p in path if p.kind == SpanKind.AGENT and p.agent in idle]

@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from analyzers.detectors.cost_anomaly import FACTORS, decompose, totals
+from analyzers.detectors.cost_anomaly import FACTORS, decompose, per_run, totals
 from analyzers.finding import Check, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.repeated_queries import Asking, repeated_queries
@@ -261,15 +261,11 @@ def _factors(
 ) -> dict[str, float | None]:
     """Spend over usual spend as runs x calls per run x tokens per call x price per token."""
 
-    def per_run(runs: pl.DataFrame) -> Row:
-        calls = (
-            frames.llm_calls.filter(pl.col("run_id").is_in(runs["run_id"].implode()))
-            .select(totals())
-            .row(0, named=True)
-        )
-        return {name: value / max(1, runs.height) for name, value in calls.items()}
+    def spent(runs: pl.DataFrame) -> Row:
+        calls = frames.llm_calls.filter(pl.col("run_id").is_in(runs["run_id"].implode()))
+        return per_run(calls.select(totals()), runs.height)
 
-    parts = decompose(per_run(inside), per_run(before))
+    parts = decompose(spent(inside), spent(before))
     others = 1.0
     for value in parts.values():
         others *= value if value is not None else 1.0

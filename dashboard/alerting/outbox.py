@@ -7,10 +7,11 @@ decided is sent even if the process dies, and a channel that is down only delays
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     next_ns INTEGER NOT NULL, ended_ns INTEGER, error TEXT, PRIMARY KEY (alert, channel)
 );
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS looked (place INTEGER PRIMARY KEY, body TEXT NOT NULL);
 """
 WAIT_S = 20.0
 """for another process that writes"""
@@ -35,6 +37,29 @@ GIVE_UP_AFTER = 60
 """attempts, about two days; then it stands as failed until somebody says --retry"""
 
 DeliveryStatus = Literal["pending", "sent", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """One limit on spending as the last look saw it."""
+
+    rule: str
+    workflow: str | None
+    """None: the whole store, or runs without a workflow"""
+    spent_usd: float
+    limit_usd: float
+    window_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """By what the last look went, and what it saw of budgets: kept for those who show alerts without having the rules."""
+
+    source: str | None = None
+    """the file of rules; None for the defaults"""
+    rules: tuple[tuple[str, str], ...] = ()
+    """name, and what it does in one sentence"""
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +99,7 @@ class Outbox:
                 f"Cannot use {str(self.path)!r}: {error}.", hint="it holds what alerts were sent; move it away to begin anew."
             ) from error  # fmt: skip
 
-    def step(self, advance: Callable[[Mapping[str, State]], Step], channels_of: Callable[[Alert], Sequence[str]], now_ns: int, *, lost_total: int) -> Step:  # fmt: skip
+    def step(self, advance: Callable[[Mapping[str, State]], Step], channels_of: Callable[[Alert], Sequence[str]], now_ns: int, *, lost_total: int, looked: Looked = Looked()) -> Step:  # fmt: skip
         """Let `advance` go on from the states as they are, and keep what it says together with what is to be sent."""
         with self._open() as connection:
             states = {name: State.of_json(json.loads(body)) for name, body in connection.execute("SELECT name, body FROM states")}  # fmt: skip
@@ -91,7 +116,41 @@ class Outbox:
                     )
             for name, value in (("lost_total", lost_total), ("looked_ns", now_ns)):
                 connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+            connection.execute("INSERT OR REPLACE INTO looked VALUES (0, ?)", (json.dumps(asdict(looked)),))
         return step
+
+    def looked(self) -> Looked | None:
+        """By what the last look went; None before the first (or where an older version looked)."""
+        if not self.path.exists():
+            return None
+        with self._open() as connection:
+            row = connection.execute("SELECT body FROM looked").fetchone()
+        if row is None:
+            return None
+        body = json.loads(row[0])
+        return Looked(source=body["source"], rules=tuple((name, does) for name, does in body["rules"]), budgets=tuple(Budget(**one) for one in body["budgets"]))  # fmt: skip
+
+    def back_up(self, copy: Path) -> Path | None:
+        """Copy the file, as it is at one moment, to where the outbox of the store `copy` lies; None where nobody has looked yet.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        target = outbox_path(copy)
+        if not self.path.exists():
+            return None
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as mine, closing(sqlite3.connect(part)) as other:
+                mine.backup(other)
+            os.rename(part, target)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"Cannot copy {str(self.path)!r} to {str(target)!r}: {error}.", hint="is there room on the disk?"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return target
 
     def setting(self, name: Literal["lost_total", "looked_ns"]) -> int | None:
         """A number kept from the last look, None before the first."""

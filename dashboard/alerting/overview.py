@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from analyzers.alerts.parsing import default_rules
-from analyzers.alerts.rules import Level, Rule
+from analyzers.alerts.rules import Level, preview
 from analyzers.alerts.states import Alert
-from dashboard.alerting.outbox import Delivery, Outbox
+from dashboard.alerting.outbox import Delivery, Looked, Outbox
 from tracer.store import reads
 from tracer.store.database import Store
 
@@ -49,6 +49,13 @@ class Burn:
     day_usd: float
     hours: pl.DataFrame
     workflows: Sequence[Spent]
+    unpriced_calls: int
+    """LLM calls of the last day that are in no sum here"""
+
+    @property
+    def unknown(self) -> bool:
+        """Nothing of the last day has a price, though something was called."""
+        return not self.day_usd and self.unpriced_calls > 0
 
     @property
     def month_usd(self) -> float:
@@ -68,7 +75,8 @@ class Alerting:
     """alert id -> channels, with how it stands where it was not taken"""
     undelivered: Sequence[Delivery]
     burn: Burn
-    rules: Sequence[Rule]
+    looked: Looked
+    """by which rules the last look went, and what it saw of budgets; the defaults where there was none"""
 
     @property
     def late_channels(self) -> Mapping[str, str]:
@@ -97,7 +105,7 @@ def alerting_of(store: Store) -> Alerting:
         sent.setdefault(delivery.alert.id, []).append(delivery.channel + ("" if delivery.status == "sent" else f" ({delivery.status})"))  # fmt: skip
     return Alerting(
         runs.height, outbox.setting("looked_ns"), on, alerts, {name: ", ".join(channels) for name, channels in sent.items()},
-        outbox.undelivered(), burn_of(runs), default_rules(),
+        outbox.undelivered(), burn_of(runs), outbox.looked() or Looked(rules=tuple((rule.name, preview(rule)) for rule in default_rules())),
     )  # fmt: skip
 
 
@@ -119,4 +127,5 @@ def burn_of(runs: pl.DataFrame) -> Burn:
     return Burn(
         end, float(parts["day"].sum()), sums.filter(pl.col("start_ns") >= first).select("start_ns", "cost_usd"),
         [Spent(row["workflow"], row["day"], row["before"], row["week"]) for row in rows.iter_rows(named=True)],
+        int(runs.filter(age < DAY_NS)["unpriced_calls"].sum()),
     )  # fmt: skip

@@ -22,14 +22,20 @@ def burn(hours: pl.DataFrame, mode: Mode) -> Figure:
 
 
 def trade_off(
-    points: Sequence[tuple[float, float, float, float, float]], suggested: float | None, mode: Mode
+    points: Sequence[tuple[float, float, float, float, float]],
+    suggested: float | None,
+    mode: Mode,
+    *,
+    priced: bool = True,
 ) -> Figure:
     """What each threshold saves (left axis), and the good runs it stops (right axis, with the 95 % interval).
 
-    `points`, by rising threshold: threshold, saved USD, share of good runs stopped, its low and high end.
+    `points`, by rising threshold: threshold, saved USD (tokens unless `priced`), share of good runs stopped, its low and high end.
     """
     names = [f"{p[0]:g}" for p in points]
     wrong = palette.RUST.of(mode)
+    money = "$%{y:,.4f}" if priced else "%{y:,} tokens"
+    top = next((one for one in (0.05, 0.1, 0.25, 0.5) if max((p[4] for p in points), default=0.0) <= one), 1.0)
     lines: list[dict[str, Any]] = [
         {
             "type": "scatter", "mode": "lines", "x": [*names, *names[::-1]], "y": [*(p[4] for p in points), *(p[3] for p in points[::-1])],
@@ -41,7 +47,7 @@ def trade_off(
         },
         {
             "type": "scatter", "mode": "lines+markers", "name": "saved", "x": names, "y": [p[1] for p in points],
-            "line": {"color": palette.BLUE.of(mode), "width": 2}, "marker": {"size": 6}, "hovertemplate": "at %{x}: $%{y:,.4f}<extra></extra>",
+            "line": {"color": palette.BLUE.of(mode), "width": 2}, "marker": {"size": 6}, "hovertemplate": f"at %{{x}}: {money}<extra></extra>",
         },
     ]  # fmt: skip
     lines += [
@@ -52,10 +58,10 @@ def trade_off(
         for p in points
         if p[0] == suggested
     ]  # fmt: skip
-    right = {"overlaying": "y", "side": "right", "tickformat": ".0%", "range": [0, 1.05], "showgrid": False, "fixedrange": True, "automargin": True}  # fmt: skip
+    right = {"overlaying": "y", "side": "right", "tickformat": ".3~%", "range": [0, top * 1.05], "tickvals": [top * step / 5 for step in range(6)], "showgrid": False, "fixedrange": True, "automargin": True}  # fmt: skip
     return figure(
         lines,
         layout={"height": 340, "yaxis2": right},
         x={"type": "category", "title": {"text": "threshold"}},
-        y={"tickprefix": "$", "rangemode": "tozero"},
+        y={"tickprefix": "$" if priced else "", "rangemode": "tozero"},
     )

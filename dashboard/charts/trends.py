@@ -48,6 +48,15 @@ def spend_over_time(spend: pl.DataFrame, mode: Mode) -> Figure:
     )
 
 
+def tokens_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
+    """Tokens per bucket, for stores where no price is known. `trend`: start_ns, tokens."""
+    bar = {
+        "type": "bar", "x": times(trend), "y": trend["tokens"].to_list(), "marker": {"color": palette.BLUE.of(mode), "line": {"width": 0}},
+        "hovertemplate": "%{x|%d %b %H:%M}<br><b>%{y:,} tokens</b><extra></extra>",
+    }  # fmt: skip
+    return figure([bar], layout={"showlegend": False, "bargap": 0.15}, y={"rangemode": "tozero"})
+
+
 def latency_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
     """Median and 95th percentile of ended runs, in the unit that suits. `trend`: start_ns, p50_s, p95_s."""
     longest = trend["p95_s"].max()

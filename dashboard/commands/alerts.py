@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
     if args.dry_run:
         return _history(dry_run(store, rules), args)
     outbox, clock = Outbox(store.path), SystemClock()
-    step, readings = look(store, rules, channels, outbox, clock.now_ns())
+    step, readings = look(store, rules, channels, outbox, clock.now_ns(), source=args.rules)
     if args.retry:
         outbox.retry()
     sent = deliver(outbox, channels, clock.now_ns)

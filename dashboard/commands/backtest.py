@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from decimal import Decimal
 from pathlib import Path
 
 from analyzers.backtest.whole import BackTest, Policy, back_test, read_policy, sentence
@@ -61,12 +62,17 @@ def run(args: Namespace) -> int:
     return 0
 
 
+def _worth(saved: Decimal, tokens: int) -> str:
+    """Money; tokens where no price is known."""
+    return usd(saved) if saved or not tokens else f"{count(tokens)} tokens"
+
+
 def _print(found: BackTest, runs: dict[str, dict[str, object]]) -> None:
     total = found.tally
     if found.policy.thresholds:
         rows = [
             [str(runs[s.run_id]["workflow"] or "—"), s.run_id[:12], "good" if s.run_id in found.good else "", s.guard, count(s.step),
-             usd(s.usd_saved), seconds(None if s.ns_saved is None else s.ns_saved / 1e9), sentence(s)]
+             _worth(s.usd_saved, s.tokens_saved), seconds(None if s.ns_saved is None else s.ns_saved / 1e9), sentence(s)]
             for s in sorted(found.stops.values(), key=lambda one: (one.run_id not in found.good, -one.usd_saved, one.run_id))
         ]  # fmt: skip
         if rows:
@@ -77,7 +83,7 @@ def _print(found: BackTest, runs: dict[str, dict[str, object]]) -> None:
         if len(rows) > SHOWN:
             print(f"... and {len(rows) - SHOWN} more; --json lists them all.")
         print(
-            f"{count(total.stopped)} of {count(total.runs)} runs stopped, saving {usd(total.usd_saved)} and {total.minutes_saved:,.1f} minutes; "
+            f"{count(total.stopped)} of {count(total.runs)} runs stopped, saving {_worth(total.usd_saved, total.tokens_saved)} and {total.minutes_saved:,.1f} minutes; "
             f"{count(total.good_stopped)} of {count(total.good)} good runs stopped wrongly "
             f"(95 % between {total.wrong_low:.1%} and {total.wrong_high:.1%}), {usd(total.usd_lost)} of good work lost."
         )
@@ -85,7 +91,7 @@ def _print(found: BackTest, runs: dict[str, dict[str, object]]) -> None:
         if one.points:
             rows = [
                 ["→" if p is one.suggested else "", f"{p.threshold:g}", count(p.tally.stopped), f"{count(p.tally.good_stopped)} of {count(p.tally.good)}",
-                 f"{p.tally.wrong_high:.1%}", usd(p.tally.usd_saved), f"{p.tally.minutes_saved:,.1f}"]
+                 f"{p.tally.wrong_high:.1%}", _worth(p.tally.usd_saved, p.tally.tokens_saved), f"{p.tally.minutes_saved:,.1f}"]
                 for p in one.points
             ]  # fmt: skip
             print()

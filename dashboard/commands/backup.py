@@ -6,8 +6,10 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
+from dashboard.alerting.outbox import Outbox, outbox_path
 from dashboard.commands.common import add_json, add_store, count, note, print_json
 from dashboard.loading import open_store
+from tracer.errors import BadInput
 from tracer.store.backup import back_up
 
 
@@ -18,11 +20,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Bring in what is pending, copy, look into the copy, say what it holds."""
-    done = back_up(open_store(args.store, upkeep=False), args.file)
+    """Bring in what is pending, copy, look into the copy, say what it holds. What alerts were told and wait goes along.
+
+    Raises:
+        BadInput: something lies where a copy would go; nothing was copied.
+    """
+    store = open_store(args.store, upkeep=False)
+    if (taken := outbox_path(args.file)).exists():
+        raise BadInput(f"{str(taken)!r} exists already.", hint="give a name that is free; a back-up never overwrites.")
+    done = back_up(store, args.file)
+    alerts = Outbox(store.path).back_up(args.file)
     if args.json:
-        print_json(asdict(done) | {"path": str(done.path)})
+        print_json(asdict(done) | {"path": str(done.path), "alerts": None if alerts is None else str(alerts)})
     else:
         note(f"{count(done.spans)} spans of {count(done.runs)} runs are in {done.path} ({count(done.bytes)} bytes).")
-        note(f"Use it with --store {done.path}; to restore, put it in the place of the store.")
+        if alerts is not None:
+            note(f"What alerts were told, and which wait, is in {alerts}.")
+        also = "" if alerts is None else ", and the other file beside it"
+        note(f"Use it with --store {done.path}; to restore, put it in the place of the store{also}.")
     return 0

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analyzers.alerts.rules import Rule, preview
+from analyzers.alerts.rules import stretch
 from analyzers.alerts.states import Alert
+from dashboard.alerting.outbox import Budget
 from dashboard.alerting.overview import Burn, On
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.figures import palette, units
 
+WARN_AT = 0.75
+"""of a limit, as guards warn"""
+WORKFLOWS = 9
+"""rows of the spend by workflow, beside the chart"""
+
 
 def on_document(on: Sequence[On]) -> list[b.Block]:
-    """One card for each level that is over its threshold."""
+    """One card for each level that is over its threshold; nothing where none is."""
     if not on:
-        return [b.note("Nothing is on.")]
+        return []
     return [
         b.card(
             [b.heading(f"{palette.SEVERITY_GLYPHS[one.level]} {one.rule}", level=2, note=f"since {units.moment(one.since_ns)[:16]} UTC"), b.prose(one.sentence)],
@@ -27,19 +33,24 @@ def on_document(on: Sequence[On]) -> list[b.Block]:
 
 def budget_document(burn: Burn) -> list[b.Block]:
     """A row per workflow: spent in 24 hours, in 7 days, and where that leads."""
-    columns = [b.column("workflow"), *(b.column(name, right=True) for name in ("24 h", "7 days", "30 days at this pace", "of the day before"))]  # fmt: skip
+    columns = [b.column("workflow"), *(b.column(name, right=True) for name in ("24 h", "7 days", "30 days at this pace", "against the day before"))]  # fmt: skip
     rows = [
         b.row([row.workflow or "unnamed", units.money(row.day_usd), units.money(row.week_usd), units.money(row.day_usd * 30),
                f"{row.day_usd / row.before_usd:.1f} ×" if row.before_usd else None])
-        for row in burn.workflows
+        for row in burn.workflows[:WORKFLOWS]
     ]  # fmt: skip
-    return [b.table(columns, rows)] if rows else [b.note("No call has a known price.")]
+    said = (
+        [b.note(f"Showing {WORKFLOWS} of {len(burn.workflows):,} workflows.")]
+        if len(burn.workflows) > WORKFLOWS
+        else []
+    )
+    return [b.table(columns, rows), *said]
 
 
 def history_document(alerts: Sequence[Alert], sent: Mapping[str, str]) -> list[b.Block]:
     """The newest alerts; a click opens the first run that one names."""
     if not alerts:
-        return [b.note("No alert so far.")]
+        return [b.note("None so far.")]
     rows = [
         b.row(
             [units.moment(alert.at_ns)[:16],
@@ -53,6 +64,28 @@ def history_document(alerts: Sequence[Alert], sent: Mapping[str, str]) -> list[b
     return [b.table([b.column("when (UTC)", tight=True), b.column("level", tight=True), b.column("rule", tight=True), b.column("says"), b.column("sent to", tight=True)], rows)]  # fmt: skip
 
 
-def rules_document(rules: Sequence[Rule]) -> list[b.Block]:
+def limits_document(budgets: Sequence[Budget]) -> list[b.Block]:
+    """A row per limit on spending, fullest first: how much of it is gone, and when the rest is at the pace of its window."""
+    columns = [b.column("budget"), *(b.column(name, right=True) for name in ("spent", "limit", "gone", "lasts"))]
+    rows = [
+        b.row(
+            [b.cell(one.workflow or "the store", note=f"{one.rule}, {stretch(one.window_ns)}"), units.money(one.spent_usd), units.money(one.limit_usd),
+             b.cell(f"{one.spent_usd / one.limit_usd:.0%}", SEVERITY_TONES["critical" if one.spent_usd >= one.limit_usd else "warning" if one.spent_usd >= WARN_AT * one.limit_usd else "info"]),
+             _lasts(one)],
+        )
+        for one in sorted(budgets, key=lambda one: (-one.spent_usd / one.limit_usd, one.rule, one.workflow or ""))
+    ]  # fmt: skip
+    return [b.table(columns, rows)]
+
+
+def _lasts(one: Budget) -> str:
+    """How long the rest would last if money went on going as it did in the window, and nothing of it got old."""
+    left = one.limit_usd - one.spent_usd
+    if left <= 0:
+        return "used up"
+    return "—" if one.spent_usd <= 0 else units.duration(round(left / one.spent_usd * one.window_ns))
+
+
+def rules_document(rules: Sequence[tuple[str, str]]) -> list[b.Block]:
     """Each rule in one sentence."""
-    return [b.table([b.column("rule", tight=True), b.column("what it does")], [b.row([rule.name, preview(rule)]) for rule in rules])]  # fmt: skip
+    return [b.table([b.column("rule", tight=True), b.column("what it does")], [b.row([name, does]) for name, does in rules])]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any
 
 from analyzers.backtest.guards import Stop
@@ -14,14 +15,19 @@ from dashboard.figures import units
 ROWS = 50
 
 
+def saved(usd: Decimal, tokens: int) -> str:
+    """What stopping spares: money, or tokens where no price is known."""
+    return units.worth(usd, tokens) or "nothing"
+
+
 def points_document(curve: Sweep) -> list[b.Block]:
     """One row per threshold; the suggested one is marked."""
-    columns = [b.column(curve.guard, right=True), *(b.column(name, right=True) for name in ("stopped", "good ones", "at most (95 %)", "saved", "minutes"))]  # fmt: skip
+    columns = [b.column(curve.guard, right=True), *(b.column(name, right=True) for name in ("stopped", "good ones", "at most (95 %)", "saved", "time"))]  # fmt: skip
     rows = [
         b.row(
             [b.cell(f"{'→ ' if point is curve.suggested else ''}{point.threshold:g}", "ok" if point is curve.suggested else "none"),
              units.count(point.tally.stopped), f"{units.count(point.tally.good_stopped)} of {units.count(point.tally.good)}",
-             f"{point.tally.wrong_high:.1%}", units.money(point.tally.usd_saved), f"{point.tally.minutes_saved:,.1f}"],
+             f"{point.tally.wrong_high:.1%}", saved(point.tally.usd_saved, point.tally.tokens_saved), units.duration(point.tally.minutes_saved * 60e9)],
             selected=point is curve.suggested,
         )
         for point in curve.points
@@ -33,17 +39,19 @@ def stops_document(stops: Mapping[str, Stop], runs: Mapping[str, Mapping[str, An
     """Good runs, stopped wrongly, first; then by what stopping saves. A click opens the run."""
     if not stops:
         return [b.note("No run would have been stopped.")]
-    ordered = sorted(stops.values(), key=lambda stop: (stop.run_id not in good, -stop.usd_saved, stop.run_id))
+    ordered = sorted(
+        stops.values(), key=lambda stop: (stop.run_id not in good, -stop.usd_saved, -stop.tokens_saved, stop.run_id)
+    )
     rows = [
         b.row(
-            [b.cell(runs[stop.run_id]["workflow"] or "unnamed", note=(runs[stop.run_id]["source_id"] or stop.run_id)[:12]),
+            [b.cell(runs[stop.run_id]["workflow"] or "unnamed", note=runs[stop.run_id]["source_id"] or stop.run_id[:8]),
              b.cell("good", "warning") if stop.run_id in good else str(runs[stop.run_id]["outcome"]).replace("_", " "),
-             units.count(stop.step), units.money(stop.usd_saved), sentence(stop)],
+             units.count(stop.step), saved(stop.usd_saved, stop.tokens_saved), sentence(stop)],
             pick={"run": stop.run_id},
         )
         for stop in ordered[:ROWS]
     ]  # fmt: skip
-    document = [b.table([b.column("run", tight=True), b.column("was", tight=True), b.column("at call", right=True), b.column("saved", right=True), b.column("says")], rows)]  # fmt: skip
+    document = [b.table([b.column("run", tight=True), b.column("was", tight=True), b.column("after calls", right=True, tight=True), b.column("saved", right=True, tight=True), b.column("says")], rows)]  # fmt: skip
     if len(ordered) > ROWS:
-        document.append(b.note(f"and {len(ordered) - ROWS} more; tracehound backtest --json lists them all"))
+        document.append(b.note(f"Showing {ROWS} of {len(ordered):,}; tracehound backtest --json lists them all."))
     return document

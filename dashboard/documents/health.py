@@ -28,10 +28,15 @@ def problems_document(problems: Sequence[Problem]) -> list[b.Block]:
         head = list[b.Block]()
     ordered = sorted(problems, key=lambda problem: _ORDER.index(problem.severity))
     return head + [
-        b.card([b.prose(f"{palette.SEVERITY_GLYPHS[problem.severity]} {problem.message}"), *([b.note(f"Do: {problem.hint}")] if problem.hint else [])],
+        b.card([b.prose(f"{palette.SEVERITY_GLYPHS[problem.severity]} {_plain(problem.message)}"), *([b.note(f"Do: {_plain(problem.hint)}")] if problem.hint else [])],
                tone=SEVERITY_TONES[problem.severity])
         for problem in ordered
     ]  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Texts for the terminal mark commands with backticks; a page draws them as they are."""
+    return text.replace("`", "'")
 
 
 def store_document(document: Mapping[str, Any]) -> list[b.Block]:

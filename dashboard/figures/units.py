@@ -12,7 +12,7 @@ def duration(ns: float) -> str:
         return "−" + duration(-ns)
     if ns < 1_000:
         return f"{ns:.0f} ns" if ns else "0 s"
-    if ns < 1_000_000:
+    if ns < 999_500:
         return f"{ns / 1e3:.0f} µs"
     if ns < 999_500_000:
         return f"{ns / 1e6:.0f} ms"
@@ -38,9 +38,25 @@ def money(usd: Decimal | float | None) -> str:
     return f"${usd:,.4f}" if abs(usd) < 1 else f"${usd:,.2f}"
 
 
+def worth(usd: Decimal | float | None, tokens: int | None) -> str | None:
+    """Money where a price is known, else tokens; None where there is neither."""
+    if usd:
+        return money(usd)
+    return plural(tokens, "token") if tokens else None
+
+
 def count(value: float | None) -> str:
     """Thousands apart; a missing number is a dash."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+def short_count(value: int) -> str:
+    """A count for a place of three or four characters: `999`, `1.2k`, `38k`, `1.2M`."""
+    for unit, word in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
+        if value >= unit * 0.9995:
+            amount = value / unit
+            return f"{amount:.1f}".removesuffix(".0") + word if amount < 9.95 else f"{amount:.0f}{word}"
+    return f"{value}"
 
 
 def plural(value: int, noun: str, many: str | None = None) -> str:

@@ -50,6 +50,7 @@ def _draw(scene: Scene) -> None:
         COLUMNS,
         key="agents",
         label="Agents; click one to look into it",
+        hint="Click an agent for its course, models, tools, neighbours and versions.",
         on_pick=lambda row: address.put(agent=rows["agent"][row]),
     )
     chosen = address.get("agent")

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import address, chrome, queries
 from dashboard.charts import budgets
 from dashboard.components import document_view
-from dashboard.documents.alerts import budget_document, history_document, on_document, rules_document
+from dashboard.documents.alerts import budget_document, history_document, limits_document, on_document, rules_document
 from dashboard.figures import units
 
 
@@ -19,29 +19,48 @@ def render() -> None:
     if seen.runs == 0:
         st.info("The store is there, but no run has been recorded in it yet.")
         return
-    looked = "never" if seen.looked_ns is None else units.moment(seen.looked_ns)[:16] + " UTC"
+    looked = "never evaluated" if seen.looked_ns is None else f"last look {units.moment(seen.looked_ns)[:16]} UTC"
+    burn = seen.burn
+    unpriced = f", {units.count(burn.unpriced_calls)} unpriced" if burn.unpriced_calls else ""
     chrome.numbers(
         (
             ("On now", units.count(len(seen.on)), "over their threshold"),
-            ("Told", units.count(len(seen.alerts)), f"last look {looked}"),
-            ("Not delivered", units.count(len(seen.undelivered)), "tried again and again"),
-            ("Spent, 24 h", units.money(seen.burn.day_usd), f"up to {units.moment(seen.burn.end_ns)[:16]} UTC"),
-            ("At this pace", units.money(seen.burn.month_usd), "in 30 days"),
+            ("Sent so far", units.count(len(seen.alerts)), looked),
+            ("Not delivered", units.count(len(seen.undelivered)), "kept, and tried again"),
+            (
+                "Spent, 24 h",
+                "unknown" if burn.unknown else units.money(burn.day_usd),
+                f"to {units.moment(burn.end_ns)[5:16]} UTC{unpriced}",
+            ),
+            ("At this pace", "unknown" if burn.unknown else units.money(burn.month_usd), "in 30 days"),
         )
     )
     if seen.looked_ns is None:
         st.text("No alert was evaluated on this store yet. `tracehound alerts` does it once, `tracehound serve` every minute.".replace("`", "'"))  # fmt: skip
     for channel, reason in seen.late_channels.items():
         st.warning(f"Channel {channel}: {reason}")
-    left, right = st.columns(2, gap="medium")
-    with left:
+    if seen.on:
         st.subheader("On now", anchor=False)
         document_view(on_document(seen.on), key="alerts_on", label="What is on", subject="alerts")
+    st.subheader("Budget burn", anchor=False)
+    left, right = st.columns(2, gap="medium")
+    if burn.workflows:
+        chrome.chart(left, "Known cost of the 24 hours before each hour, USD", budgets.burn(burn.hours, chrome.mode()), "burn")  # fmt: skip
+    else:
+        left.text("No call of the last seven days has a known price, so money cannot be watched; tokens and time can.")
     with right:
-        st.subheader("Budget burn", anchor=False)
-        chrome.chart(right, "Known cost, summed over the last 24 hours at each hour, USD", budgets.burn(seen.burn.hours, chrome.mode()), "burn")  # fmt: skip
-        document_view(budget_document(seen.burn), key="budgets", label="Spend by workflow", subject="workflows")
-    st.subheader("What was told", anchor=False)
+        if seen.looked.budgets:
+            document_view(
+                limits_document(seen.looked.budgets),
+                key="limits",
+                label="Budgets of the alert rules",
+                subject="budgets",
+            )
+        else:
+            st.caption('No alert rule limits spending; a rule with measure = "spend_usd" makes a budget.')
+        if burn.workflows:
+            document_view(budget_document(burn), key="budgets", label="Spend by workflow", subject="workflows")
+    st.subheader("Newest alerts", anchor=False)
     document_view(
         history_document(seen.alerts, seen.sent), key="alerts_history", label="Newest alerts", subject="alerts",
         on_pick=lambda pick: st.session_state.update(alert_run=pick.get("run")),
@@ -50,8 +69,14 @@ def render() -> None:
     if run_id:
         address.open_trace(run_id)
     st.subheader("Rules", anchor=False)
-    st.caption("The defaults; a server may have others (tracehound serve --rules FILE).")
-    document_view(rules_document(seen.rules), key="alert_rules", label="What each rule does", subject="rules")
+    st.caption(_whose(seen.looked.source, looked=seen.looked_ns is not None))
+    document_view(rules_document(seen.looked.rules), key="alert_rules", label="What each rule does", subject="rules")
+
+
+def _whose(source: str | None, *, looked: bool) -> str:
+    if not looked:
+        return "The defaults; nobody has looked by them yet (tracehound serve --rules FILE has your own)."
+    return f"By these the last look went: {f'those of {source}, over the defaults' if source else 'the defaults'}."
 
 
 render()

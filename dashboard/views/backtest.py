@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import address, chrome, queries
 from dashboard.charts import budgets
 from dashboard.components import document_view
-from dashboard.documents.backtest import points_document, stops_document
+from dashboard.documents.backtest import points_document, saved, stops_document
 from dashboard.figures import units
 from dashboard.window import heading, say_nothing_in
 
@@ -38,21 +38,29 @@ def render() -> None:
     if shown is None:
         st.info("Nothing in these runs can be measured by this guard.")
         return
-    t = shown.tally
+    t, judged = shown.tally, found.curve.held_out
+    wrong = f"of {units.count(t.good)}" + (
+        f"; held out: {judged.good_stopped} of {judged.good}, at most {judged.wrong_high:.1%} (95 %)" if judged else ""
+    )
     chrome.numbers(
         (
-            ("Suggested" if best else "No suggestion", f"{shown.threshold:g}" if best else "—", f"confidence {found.curve.confidence}" if best else "see below"),
-            ("Saved", units.money(t.usd_saved), f"and {t.minutes_saved:,.1f} minutes"),
+            (f"Suggested {(chosen or 'Loop').lower()}" if best else "No suggestion", f"{shown.threshold:g}" if best else "—", f"confidence {found.curve.confidence}" if best else "see below"),
+            ("Saved", saved(t.usd_saved, t.tokens_saved), f"and {units.duration(t.minutes_saved * 60e9)}"),
             ("Stopped", units.count(t.stopped), f"of {units.plural(t.runs, 'run')}"),
-            ("Good runs stopped", units.count(t.good_stopped), f"of {units.count(t.good)}; at most {t.wrong_high:.1%} (95 %)"),
-            ("Good work lost", units.money(t.usd_lost), "had it been on"),
+            ("Good runs stopped", units.count(t.good_stopped), wrong if t.good else "no run is known to be good"),
+            ("Good work lost", saved(t.usd_lost, t.tokens_lost), "had it been on"),
         )
     )  # fmt: skip
     st.text(found.curve.sentence)
+    if not t.good:
+        st.text("No run of this window is known to be good, so nothing says what a guard would stop wrongly: runs that completed count, and those marked ok.")  # fmt: skip
+    if not found.traces["llm_calls"].sum():
+        st.text("No LLM call was recorded in these runs: a guard acts before the next call, so there is nothing it could have stopped.")  # fmt: skip
     left, right = st.columns(2, gap="medium")
-    points = [(p.threshold, float(p.tally.usd_saved), p.tally.wrong_rate, p.tally.wrong_low, p.tally.wrong_high) for p in found.curve.points]  # fmt: skip
-    chrome.chart(left, "Saved (left), and the share of good runs stopped wrongly with its 95 % interval (right)",
-                 budgets.trade_off(points, best.threshold if best else None, chrome.mode()), "trade_off")  # fmt: skip
+    priced = any(p.tally.usd_saved for p in found.curve.points)
+    points = [(p.threshold, float(p.tally.usd_saved if priced else p.tally.tokens_saved), p.tally.wrong_rate, p.tally.wrong_low, p.tally.wrong_high) for p in found.curve.points]  # fmt: skip
+    chrome.chart(left, f"Saved, {'USD' if priced else 'tokens'} (left), and the share of good runs stopped wrongly with its 95 % interval (right)",
+                 budgets.trade_off(points, best.threshold if best else None, chrome.mode(), priced=priced), "trade_off")  # fmt: skip
     with right:
         document_view(points_document(found.curve), key="points", label="Every threshold", subject="thresholds")
     st.subheader(f"Runs stopped at {shown.threshold:g}", anchor=False)

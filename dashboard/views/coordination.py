@@ -55,10 +55,17 @@ def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
         ("Handoffs a run", f"{handoffs / runs:,.1f}", f"{units.count(handoffs)} in {units.plural(runs, 'run')}"),
         ("Loops", loops, "being looked for" if findings is None else "found by the detectors"),
         ("State conflicts", units.count(int(known["state_conflicts"].sum())), "refused writes and lost updates"),
-        ("Guards that stopped", units.count(int(known["breaker_trips"].sum())), "warnings are not counted"),
+        ("Guards that stopped", *_stopped(shown, int(known["breaker_trips"].sum()), findings)),
         ("Time in waits", units.duration(float(waited)), f"{units.plural(waits.height, 'wait')}, parallel ones add up"),
     )
     chrome.numbers(figures)
+
+
+def _stopped(shown: Population, trips: int, findings: Sequence[Finding] | None) -> tuple[str, str]:
+    """How often a guard stopped something, and limits of the frameworks, which only their errors tell of."""
+    recorded = set(shown.frames.spans.filter(pl.col("kind") == "guard_trip")["run_id"])
+    limits = sum(f.kind == "guard_trip" and f.severity != "info" and f.trace_id not in recorded for f in findings or ())
+    return units.count(trips + limits), f"{limits:,} by limits of frameworks" if limits else "warnings are not counted"
 
 
 def _contacts(shown: Population) -> None:
@@ -138,7 +145,7 @@ def _incidents(findings: Sequence[Finding]) -> None:
             [b.cell(f"{palette.SEVERITY_GLYPHS[f.severity]} {f.kind.replace('_', ' ')}", SEVERITY_TONES[f.severity]), f.title,
              _few(f.agents),
              units.moment(f.start_ns)[:16] if f.start_ns is not None else None,
-             units.money(f.wasted_usd) if f.wasted_usd is not None else None],
+             units.worth(f.wasted_usd, f.wasted_tokens)],
             pick={"run": f.trace_id} if f.trace_id else None,
         )
         for f in worst[:ROWS]

@@ -12,11 +12,13 @@ from analyzers.finding import Finding
 from analyzers.metrics.spending import By, spending, spending_over_time
 from dashboard import address, chrome, queries
 from dashboard.charts import breakdowns, trends
+from dashboard.charts.base import Figure
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.documents.spending import ledger_blocks, savings_blocks, unusual_blocks
 from dashboard.figures import palette, units
+from dashboard.figures.palette import Mode
 from dashboard.fleet import fleet_cards
 from dashboard.frame import Scene, over_runs
 from dashboard.grids import Column, grid
@@ -49,6 +51,10 @@ FLEET = ("spend_rate", "run_rate", "duplicate_calls_across_runs")
 
 
 def _draw(scene: Scene) -> None:
+    if scene.shown.frames.billed.is_empty():
+        st.info("No LLM call was recorded in this window, so there is no cost to show. Transcripts often hold only what was said; "
+                "traces with token counts have costs.")  # fmt: skip
+        return
     _numbers(scene)
     _parts(scene.shown)
     _unusual(scene)
@@ -97,6 +103,7 @@ def _numbers(scene: Scene) -> None:
     missing = billed.height - known.height
     alone = sum(float(f.wasted_usd) for f in findings or () if f.wasted_usd is not None)
     together = sum(float(f.wasted_usd) for f in scene.fleet if f.wasted_usd is not None)
+    tokens = sum(f.wasted_tokens or 0 for f in findings or ())
     wasted, said = (
         ("…", "being looked for")
         if findings is None
@@ -104,6 +111,8 @@ def _numbers(scene: Scene) -> None:
             units.money(alone + together),
             f"{units.money(together)} by many runs together" if together else f"{units.share(alone, cost)} of the cost",
         )
+        if known.height or not tokens
+        else (units.plural(tokens, "token"), f"{units.share(tokens, tokens_in + tokens_out)} of all tokens")
     )
     figures = (
         ("Cost", units.money(cost) if known.height else "unknown" if billed.height else "—",
@@ -134,7 +143,8 @@ def _parts(shown: Population) -> None:
     mode = chrome.mode()
     known = rows.select("name", pl.col("cost_usd").cast(pl.Float64)).filter(pl.col("cost_usd").is_not_null())
     if known.is_empty():
-        left.info("No call in this window has a known price.")
+        chrome.chart(left, f"Tokens by {word.lower()}; no call in this window has a known price", _tokens(rows, mode), "tokens_by_name")  # fmt: skip
+        right.text("Where the price of a model is not known, its cost is left out of every sum: it is unknown, not zero. What can be said in tokens is said in tokens.")  # fmt: skip
     else:
         bars = breakdowns.bars_by_name(known, "cost_usd", mode, text=units.money, most=7)
         chrome.chart(left, f"Cost by {word.lower()}", bars, "cost_by_name")
@@ -148,6 +158,12 @@ def _parts(shown: Population) -> None:
          on_pick=lambda row: _runs_of(word.lower(), rows["value"][row]))  # fmt: skip
 
 
+def _tokens(rows: pl.DataFrame, mode: Mode) -> Figure:
+    """What there is to compare where nothing has a price."""
+    sums = rows.select("name", tokens=(pl.col("input_tokens") + pl.col("output_tokens")).cast(pl.Float64))
+    return breakdowns.bars_by_name(sums, "tokens", mode, text=units.count, most=7)
+
+
 def _runs_of(field: str, value: str | None) -> None:
     """Go to the runs with this value, where a query can find them."""
     if value is not None and field in FIELDS:
@@ -159,24 +175,29 @@ def _wasted(findings: Sequence[Finding]) -> None:
     st.subheader("What bought nothing", anchor=False)
     per_kind: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
-        if finding.wasted_usd:
+        if finding.wasted_usd or finding.wasted_tokens:
             per_kind[finding.kind].append(finding)
     if not per_kind:
-        st.text("No finding with a price in this window.")
+        st.text("Nothing: no finding of this window says that calls or tokens bought nothing.")
         return
     rows: list[b.Block] = []
-    for kind, found in sorted(per_kind.items(), key=lambda item: -sum(f.wasted_usd or 0 for f in item[1])):
-        worst = max(found, key=lambda f: f.wasted_usd or 0)
+    for kind, found in sorted(per_kind.items(), key=lambda item: _size(item[1]), reverse=True):
+        worst = max(found, key=lambda f: _size([f]))
         rows.append(
             b.row(
                 [b.cell(f"{palette.SEVERITY_GLYPHS[worst.severity]} {kind.replace('_', ' ')}", SEVERITY_TONES[worst.severity]),
-                 units.money(sum(f.wasted_usd or 0 for f in found)), units.count(len({f.trace_id for f in found})), worst.title, worst.suggestion],
+                 units.worth(*_size(found)), units.count(len({f.trace_id for f in found})), worst.title, worst.suggestion],
                 pick={"query": f"finding:{kind}"},
             )
         )  # fmt: skip
     columns = [b.column("found", tight=True), b.column("wasted", right=True), b.column("runs", right=True), b.column("for example"),
                b.column("what to change")]  # fmt: skip
     document_view([b.table(columns, rows)], key="wasted", label="Waste by kind of finding", subject="wasted", on_pick=address.remember)  # fmt: skip
+
+
+def _size(found: Sequence[Finding]) -> tuple[float, int]:
+    """USD and tokens that these findings call wasted."""
+    return float(sum(f.wasted_usd or 0 for f in found)), sum(f.wasted_tokens or 0 for f in found)
 
 
 def _dearest(shown: Population) -> None:

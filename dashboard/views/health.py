@@ -19,7 +19,7 @@ def render() -> None:
         st.info("The store is there, but no run has been recorded in it yet.")
     serious = sum(problem.severity != "info" for problem in found.problems)
     if serious:
-        st.text(f"{units.plural(serious, 'problem')}. `tracehound doctor` says the same, and can mend some of them.")
+        st.text(f"{units.plural(serious, 'problem')}. 'tracehound doctor' says the same, and can mend some of them.")
     document_view(
         problems_document(found.problems), key="problems", label="Problems and what to do", subject="problems"
     )

@@ -17,7 +17,8 @@ def render() -> None:
     """Draw the page; all but the title is drawn again every second."""
     queries.current()  # says where there is no store, before anything is drawn
     st.title("Live", anchor=False)
-    _now()
+    with st.container(key="live"):
+        _now()
 
 
 @st.fragment(run_every=EVERY_S)

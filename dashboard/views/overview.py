@@ -203,8 +203,8 @@ def _trends(shown: Overview, serious: Mapping[str, Sequence[Finding]], analysis:
     if shown.totals.cost_usd is not None:
         chrome.chart(left, f"Cost by workflow, USD per {bucket}", trends.spend_over_time(shown.spend, mode), "spend")
     else:
-        left.caption("Cost by workflow")
-        left.info("No call in this window has a known price.")
+        tokens = trends.tokens_over_time(shown.trend, mode)
+        chrome.chart(left, f"Tokens per {bucket}; no call in this window has a known price", tokens, "tokens")
     chrome.chart(right, "Latency of ended runs", trends.latency_over_time(shown.trend, mode), "latency")
     left, right = st.columns(2, gap="medium")
     shares = trends.shares_over_time(_with_loops(shown, serious, analysis), trends.RUN_SHARES, mode)

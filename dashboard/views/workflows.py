@@ -52,6 +52,7 @@ def _draw(scene: Scene) -> None:
         COLUMNS,
         key="workflows",
         label="Workflows; click one to look into it",
+        hint="Click a workflow for its findings, what changed over time, and whether it needs its agents.",
         on_pick=lambda row: address.put(workflow=rows["workflow"][row]),
     )
     chosen = address.get("workflow")

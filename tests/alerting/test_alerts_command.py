@@ -90,7 +90,7 @@ def test_a_dry_run_tells_the_history_and_keeps_nothing(store: Path, tmp_path: Pa
 
 def test_previews_and_a_file_to_start_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither needs a store; a file that is there is left alone."""
-    assert "speaks when it exceeds 30 s" in told("--preview", capsys)[1]
+    assert "Speaks above 30 s" in told("--preview", capsys)[1]
     assert told(f"--write-rules {tmp_path / 'a.toml'}", capsys)[0] == 0
     assert json.loads(told(f"--preview --json --rules {tmp_path / 'a.toml'}", capsys)[1]) == json.loads(told("--preview --json", capsys)[1])  # fmt: skip
     assert told(f"--write-rules {tmp_path / 'a.toml'}", capsys)[0] == 2
@@ -129,3 +129,25 @@ def test_serve_evaluates_and_sends(store: Path, tmp_path: Path) -> None:
         assert sorted(one.json["data"]["rule"] for one in server.posted) == ["critical-finding", "run-latency"]
     (tmp_path / "alerts.toml").write_text("[[rule]]\nname = 1")
     assert main(["serve", "--store", str(store), "--rules", str(tmp_path / "alerts.toml"), "--port", "0"]) == 2
+
+
+@pytest.mark.slow
+def test_a_back_up_takes_along_what_was_told(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the copy nothing is told a second time, and what was not delivered still waits; a file that is there is never overwritten."""
+    (tmp_path / "alerts.toml").write_text(RULES.format(url="http://127.0.0.1:9"))
+    copy = tmp_path / "copy.duckdb"
+    assert main(["backup", "--store", str(store), "--json", str(tmp_path / "early.duckdb")]) == 0
+    assert json.loads(capsys.readouterr().out)["alerts"] is None
+    told(f"--store {store} --rules {tmp_path / 'alerts.toml'} --quiet", capsys)
+    (tmp_path / "copy.alerts.sqlite").write_text("mine")
+    assert main(["backup", "--store", str(store), str(copy)]) == 2
+    assert "copy.alerts.sqlite' exists already" in capsys.readouterr().err
+    assert not copy.exists()
+    (tmp_path / "copy.alerts.sqlite").unlink()
+    assert main(["backup", "--store", str(store), str(copy)]) == 0
+    assert "What alerts were told, and which wait, is in" in capsys.readouterr().err
+    before, after = Outbox(store), Outbox(copy)
+    assert [alert.id for alert in after.alerts()] == [alert.id for alert in before.alerts()]
+    assert len(after.undelivered()) == 2
+    _, out, _ = told(f"--store {copy} --rules {tmp_path / 'alerts.toml'} --json", capsys)
+    assert len(json.loads(out)["alerts"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -168,6 +169,20 @@ def test_the_same_waste_is_charged_once() -> None:
         assert told["hidden_calls"].wasted_tokens == 120
         assert told["hidden_calls"].data["charged_elsewhere_usd"] == 0.1
         assert told["hidden_calls"].id == hidden.id
+
+
+def test_a_stopped_run_charges_only_what_no_other_finding_does() -> None:
+    """A guard that ended a run for nothing charges all four calls, whichever spans tell of it; the loop keeps its two."""
+    drawn = run(
+        "w", agent("a", 0, 9, *(llm(n, n + 0.5, id=f"c{n}", **USED) for n in range(4)), guard_trip("g", 5, id="t"))
+    )
+    loop = finding("loop", drawn, "c0", "c1", usd="0.20")
+    trip = replace(finding("guard_trip", drawn, "t", usd="0.40"), wasted_tokens=480)
+    table = [Detector("guard_trip", lambda _: [trip]), Detector("loop", lambda _: [loop])]
+
+    told = {f.kind: f for f in analyse(frames(drawn), table).findings}
+    assert (told["loop"].wasted_usd, told["loop"].wasted_tokens) == (Decimal("0.20"), 240)
+    assert (told["guard_trip"].wasted_usd, told["guard_trip"].wasted_tokens) == (Decimal("0.20"), 240)
 
 
 def test_the_document_is_plain_json() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from analyzers.backtest.guards import recordings
 from analyzers.backtest.policy import good_runs
-from analyzers.backtest.sweep import sweep
+from analyzers.backtest.sweep import parted, sweep
 from analyzers.backtest.whole import Policy, back_test, loop_sentence, read_policy
 from analyzers.run import analyse
 from dashboard.cli import main
@@ -38,13 +38,64 @@ def test_the_suggestion_saves_most_without_stopping_good_runs() -> None:
     assert [t.good_stopped for t in by_threshold.values()] == [20, 0, 0, 0, 0, 0]
     assert [t.usd_saved for t in by_threshold.values()] == [Decimal(d) for d in (44, 40, 38, 38, 26, 5)]
     assert found.suggested is not None
-    assert (found.suggested.threshold, found.confidence) == (6, "medium")
-    assert found.sentence.startswith("budget_usd=6 would have saved $38.00 and ")
-    assert "0 of 40 good runs stopped wrongly, at most 8.8% with 95 % confidence (medium)" in found.sentence
+    assert (found.suggested.threshold, found.confidence) == (6, "low")
+    assert found.sentence.startswith("budget_usd=6, chosen on 21 runs where it saves $")
+    assert "; of 21 others it would have saved $" in found.sentence
+    assert "stopped 0 of 20 good runs wrongly, at most 16.1% with 95 % confidence (low)" in found.sentence
     none = sweep(recordings(held), good_runs(held, ()), "budget_usd", [3])
     assert none.suggested is None
     assert "every threshold that saves something stops more than 1% of the good runs" in none.sentence
     assert sweep(recordings(held), good_runs(held, ()), "loop").sentence == "loop: no suggestion; no threshold saves anything."  # fmt: skip
+
+
+def test_a_suggestion_is_judged_by_runs_that_had_no_part_in_it() -> None:
+    """Every run is in one part only, whatever the order; good runs that only the judging part has are counted, not avoided.
+
+    $5.50 looks free of harm where it was chosen. The good runs held out are dearer, and half of them would be stopped: said, with
+    the interval of those runs alone.
+    """
+    runs = [spent(i, 4) for i in range(40)] + [spent(50 + i, 20, outcome="failed") for i in range(4)]
+    held = frames(*runs)
+    good = good_runs(held, ())
+    choosing, judging = parted(recordings(held), good, "budget_usd")
+    names = [{one.run_id for one in part} for part in (choosing, judging)]
+
+    assert names[0] | names[1] == {one.run_id for one in runs}
+    assert not names[0] & names[1]
+    assert [(len(part), len(part & good)) for part in names] == [(22, 20), (22, 20)]
+    again = parted(recordings(held)[::-1], good, "budget_usd")
+    assert [{one.run_id for one in part} for part in again] == names
+    dear = sorted(names[1] & good)[::2]
+    changed = frames(*(spent(i, 8 if spent(i, 4).run_id in dear else 4) for i in range(40)), *runs[40:])
+    found = sweep(recordings(changed), good_runs(changed, ()), "budget_usd", [5.5])
+    assert found.suggested is not None
+    assert found.held_out is not None
+    assert (found.held_out.runs, found.held_out.good, found.held_out.good_stopped) == (22, 20, 10)
+    assert (found.held_out.usd_saved, found.confidence) == (Decimal(28), "low")
+    assert found.suggested.tally.good_stopped == 10
+    assert "stopped 10 of 20 good runs wrongly, at most 70.1%" in found.sentence
+
+
+def test_the_only_run_that_a_guard_concerns_chooses() -> None:
+    """One run loops among failed ones that do not: whatever their ids, it is not the one held out."""
+    others = [spent(i, 2, outcome="failed") for i in range(7)]
+    held = frames(stores.looping(rounds=20), *others, *(spent(20 + i, 2) for i in range(6)))
+    found = sweep(recordings(held), good_runs(held, ()) - {stores.looping().run_id}, "loop")
+
+    assert found.suggested is not None
+    assert found.held_out is not None
+    assert (found.held_out.usd_saved, found.held_out.good) == (0, 3)
+    assert "stopped 0 of 3 good runs wrongly" in found.sentence
+
+
+def test_a_window_is_chosen_on_what_came_before() -> None:
+    """A budget a day sees runs together, so the earlier half chooses; without anything held out nothing is claimed."""
+    runs = recordings(frames(*(spent(i, 2) for i in range(7))))
+    first, then = parted(runs, frozenset(), "per_day_usd")
+    assert [one.run_id for one in first] == [spent(i, 2).run_id for i in range(4)]
+    assert [one.run_id for one in then] == [spent(i, 2).run_id for i in range(4, 7)]
+    alone = sweep(recordings(frames(spent(1, 20, outcome="failed"))), frozenset(), "budget_usd", [5])
+    assert alone.sentence.endswith("; no good run is left to judge it by (low).")
 
 
 def test_the_default_grid_reaches_from_most_runs_to_none() -> None:

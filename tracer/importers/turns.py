@@ -6,8 +6,8 @@
         tool search (step 4)       a tool's answer, with the arguments of the call that asked for it
       message human (step 5)       people and system prompts take part but are no agents
 
-Ids depend on the record alone, so importing it again changes nothing. Times are the record's own where every message
-has one in order; else synthetic, one second a message from 2000-01-01, and marked.
+Where the record says what calls of models cost, each turn has its `llm` spans beside the messages that came of them. Ids depend on the record
+alone, so importing it again changes nothing. Times are the record's own where every message has one in order; else synthetic, and marked.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any, cast
 
 from tracer.ids import canonical_json, content_id, short_hash, span_id_of, trace_id_of
+from tracer.importers.answers import failure_in
+from tracer.importers.turn_times import intervals, moment_of
+from tracer.importers.usage import Call, calls_of
 from tracer.model import RawSpan, RunOutcome, SpanKind
 from tracer.semconv import GenAI, Tracehound
 
@@ -39,13 +40,9 @@ LISTS = (
 )
 """keys under which a record holds its messages, the likeliest first"""
 
-SYNTHETIC_START_NS = 946_684_800 * 10**9
-"""2000-01-01 UTC: no trace is that old, so nobody takes it for a real time"""
-
 _AUTHORS = ("agent", "name", "source", "speaker", "sender", "author", "from", "role")
 _TEXTS = ("content", "text", "message", "value", "output", "parts")
 _TARGETS = ("target", "recipient", "receiver", "to")
-_TIMES = ("timestamp", "ts", "time", "created_at", "createdAt", "created", "start_time")
 _IDS = (
     "id",
     "run_id",
@@ -93,8 +90,18 @@ class _Message:
     text: str
     calls: list[Mapping[str, Any]]
     raw: Mapping[str, Any]
+    made_by: list[Call] = field(default_factory=list[Call])
+    """calls of models it came of"""
     start_ns: int = 0
     end_ns: int = 0
+
+    @property
+    def from_people(self) -> bool:
+        return self.author.lower() in _PEOPLE
+
+    @property
+    def from_tool(self) -> bool:
+        return self.role in ("tool", "function")
 
 
 def agent_of(author: str) -> tuple[str, str | None, str | None]:
@@ -139,14 +146,22 @@ def run_of(record: Mapping[str, Any], name: str) -> Run:
     """The run in `record`; `name` is the workflow where the record names none. No spans where it holds no message."""
     entries = messages_in(record) or []
     run = Run()
-    messages = [found for step, entry in enumerate(entries) if (found := _message(step, entry))]
-    run.steps, run.left_out = len(messages), len(entries) - len(messages)
+    read = [_message(step, entry) for step, entry in enumerate(entries)]
+    messages = [message for message in read if message]
     if not messages:
+        run.left_out = len(entries)
         return run
+    calls = calls_of(entries, [m is not None and not m.from_people and not m.from_tool for m in read])
+    for message in messages:
+        message.made_by = calls.get(message.step, [])
+    told = sum(call.own_entry for made in calls.values() for call in made)
+    run.steps, run.left_out = len(messages), len(entries) - len(messages) - told
     source_id = _source_id(record)
     trace_id = trace_id_of("transcript", source_id or name, short_hash(record))
-    synthetic = not _real_times(messages)
-    shared: dict[str, Any] = {Tracehound.SYNTHETIC_TIME: True} if synthetic else {}
+    real, times = intervals([_moment(message) for message in messages])
+    for message, (start_ns, end_ns) in zip(messages, times, strict=True):
+        message.start_ns, message.end_ns = start_ns, end_ns
+    shared: dict[str, Any] = {} if real else {Tracehound.SYNTHETIC_TIME: True}
     root = _root(run, record, name, source_id, trace_id, messages, shared)
     run.spans.append(root)
     results = {str(call.get("id")): call for message in messages for call in message.calls}
@@ -154,9 +169,9 @@ def run_of(record: Mapping[str, Any], name: str) -> Run:
     turn_agent = ""
     for message in messages:
         parent = root
-        if message.role in ("tool", "function") and turn is not None:
+        if message.from_tool and turn is not None:
             parent = turn
-        elif message.author.lower() not in _PEOPLE:
+        elif not message.from_people:
             if turn is None or turn_agent != message.author:
                 turn, turn_agent = _turn(message, root, trace_id, shared), message.author
                 run.spans.append(turn)
@@ -165,8 +180,34 @@ def run_of(record: Mapping[str, Any], name: str) -> Run:
             turn = None
         if parent is turn and turn is not None and turn.end_ns is not None:
             turn.end_ns = max(turn.end_ns, message.end_ns)
+        run.spans += [_model_call(message, number, call, parent, shared) for number, call in enumerate(message.made_by)]
         run.spans.append(_step(run, message, parent, trace_id, turn_agent, results, shared))
     return run
+
+
+def _moment(message: _Message) -> int | None:
+    """When it was made, ns: when the call that made it was over, where that is told; a log may show several messages at once, later."""
+    told = [moment_of(call.raw) for call in message.made_by[:1]]
+    return told[0] if told and told[0] is not None else moment_of(message.raw)
+
+
+def _model_call(message: _Message, number: int, call: Call, parent: RawSpan, shared: dict[str, Any]) -> RawSpan:
+    """The texts stand in the message; the call has what it cost."""
+    return RawSpan(
+        trace_id=parent.trace_id,
+        span_id=span_id_of(parent.trace_id, "call", str(message.step), str(number)),
+        parent_span_id=parent.span_id,
+        name=f"chat {call.model}" if call.model else "chat",
+        start_ns=message.start_ns,
+        end_ns=message.end_ns,
+        attributes={
+            Tracehound.KIND: SpanKind.LLM.value,
+            Tracehound.AGENT: message.author,
+            **call.attributes(),
+            **shared,
+        },
+        scope=parent.scope,
+    )
 
 
 def _message(step: int, entry: Any) -> _Message | None:
@@ -298,7 +339,8 @@ def _step(
     raw = message.raw
     attributes: dict[str, Any] = {Tracehound.STEP: message.step, **shared}
     content: dict[str, list[int]] = {}
-    if message.role in ("tool", "function"):
+    failed = failure_in(raw, message.text) if message.from_tool else None
+    if message.from_tool:
         call = asked.get(str(raw.get("tool_call_id")), {})
         function = call.get("function")
         named = cast(Mapping[str, Any], function) if isinstance(function, Mapping) else call
@@ -334,6 +376,8 @@ def _step(
         name=name,
         start_ns=message.start_ns,
         end_ns=message.end_ns,
+        status="error" if failed else "unset",
+        status_message=failed or "",
         attributes=attributes,
         scope=parent.scope,
         content=content,
@@ -348,38 +392,3 @@ def _canonical(arguments: Any) -> str:
         except ValueError:
             return arguments
     return canonical_json(arguments)
-
-
-def _real_times(messages: list[_Message]) -> bool:
-    """Set the times of `messages`; True where they are the source's own: every message has one, and none goes back.
-
-    A message is made between the time of the one before and its own. Equal times keep their order by a microsecond each.
-    """
-    found = [_time(message.raw) for message in messages]
-    times = [moment for moment in found if moment is not None]
-    real = len(times) == len(messages) and all(a <= b for a, b in pairwise(times))
-    before = times[0] if real else SYNTHETIC_START_NS
-    for position, message in enumerate(messages):
-        message.start_ns = before
-        moment = times[position] if real else SYNTHETIC_START_NS + (position + 1) * 10**9
-        before = message.end_ns = max(moment, before + 1_000)
-    return real
-
-
-def _time(raw: Mapping[str, Any]) -> int | None:
-    """A message's time in ns: ISO text, or a number of s, ms, us or ns since 1970."""
-    for key in _TIMES:
-        value = raw.get(key)
-        if isinstance(value, str) and not value.replace(".", "", 1).isdigit():
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError:
-                continue
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return int(moment.timestamp() * 1e6) * 1_000
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            number = float(value)
-            for scale in (1e9, 1e6, 1e3, 1.0):
-                if 1e17 < number * scale < 1e19:
-                    return int(number * scale)
-    return None

@@ -184,7 +184,9 @@ def _take(chunk: str) -> _Chunk:
         sequence.append(piece)
         if _CJK.search(piece):
             words += [piece[i : i + 2] for i in range(len(piece) - 1)] or [piece]
-        elif any(c.isdigit() or c in "_/:@" for c in piece) or ("." in piece and not piece.endswith(".")):
+        elif not piece.isalpha() and (
+            any(c.isdigit() or c in "_/:@" for c in piece) or ("." in piece and not piece.endswith("."))
+        ):
             hard.append(piece)
         else:
             words += [part[:STEM] for part in piece.split("-") if len(part) > 2 and part not in FUNCTION_WORDS]

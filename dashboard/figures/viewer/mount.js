@@ -177,7 +177,7 @@ export function mountTrace(element, payload, options = {}) {
     return parts;
   }
   let pool = [], header = null;
-  const costText = (i) => M.total_cost[i] ? (M.flags[i] & (UNPRICED | UNPRICED_BELOW) ? '≥ ' : '') + fmtCost(M.total_cost[i]) : M.flags[i] & (UNPRICED | UNPRICED_BELOW) ? 'unknown' : '';
+  const costText = (i, words = fmtCost) => M.total_cost[i] ? (M.flags[i] & (UNPRICED | UNPRICED_BELOW) ? '≥ ' : '') + words(M.total_cost[i]) : M.flags[i] & (UNPRICED | UNPRICED_BELOW) ? 'unknown' : '';
   function put(node, text) { if (node.textContent !== text) node.textContent = text; }
   function show(node, text) { node.hidden = !text; if (text) put(node, text); }
   function drawWaterfall() {
@@ -202,7 +202,7 @@ export function mountTrace(element, payload, options = {}) {
       drawMark(p, i, row > firstSeen ? vis[row - 1] : -1, sum);
       show(p.fold, sum ? '' : folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : M.rounds.has(i) ? `fold ${group(M.rounds.get(i).rounds)} rounds` : ''); if (M.rounds.size) p.fold.classList.toggle('tv-act', !sum && M.rounds.has(i)); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
       put(p.time, fmtTime(sum ? sum.ns : M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
-      const tokens = sum ? sum.tokens : M.total_tokens[i]; put(p.tokens, tokens ? group(tokens) : ''); put(p.cost, sum ? (sum.usd ? (sum.unpriced ? '≥ ' : '') + fmtCost(sum.usd) : sum.unpriced ? 'unknown' : '') : costText(i));
+      const tokens = sum ? sum.tokens : M.total_tokens[i]; put(p.tokens, tokens ? brief(tokens) : ''); put(p.cost, sum ? (sum.usd ? (sum.unpriced ? '≥ ' : '') + briefCost(sum.usd) : sum.unpriced ? 'unknown' : '') : costText(i, briefCost));
       const x0 = (L.x0[i] - a) * k, x1 = ((sum ? L.axis.at(sum.end) : L.x1[i]) - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : ''; drawPath(p.path, i, a, k, tw);
       if (off) return;
       const left = Math.max(x0, -4), bw = Math.max(2, Math.min(x1, tw + 4) - left); p.bar.style.left = `${left}px`; p.bar.style.width = `${bw}px`;

@@ -1,11 +1,11 @@
 const STYLE = `
 .tv{position:relative;display:flex;flex-direction:column;box-sizing:border-box;overflow:hidden;background:var(--th-bg);border:1px solid var(--th-line);border-radius:6px}
 .tv *{box-sizing:border-box}.tv [hidden]{display:none!important}.tv canvas{display:block}.tv :focus-visible{outline:2px solid var(--th-accent);outline-offset:-2px}
-.tv-bar{display:flex;flex-wrap:wrap;gap:6px 8px;align-items:center;padding:6px 8px;background:var(--th-bg2);border-bottom:1px solid var(--th-line)}
-.tv-bar>span{white-space:nowrap}.tv-seg{display:inline-flex}.tv button,.tv input{font:inherit;color:var(--th-fg);background:var(--th-bg);border:1px solid var(--th-line);border-radius:4px;padding:2px 8px;height:24px}
+.tv-bar{display:flex;flex-wrap:wrap;gap:6px 5px;align-items:center;padding:6px 8px;background:var(--th-bg2);border-bottom:1px solid var(--th-line)}
+.tv-bar>span{white-space:nowrap}.tv-seg{display:inline-flex}.tv button,.tv input{font:inherit;color:var(--th-fg);background:var(--th-bg);border:1px solid var(--th-line);border-radius:4px;padding:2px 7px;height:24px}
 .tv button{cursor:pointer}.tv-seg button{border-radius:0;margin-left:-1px}.tv-seg button:first-child{border-radius:4px 0 0 4px;margin:0}.tv-seg button:last-child{border-radius:0 4px 4px 0}
 .tv button[aria-pressed=true]{background:color-mix(in srgb,var(--th-accent) 18%,var(--th-bg));border-color:var(--th-accent);position:relative;font-weight:600}
-.tv button:disabled{opacity:.45;cursor:default}.tv input{width:150px}.tv-sp{flex:1}.tv-mut{color:var(--th-muted)}.tv-num{font-variant-numeric:tabular-nums}
+.tv button:disabled{opacity:.45;cursor:default}.tv input{width:112px}.tv-sp{flex:1}.tv-mut{color:var(--th-muted)}.tv-num{font-variant-numeric:tabular-nums}
 .tv-head{display:flex;height:${RULER}px;flex:none;border-bottom:1px solid var(--th-line);background:var(--th-bg2);color:var(--th-muted);line-height:${RULER}px}
 .tv-head>div:first-child{padding-left:10px}.tv-scroll{flex:0 1 auto;min-height:96px;overflow:hidden auto;position:relative}.tv-rows{position:relative}
 .tv-r{position:absolute;left:0;right:0;height:${ROW}px;line-height:${ROW}px;display:flex;cursor:pointer}.tv-r:hover{background:color-mix(in srgb,var(--th-accent) 8%,transparent)}

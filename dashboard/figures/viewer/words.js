@@ -26,7 +26,7 @@ const group = (n) => n.toLocaleString('en-US', {maximumFractionDigits: 0});
 const two = (n) => String(n).padStart(2, '0');
 export function fmtTime(ns) {
   if (ns < 1e3) return ns ? `${Math.round(ns)} ns` : '0 s';
-  if (ns < 1e6) return `${(ns / 1e3).toFixed(0)} µs`;
+  if (ns < 999500) return `${(ns / 1e3).toFixed(0)} µs`;
   if (ns < 9.995e8) return `${(ns / 1e6).toFixed(0)} ms`;
   const s = ns / 1e9;
   if (s < 59.995) return `${s.toFixed(2)} s`;
@@ -34,6 +34,9 @@ export function fmtTime(ns) {
   if (w < 3600) return `${Math.floor(w / 60)}m ${two(w % 60)}s`;
   return w < 172800 ? `${Math.floor(w / 3600)}h ${two(Math.floor(w % 3600 / 60))}m` : `${Math.floor(w / 86400)}d ${Math.floor(w % 86400 / 3600)}h`;
 }
+/* a count for a column of few characters; the tooltip has all digits */
+const briefCost = (usd) => usd < 1e4 ? fmtCost(usd) : usd < 1e8 ? `$${group(usd)}` : `$${brief(usd)}`;
+const brief = (n) => n < 1e7 ? group(n) : n < 9.995e8 ? `${(n / 1e6).toPrecision(3)}M` : `${(n / 1e9).toPrecision(3)}B`;
 export function fmtCost(usd) {
   if (!usd) return '$0';
   if (usd < 5e-5) return '<$0.0001';

@@ -13,13 +13,14 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from ...model import SpanKind
+from ...online.sizes import chars_in
 from ...semconv import GenAI, Tracehound
 from ..live import LiveSpan, LlmSpan
 from ..scope import Spec, gate_with
 from .agents import admit_agent, admit_wait
 from .calls import TICKET, Ticket, admit, charge
 from .core import current
-from .reading import Answered, Asked, chars_in, used_from
+from .reading import Answered, Asked, used_from
 
 Ended = Callable[[LiveSpan, BaseException | None], None]
 

@@ -8,14 +8,13 @@ from decimal import Decimal
 from typing import Any, Final, cast
 
 from ...ids import short_hash
+from ...online.sizes import chars_in
 from ...online.tariff import Used, tokens_of
 from ..content import encode
 from ..response import facts_of
 
 _CARRIERS: Final = ("messages", "input", "contents", "system", "instructions", "tools", "prompt")
 _LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_IMAGE_CHARS: Final = 3_000
-"""what a picture sent as base64 is taken for"""
 _MAX_DEPTH: Final = 12
 
 
@@ -71,27 +70,6 @@ def read_request(arguments: Mapping[str, Any], *, with_tools: bool = True) -> As
         speaker=short_hash(encode(system)) if system is not None else "",
         tools=tool_results(items) if with_tools else (),
     )
-
-
-def chars_in(value: Any, depth: int = 0) -> int:
-    """Characters of text anywhere in `value`; written for speed, because every call sends its whole history."""
-    plain = type(value) is dict and depth <= _MAX_DEPTH
-    if not plain and isinstance(value, str):
-        return _IMAGE_CHARS if len(value) > _IMAGE_CHARS and value.startswith("data:") else len(value)
-    if not plain and (depth > _MAX_DEPTH or value is None or isinstance(value, (int, float, bytes))):
-        return 0
-    total = 0
-    if plain or isinstance(value, Mapping):
-        for key, item in cast("Mapping[Any, Any]", value).items():
-            total += len(key) if type(key) is str else len(str(key))
-            total += len(item) if type(item) is str and len(item) <= _IMAGE_CHARS else chars_in(item, depth + 1)
-        return total
-    if isinstance(value, (list, tuple)):
-        for item in cast("Sequence[Any]", value):
-            total += chars_in(item, depth + 1)
-        return total
-    fields = getattr(value, "__dict__", None)
-    return chars_in(fields, depth + 1) if isinstance(fields, dict) else 0
 
 
 def tool_results(items: Sequence[Any]) -> tuple[ToolResult, ...]:
