@@ -17,7 +17,7 @@ def main() -> None:
         position="top" if gate.is_in() else "hidden",
     )
     chrome.draw()
-    if not gate.let_in():
+    if not gate.let_in(page.url_path):
         return
     address.go()
     try:

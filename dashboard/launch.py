@@ -18,7 +18,8 @@ import webbrowser
 from pathlib import Path
 from types import FrameType
 
-from dashboard.gate import PASSWORD_VARIABLE, is_loopback, password_for
+from dashboard.gate import PASSWORD_VARIABLE, password_for
+from dashboard.sign_in import OIDC_VARIABLE, SignIn, is_loopback
 from tracer.errors import BadInput, TracehoundError
 
 APP = Path(__file__).with_name("app.py")
@@ -81,17 +82,22 @@ class DashboardFailed(TracehoundError):
     """The server ended, or did not answer in time."""
 
 
-def server_command(*, host: str = LOOPBACK, port: int = DEFAULT_PORT, guarded: bool = False) -> list[str]:
+def server_command(
+    *, host: str = LOOPBACK, port: int = DEFAULT_PORT, guarded: bool = False, sign_in: SignIn | None = None
+) -> list[str]:
     """The command line of the server. `-P` keeps modules of the user's folder (a `tracer.py`!) from shadowing ours.
 
     Args:
-        guarded: the pages ask for a password, so that a proxy may serve them under any name.
+        guarded: the pages ask who looks, so that a proxy may serve them under any name.
+        sign_in: the file of the provider, which Streamlit reads as its secrets; of another folder's it reads none.
     """
     options = {**_SAFETY, **_THEME, "server.address": host, "server.port": str(port)}
     flags = [f"--{name}={value}" for name, value in options.items()]
     if is_loopback(host) and not guarded:
         # A name that a hostile page makes point to this machine is refused: nothing else protects what has no password.
         flags += [f"--server.allowedHosts={name}" for name in sorted({*_LOOPBACK_NAMES, host})]
+    if sign_in is not None:
+        flags.append(f"--secrets.files={sign_in.path}")
     return [sys.executable, "-P", "-m", "dashboard.server", "run", str(APP), *flags]
 
 
@@ -102,6 +108,7 @@ def start(
     port: int = DEFAULT_PORT,
     log: Path | None = None,
     password: str | None = None,
+    sign_in: SignIn | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start the server on `store` and return its process at once; `wait_until_ready` says when it answers.
 
@@ -109,17 +116,21 @@ def start(
         store: the DuckDB file; it need not exist yet, the pages then say how to fill it.
         log: file for the server's output; without one its errors go to our stderr.
         password: what the pages ask for; by default `TRACEHOUND_PASSWORD`.
+        sign_in: who may look is asked of a provider, and no password.
 
     Raises:
-        BadInput: `port` is taken, `host` is not one of this machine's addresses, or others reach it and there is no password.
+        BadInput: `port` is taken, `host` is not one of this machine's addresses, or others reach it and there is neither a password nor a sign-in.
     """
     given = password
-    password = password_for(host, ask=lambda: given) or given
+    password = None if sign_in is not None else password_for(host, ask=lambda: given) or given
     _check_bindable(host, port)
     environment = {**os.environ, STORE_VARIABLE: str(Path(store).resolve())}
+    environment.pop(OIDC_VARIABLE, None)
+    if sign_in is not None:
+        environment[OIDC_VARIABLE] = str(sign_in.path)
     if password is not None:
         environment[PASSWORD_VARIABLE] = password
-    command = server_command(host=host, port=port, guarded=password is not None)
+    command = server_command(host=host, port=port, guarded=password is not None or sign_in is not None, sign_in=sign_in)
     if log is None:
         return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     with log.open("ab") as sink:
@@ -159,19 +170,19 @@ def stop(server: subprocess.Popen[bytes], *, timeout_s: float = 5.0) -> None:
 
 def serve(
     store: str | Path, *, host: str = LOOPBACK, port: int = DEFAULT_PORT, path: str = "", open_browser: bool = False,
-    password: str | None = None,
+    password: str | None = None, sign_in: SignIn | None = None,
 ) -> int:  # fmt: skip
     """Serve `store` until interrupted; the body of `tracehound dashboard`. Returns the exit code.
 
     Args:
         path: page and query to open first, such as `trace?trace=3f9a`.
         open_browser: open a window once the server answers; harmless where there is none.
-        password: see `start`.
+        password, sign_in: see `start`.
 
     Raises:
         BadInput: the port is taken. DashboardFailed: the server did not come up.
     """
-    server = start(store, host=host, port=port, password=password)
+    server = start(store, host=host, port=port, password=password, sign_in=sign_in)
     url = base_url(host, port)
     # Being told to end must not leave the server behind without a parent.
     before = signal.signal(signal.SIGTERM, _end)

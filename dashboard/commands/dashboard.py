@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from getpass import getpass
+from pathlib import Path
 from urllib.parse import urlencode
 
 from dashboard.commands.common import add_lake, add_store
@@ -18,7 +19,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: this machine only); any other needs a password in $TRACEHOUND_PASSWORD",
+        help="address to listen on (default: this machine only); any other needs a password in $TRACEHOUND_PASSWORD or --oidc",
+    )
+    parser.add_argument(
+        "--oidc",
+        type=Path,
+        metavar="FILE",
+        help="single sign-on: the secrets.toml with [auth] of the provider and who may look",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     parser.add_argument("--trace", metavar="TRACE", help="open this run first")
@@ -31,8 +38,10 @@ def run(args: Namespace) -> int:
     # Streamlit comes with an extra; only this command needs it
     from dashboard.gate import password_for
     from dashboard.launch import serve
+    from dashboard.sign_in import read_sign_in
 
-    password = password_for(args.host, ask=_ask if sys.stdin.isatty() else None)
+    sign_in = None if args.oidc is None else read_sign_in(args.oidc)
+    password = None if sign_in else password_for(args.host, ask=_ask if sys.stdin.isatty() else None)
     if args.lake is not None and args.trace is None:
         raise BadInput(
             "A lake is shown run by run.",
@@ -42,7 +51,13 @@ def run(args: Namespace) -> int:
     with nullcontext() if args.lake is None else store_of_runs(args.lake, [str(args.trace)]) as fetched:
         store = args.store if fetched is None else fetched.path
         return serve(
-            store, host=args.host, port=args.port, path=path, open_browser=not args.no_browser, password=password
+            store,
+            host=args.host,
+            port=args.port,
+            path=path,
+            open_browser=not args.no_browser,
+            password=password,
+            sign_in=sign_in,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import queries
+from dashboard import gate, queries
 from dashboard.components import document_view
 from dashboard.documents.health import environment_document, missing_document, problems_document, store_document
 from dashboard.figures import units
@@ -17,6 +17,11 @@ def render() -> None:
     st.title("Health", anchor=False)
     if "runs" in found.document["store"] and found.document["store"]["runs"] == 0:
         st.info("The store is there, but no run has been recorded in it yet.")
+    who = gate.signed_in_as()
+    if who is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(f"Signed in as {who}.")
+            st.button("Sign out", on_click=st.logout)
     serious = sum(problem.severity != "info" for problem in found.problems)
     if serious:
         st.text(f"{units.plural(serious, 'problem')}. 'tracehound doctor' says the same, and can mend some of them.")

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from playwright.sync_api import Page, expect
 
 from dashboard import launch
+from dashboard.sign_in import SignIn
 from tests.browser.conftest import ARTIFACTS
 
 
@@ -26,11 +27,11 @@ class Server:
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[Server]:
+def serving(store: Path, *, port: int | None = None, sign_in: SignIn | None = None) -> Iterator[Server]:
     """Serve `store` while the block lasts; the server's log is kept among the artefacts."""
-    port = launch.free_port()
+    port = port or launch.free_port()
     log = store.with_name("server.log")
-    process = launch.start(store, port=port, log=log)
+    process = launch.start(store, port=port, log=log, sign_in=sign_in)
     url = launch.base_url(launch.LOOPBACK, port)
     try:
         launch.wait_until_ready(process, url, timeout_s=180)
