@@ -3,7 +3,8 @@
 Makes both stores with `tests.benchmarks.generate` (about 70 bytes a span; kept in SCRATCH with `--keep`, else removed at the end) and
 asks each question in a process of its own, so that its memory is its own, too. Prints medians of the wall clock and the
 CPU time, the peak of resident memory, and the exponent from the smaller to the larger store (1: grows with the store, 0: does not).
-`--short` does the same at 120,000 and 240,000 spans, which shows that it runs and no more.
+`--short` asks once at 15,000 and 30,000 spans, where runs of 1,000 and 5,000 spans stand for those of 10,000 and 100,000: it shows
+that all of it runs and no more.
 
     per agent, per workflow, cost per day, p95     one scan of all spans: goal 0.6 s and 600 MB each
     latest 100 runs                                from table traces: goal 50 ms; with lease, open and close 150 ms
@@ -37,7 +38,8 @@ from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
-BIG = (10_000, 100_000)
+BIG = [10_000, 100_000]
+"""spans of the runs that are opened; the short form has smaller ones"""
 LATE = 500
 
 
@@ -75,9 +77,9 @@ def _run_of(store: Store, spans: int) -> str:
     return run_id
 
 
-def _open(spans: int, *, drawn: bool) -> Callable[[Store], Callable[[], object]]:
+def _open(which: int, *, drawn: bool) -> Callable[[Store], Callable[[], object]]:
     def ask(store: Store) -> Callable[[], object]:
-        run_id = _run_of(store, spans)
+        run_id = _run_of(store, BIG[which])
         if not drawn:
             return lambda: reads.load(store, [run_id], contents=False)
         # As `dashboard.run_view.RunView.packed`, without critical path and findings.
@@ -124,6 +126,10 @@ def _again(among: str, *, late: bool) -> Callable[[Store], Callable[[], object]]
     return ask
 
 
+def _late_of_big(store: Store) -> Callable[[], object]:
+    return _again(f"spans BETWEEN {BIG[0]} AND 2 * {BIG[0]}", late=True)(store)
+
+
 _LAST_HOUR = "spans < 5000 AND end_ns > (SELECT max(end_ns) FROM traces) - 3600000000000"
 
 QUESTIONS: dict[str, Question] = {
@@ -160,14 +166,14 @@ QUESTIONS: dict[str, Question] = {
     ),
     "latest 100 runs, query": Question(0.05, None, _latest_within),
     "latest 100 runs": Question(0.15, None, lambda store: lambda: reads.runs(store, limit=100)),
-    "read 10k spans": Question(0.1, None, _open(BIG[0], drawn=False)),
-    "read 100k spans": Question(0.5, None, _open(BIG[1], drawn=False)),
-    "open 10k spans, drawn": Question(0.1, None, _open(BIG[0], drawn=True)),
-    "open 100k spans, drawn": Question(0.5, None, _open(BIG[1], drawn=True)),
+    "read 10k spans": Question(0.1, None, _open(0, drawn=False)),
+    "read 100k spans": Question(0.5, None, _open(1, drawn=False)),
+    "open 10k spans, drawn": Question(0.1, None, _open(0, drawn=True)),
+    "open 100k spans, drawn": Question(0.5, None, _open(1, drawn=True)),
     "500 sent twice": Question(None, None, _again(_LAST_HOUR, late=False)),
     "500 late, last hour": Question(None, None, _again(_LAST_HOUR, late=True)),
     "500 late, any time": Question(None, None, _again("spans < 5000", late=True)),
-    "500 late, run of 10k": Question(None, None, _again(f"spans BETWEEN {BIG[0]} AND 2 * {BIG[0]}", late=True)),
+    "500 late, run of 10k": Question(None, None, _late_of_big),
 }
 
 
@@ -200,7 +206,17 @@ def _peak_mb() -> float:
 
 
 def apart(name: str, path: Path, repeats: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.query", "--one", name, "--store", str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.query",
+        "--one",
+        name,
+        "--store",
+        str(path),
+        "--big",
+        *map(str, BIG),
+    ]
     answer = subprocess.run([*command, "--repeats", str(repeats)], stdout=subprocess.PIPE, text=True, check=True)
     found: Any = json.loads(answer.stdout)
     return found
@@ -213,7 +229,7 @@ def stores(folder: Path, sizes: tuple[int, int]) -> dict[int, Path]:
         found[spans] = folder / f"{spans}.duckdb"
         if not found[spans].exists():
             began = time.perf_counter()
-            into_store(Shape(spans=spans, big=BIG), Store(found[spans]))
+            into_store(Shape(spans=spans, big=tuple(BIG)), Store(found[spans]))
             print(f"made {spans:,} spans in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return found
 
@@ -249,20 +265,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--dir", type=Path, help="scratch folder; default: a temporary one")
     parser.add_argument("--spans", type=int, nargs=2, default=(1_000_000, 10_000_000), metavar=("SMALL", "LARGE"))
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--short", action="store_true", help="120,000 and 240,000 spans, two repeats")
+    parser.add_argument("--short", action="store_true", help="15,000 and 30,000 spans, smaller runs, once")
     parser.add_argument("--keep", action="store_true", help="leave the stores in the folder for the next time")
     parser.add_argument("--only", nargs="*", default=list(QUESTIONS), choices=list(QUESTIONS), metavar="QUESTION")
     parser.add_argument("--one", choices=list(QUESTIONS), help=argparse.SUPPRESS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--big", type=int, nargs=2, default=BIG, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    BIG[:] = [1_000, 5_000] if given.short else given.big
     if given.one:
         print(json.dumps(measure(given.one, given.store, given.repeats)))
         return
-    sizes = (120_000, 240_000) if given.short else tuple(given.spans)
+    sizes = (15_000, 30_000) if given.short else tuple(given.spans)
     with tempfile.TemporaryDirectory() as temporary:
         folder: Path = given.dir or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        compare(folder, sizes, 2 if given.short else given.repeats, given.only)
+        compare(folder, sizes, 1 if given.short else given.repeats, given.only)
         if not given.keep and given.dir:
             for spans in sizes:
                 for path in folder.glob(f"{spans}.*"):

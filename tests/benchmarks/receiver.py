@@ -1,4 +1,4 @@
-"""How fast the receiver takes spans in: `python -m tests.benchmarks.receiver [SPANS] [REPEATS]` (default 30,000 and 5).
+"""How fast the receiver takes spans in: `python -m tests.benchmarks.receiver [SPANS] [REPEATS]` (default 30,000 and 5; `--short`: 2,000, once).
 
 A real `tracehound serve` in a process of its own; one client posts protobuf batches of 500 spans of 1.2 KB (runs of 30:
 a workflow, agents, LLM calls with their messages, tool calls). `acknowledged`: spans a second from the first byte sent
@@ -9,6 +9,7 @@ span; they say what a machine with idle cores would reach, where the wall clock 
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import os
 import re
@@ -187,8 +188,14 @@ def measure(bodies: list[bytes], warm_up: bytes) -> dict[str, float]:
 
 
 def main(arguments: list[str]) -> None:
-    spans = int(arguments[0]) if arguments else 30_000
-    repeats = int(arguments[1]) if len(arguments) > 1 else 5
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.receiver", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("spans", type=int, nargs="?", default=30_000)
+    parser.add_argument("repeats", type=int, nargs="?", default=5)
+    parser.add_argument("--short", action="store_true", help="2,000 spans, once")
+    given = parser.parse_args(arguments)
+    spans, repeats = (2_000, 1) if given.short else (given.spans, given.repeats)
     warm_up = batch(SPANS_A_RUN * 1_000_000)
     bodies = [batch(first) for first in range(0, spans, BATCH)]
     print(
