@@ -15,7 +15,8 @@
     a model names the next agent, and the order was the same in every one of >= 3 runs                    another pattern: pipeline
     else                                      keep
 
-The rules and their thresholds are listed in docs/architecture.md; each is in the answer with its value, whichever way it came out. What is not
+Runs that spent 30 % or more on loops and retries say what a fault costs, not what the architecture does: they are left out, and where no others
+are there, the evidence is insufficient. The rules and their thresholds are listed in docs/architecture.md; each is in the answer with its value, whichever way it came out. What is not
 known here: whether one agent would do as well. `tracehound compare` of both says. Everything is the median over the workflow's runs.
 """
 
@@ -35,7 +36,7 @@ from analyzers.economics.single_agent import Estimate, estimate_document, estima
 from analyzers.economics.turns import system_tokens
 from analyzers.finding import Finding
 from analyzers.frames import Frames
-from analyzers.ledger import COORDINATION, JUDGING, UNKNOWN, Ledger, split
+from analyzers.ledger import COORDINATION, JUDGING, RETRIES, UNKNOWN, Ledger, split
 from tracer.model import Purpose, SpanKind
 
 Verdict = Literal["keep", "another pattern", "single agent", "insufficient evidence"]
@@ -45,6 +46,8 @@ ALIKE, APART = 0.8, 0.5
 SEPARABLE = 0.5
 LEAST_COVERAGE = 0.5
 SAME_ORDER_RUNS = 3
+FAULTY = 0.3
+"""share of a run's money (of its tokens, where there is no price) spent on loops and retries from which on it is left out"""
 COORDINATION_SHARE, COST_RATIO, TOKENS_RATIO = (
     "coordination share of cost or tokens",
     "cost ratio over one agent",
@@ -73,6 +76,8 @@ class Profile:
     coverage: Mapping[str, float | None]
     routed: bool
     """a model named the next agent"""
+    retried: float = 0.0
+    """share of the money, or else of the tokens, that went into loops and retries"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +117,20 @@ def profile_run(reading: Reading, findings: Sequence[Finding] = (), ledger: Ledg
         estimate=estimate_single_agent(frames, findings, run),
         coverage=_coverage(frames, held),
         routed=any(turn.purpose == Purpose.ROUTE or turn.delegates for turn in run.turns),
+        retried=_retried(held),
     )
+
+
+def _retried(ledger: Ledger) -> float:
+    again, tokens = ledger[RETRIES], ledger.input_tokens + ledger.output_tokens
+    if ledger.usd:
+        return float(again.usd / ledger.usd)
+    return again.tokens / tokens if tokens else 0.0
+
+
+def sound(profiles: Sequence[Profile]) -> list[Profile]:
+    """Those of runs that loops and retries did not spoil."""
+    return [one for one in profiles if one.retried < FAULTY]
 
 
 def _coverage(frames: Frames, ledger: Ledger) -> dict[str, float | None]:
@@ -133,6 +151,7 @@ def _coverage(frames: Frames, ledger: Ledger) -> dict[str, float | None]:
 
 def judge(profiles: Sequence[Profile]) -> tuple[Verdict, str | None, str, list[Evidence]]:
     """(verdict, pattern to try instead, why in words, evidence) for the runs of one workflow."""
+    profiles = sound(profiles) or profiles
     evidence = _evidence(profiles)
     against = [one for one in evidence if one.speaks == "against several agents"]
     favour = [one for one in evidence if one.speaks == "for several agents"]
@@ -148,6 +167,9 @@ def judge(profiles: Sequence[Profile]) -> tuple[Verdict, str | None, str, list[E
         return "keep", None, "one agent does all of it already", evidence
     if thin:
         return "insufficient evidence", None, f"too few calls have their {', '.join(thin)} recorded", evidence
+    if all(p.retried >= FAULTY for p in profiles):
+        why = f"every run spent {min(p.retried for p in profiles):.0%} or more on loops and retries: mend those first, then ask again"
+        return "insufficient evidence", None, why, evidence
     reasons = [p.estimate for p in profiles if isinstance(p.estimate, str)]
     if len(reasons) == len(profiles):
         return "insufficient evidence", None, f"one agent cannot be estimated: {reasons[0]}", evidence
@@ -253,14 +275,16 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 def architecture_document(workflow: str | None, profiles: Mapping[str, Profile]) -> dict[str, Any]:
     """The `architecture` of a workflow in the JSON document; `profiles`: run id -> profile of its runs that were looked into."""
-    held = list(profiles.values())
-    verdict, instead, why, evidence = judge(held)
+    everyone = list(profiles.values())
+    verdict, instead, why, evidence = judge(everyone)
+    held = sound(everyone) or everyone
     ratios = [r for p in held if isinstance(p.estimate, Estimate) for r in [p.estimate.ratio("usd")] if r]
     tokens = [r for p in held if isinstance(p.estimate, Estimate) for r in [p.estimate.ratio("tokens")] if r]
     hubs = Counter(p.pattern.hub for p in held if p.pattern is not None)
     return {
         "workflow": workflow,
-        "runs": len(held),
+        "runs": len(everyone),
+        "spoiled_runs": len(everyone) - len(sound(everyone)),
         "pattern": common_pattern(held),
         "patterns": dict(sorted(Counter(p.pattern.name if p.pattern else "unknown" for p in held).items())),
         "hub": min(hubs, key=lambda name: (-hubs[name], name or "")) if hubs else None,

@@ -181,6 +181,39 @@ def test_rows_in_any_order_give_the_same() -> None:
     assert find_drift(shuffled) == find_drift(given)
 
 
+@pytest.mark.slow
+def test_clock_names_neighbours_and_a_second_look_change_nothing() -> None:
+    """Four weeks later, under other names, beside another workflow: the same runs on the same sides of the same place. Frames stay as
+    they are; without the change there is nothing to tell."""
+    given = series(step(Level(version="1"), Level(version="2", cost=0.02), 60), 120, seed=1)
+    spans, traces = given.spans.clone(), given.traces.clone()
+    (told,) = found(given)
+    weeks = 28 * 86_400 * 10**9
+    moved = replace(
+        given,
+        spans=spans.with_columns(pl.col("start_ns", "end_ns") + weeks),
+        traces=traces.with_columns(pl.col("start_ns", "end_ns") + weeks),
+    )
+    named = replace(given, spans=spans.with_columns(agent=pl.lit("Bureau of ") + pl.col("agent")))
+    other = frames(*(run("help", agent("h", 0, 9, llm(1, 2, cost="0.3")), id=f"h{n}", at=n * 400.0) for n in range(60)))
+    beside = Frames(
+        spans=pl.concat([spans, other.spans]),
+        traces=pl.concat([traces, other.traces]),
+        contents={**given.contents, **other.contents},
+    )
+
+    for changed in (moved, named, beside):
+        (again,) = found(changed)
+        assert (again.severity, again.spans, again.data["boundary"]) == (
+            told.severity,
+            told.spans,
+            told.data["boundary"],
+        )
+        assert again.data["metrics"].keys() == told.data["metrics"].keys()
+    assert (given.spans.equals(spans), given.traces.equals(traces)) == (True, True)
+    assert found(series(step(Level(version="1"), Level(version="2"), 60), 120, seed=1)) == []
+
+
 def test_change_points_of_a_drawn_series() -> None:
     """Two steps are found in order, with all of the neighbouring levels on either side; a straight line has none."""
     chance = random.Random(8)

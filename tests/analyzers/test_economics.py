@@ -261,6 +261,30 @@ def test_verdict_rules(changed: dict[str, Any], verdict: tuple[str, str | None])
     assert judge(held)[:2] == verdict
 
 
+def test_a_fault_is_no_argument_about_the_architecture() -> None:
+    """A looping run says nothing beside a sound one; where all runs loop, the loops come first."""
+    looping, sound_one = profile(retried=0.9), profile(achieved=2.0, retried=0.1)
+    verdict, _, why, _ = judge([looping, looping])
+
+    assert judge([looping, looping, sound_one])[0] == judge([sound_one])[0] == "keep"
+    assert verdict == "insufficient evidence"
+    assert "90% or more on loops and retries" in why
+
+
+def test_what_was_spent_again_is_read_off_the_ledger() -> None:
+    """Two failed tries of three, at one price: two thirds; without prices the tokens say it."""
+
+    def tries(**call: Any) -> Profile:
+        failed = {"status": "error", "error_type": "Unavailable", **call}
+        return profile_run(Reading(frames(run("w", agent("a", 0, 9, llm(0, 1, id="t1", **failed), llm(1, 2, id="t2", retry_of="t1", **failed),
+                                                             llm(2, 3, retry_of="t2", **call))))))  # fmt: skip
+
+    paid = {"input_tokens": 100, "output_tokens": 10}
+
+    assert tries(cost="0.10", **paid).retried == pytest.approx(2 / 3)
+    assert tries(**paid).retried == pytest.approx(2 / 3)
+
+
 def saved(drawn: Drawn, *findings: Finding) -> dict[str, dict[str, Claim]]:
     """strategy -> span id -> what could have been saved."""
     given_frames = frames(drawn)
