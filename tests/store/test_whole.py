@@ -32,7 +32,7 @@ def drawn(rng: random.Random, *, runs: int = 12, odd: float = 0.3) -> list[RawSp
 
 ODDITIES = (
     "event", "link", "nested", "orphan", "two roots", "other resource", "named run", "user", "says how it ended",
-    "pass on", "manager", "agent without a name", "setup", "state inside a call", "twice", "progress", "limit",
+    "pass on", "manager", "agent without a name", "setup", "state inside a call", "twice", "progress", "limit", "gave up",
 )  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def _leaf(rng: random.Random, span: Any, parent: RawSpan) -> RawSpan:
         (
             (f"chat {model}", {GenAI.OPERATION: "chat", GenAI.REQUEST_MODEL: model, GenAI.INPUT_TOKENS[0]: 90, GenAI.OUTPUT_TOKENS[0]: 7}),
             ("execute_tool search", {GenAI.OPERATION: "execute_tool"}),
+            ("execute_tool ask_writer", {GenAI.OPERATION: "execute_tool"}),
             ("embed", {GenAI.OPERATION: "embeddings", GenAI.REQUEST_MODEL: model, GenAI.INPUT_TOKENS[0]: 12}),
             ("decision", {Tracehound.KIND: "decision", Tracehound.SCOPE_KEY: "plan", Tracehound.CHOICE: "ä" * rng.choice((1, 600))}),
             ("set", {Tracehound.KIND: "state_write", Tracehound.STATE_KEY: "plan", Tracehound.CHANGED_PATHS: ["a"]}),
@@ -133,6 +134,9 @@ def _make_odd(rng: random.Random, oddity: str, span: Any, found: list[RawSpan], 
         found.append(one)
     elif oddity == "progress":
         one.attributes |= {Tracehound.PROGRESS: True}
+    elif oddity == "gave up":
+        said = {GenAI.OPERATION: "execute_tool", Tracehound.CANCELLED: True}
+        found.append(span(agents[-1], f"execute_tool ask_{rng.choice(AGENTS)}", said))
     elif oddity == "limit":
         agents[-1].attributes |= {GenAI.FINISH_REASONS: ["Maximum number of turns 3 reached"]}
 

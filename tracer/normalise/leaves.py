@@ -65,6 +65,7 @@ _READ_BY_ADAPTERS = frozenset(
         Tracehound.PROGRESS,
         Tracehound.USER_VISIBLE,
         Tracehound.RUN_ID,
+        Tracehound.CANCELLED,
         Tracehound.COST_USD,
         Tracehound.SYNTHETIC_TIME,
         Tracehound.INPUT,
@@ -148,6 +149,8 @@ def leaf_shape(raw: RawSpan) -> LeafShape | None:
     columns, attributes = _ABOVE.get(kind, (_TELLS_THE_RUN, frozenset()))
     if (kind not in KINDS and kind not in _ABOVE) or (kind == SpanKind.HANDOFF and convention != "tracehound"):
         return None
+    if failed and kind == SpanKind.TOOL and convention != "tracehound":
+        return None  # it may be a request to an agent that was given up (`unanswered`)
     if any(column in columns for column, _, _ in shape.plan) or not attributes.isdisjoint(names):
         return None
     return LeafShape(shape, kind, convention, names, failed)

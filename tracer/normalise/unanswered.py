@@ -82,6 +82,12 @@ def _may_wait(span: Span) -> bool:
     return span.duplicate_of is None and span.convention != "tracehound" and span.agent is not None
 
 
+def may_ask(span: Span) -> bool:
+    """Whether the names of the agents that take part in the run may make a wait of this span, or of the call it works in."""
+    unanswered = is_open(span) or span.status == _ERROR or was_cancelled(span)
+    return unanswered and span.kind in _ACTING and span.convention != "tracehound"
+
+
 def is_open(span: Span) -> bool:
     """Began and, as far as is known, never ended."""
     return span.end_ns is None

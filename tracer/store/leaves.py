@@ -22,6 +22,7 @@ from tracer.normalise.llamaindex import TURN
 from tracer.normalise.loose_calls import NO_CONTEXT
 from tracer.normalise.reading import is_coworker, names_agents
 from tracer.normalise.runs import is_setup
+from tracer.normalise.unanswered import may_ask
 from tracer.pricing import Prices
 from tracer.semconv import Frameworks
 from tracer.store.columns import empty_frame, frame_of, frame_of_columns, stacked
@@ -338,6 +339,7 @@ def among(spans: Sequence[Span], needed: Set[Key]) -> tuple[list[Span], list[Spa
             and span.target_agent is None
             and span.finish_reason != PAUSED
             and not (span.tool_name is not None and names_agents(span.tool_name))
+            and not may_ask(span)
         )
         (leaves if is_leaf else others).append(span)
     return leaves, others
@@ -352,7 +354,7 @@ def not_plain(leaves: Leaves, spans: Sequence[Span]) -> pl.Series:
     passing_on = False
     for span in spans:
         tool = span.kind in (SpanKind.TOOL, SpanKind.HANDOFF)
-        if tool and span.target_agent is not None and span.convention != "tracehound":
+        if (tool and span.target_agent is not None and span.convention != "tracehound") or may_ask(span):
             passing_on = True
         if (
             is_setup(span)
