@@ -161,6 +161,7 @@ def author_before(steps: Sequence[Step], place: int) -> int | None:
 def _errors(steps: Sequence[Step], charge: Charge) -> None:
     first = True
     for_good = lost(steps)
+    again = {step.retry_of for step in steps if step.retry_of}
     tries: Counter[tuple[str | None, str | None, str | None]] = Counter(
         (s.agent, s.tool, s.args_hash) for s in steps if s.failed
     )
@@ -173,7 +174,8 @@ def _errors(steps: Sequence[Step], charge: Charge) -> None:
         where = "" if place == step.place else f" at step {step.step if step.step is not None else step.place}"
         short = step.error if len(step.error) <= 80 else step.error[:77] + "..."
         if step.failed and step.place not in for_good:
-            charge(place, "later error", f"failed, and was made good later: {short}")
+            what = "tried again" if step.span_id in again else "made good later"
+            charge(place, "later error", f"failed, and was {what}: {short}")
             continue
         charge(
             place, "first error" if first else "later error", f"{'first ' if first else ''}hard error{where}: {short}"

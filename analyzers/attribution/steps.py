@@ -64,6 +64,8 @@ class Step:
     state_key: str | None = None
     failed: bool = False
     """the span itself ended with an error"""
+    retry_of: str | None = None
+    """the span of the attempt that this one repeats"""
     start_ns: int = 0
     end_ns: int | None = None
     inputs: frozenset[int] = frozenset()
@@ -100,7 +102,7 @@ def steps_of(frames: Frames) -> list[Step]:
             Step(
                 place=place, span_id=row["span_id"], step=row["step"], agent=row["agent"], role="worker", kind=row["kind"], text=text,
                 given=given, target=row["target_agent"], tool=row["tool_name"], args_hash=row["args_hash"],
-                error=error or (hard[0].strip() if hard else None), failed=failed, purpose=row["purpose"], state_key=row["state_key"], start_ns=row["start_ns"], end_ns=row["end_ns"],
+                error=error or (hard[0].strip() if hard else None), failed=failed, retry_of=row["retry_of"], purpose=row["purpose"], state_key=row["state_key"], start_ns=row["start_ns"], end_ns=row["end_ns"],
                 inputs=frozenset(row["input_refs"] or ()), outputs=frozenset(row["output_refs"] or ()),
                 words=frozenset(word.lower() for word in WORD.findall(text)), numbers=frozenset(numbers_in(text)),
             )
@@ -125,9 +127,17 @@ def fails(step: Step) -> bool:
 
 
 def lost(steps: Sequence[Step]) -> set[int]:
-    """Places of the failures that nobody made good: the same agent did not do the same (tools: with the same arguments) with success later."""
+    """Places of the failures that nobody made good: the same agent did not do the same (tools: with the same arguments) with success later.
+
+    Of attempts that repeat each other the last one counts.
+    """
+    again = {s.retry_of for s in steps if s.retry_of}
     well = {(s.agent, s.kind, s.tool, s.args_hash): s.place for s in steps if not fails(s)}
-    return {s.place for s in steps if fails(s) and well.get((s.agent, s.kind, s.tool, s.args_hash), -1) < s.place}
+    return {
+        s.place
+        for s in steps
+        if fails(s) and s.span_id not in again and well.get((s.agent, s.kind, s.tool, s.args_hash), -1) < s.place
+    }
 
 
 def opening(source_id: str | None, frames: Frames, steps: Sequence[Step]) -> str:

@@ -79,3 +79,12 @@ def test_an_agent_that_tells_no_tokens_is_a_warning_among_many_that_do() -> None
     )
 
     assert finding.severity == "warning"
+
+
+def test_a_call_that_was_recorded_when_it_was_over_shows_no_clock_skew() -> None:
+    """A process has one clock; the same times told by another process are skewed."""
+    before = agent("b", 5, 8, llm(1, 4, pid=7, service="shop", **GOOD), pid=7, service="shop")
+    elsewhere = agent("b", 5, 8, llm(1, 4, pid=8, service="shop", **GOOD), pid=7, service="shop")
+
+    assert find_data_quality(frames(flawed(before))) == []
+    assert [finding.data["key"] for finding in find_data_quality(frames(flawed(elsewhere)))] != []

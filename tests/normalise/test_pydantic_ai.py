@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.normalise.drawn import texts
-from tests.normalise.test_resolve import genai, raw
+from tests.normalise.test_resolve import genai, raw, rows
 from tracer.model import RawSpan
 from tracer.normalise import normalise, resolve, summarise
 from tracer.normalise.otlp import decode_traces
@@ -130,3 +131,22 @@ def test_pydantic_ai_versions(version: str) -> None:
     assert texts(batch, call.output_refs) == [{"role": "assistant", "content": "30 days"}]
     assert (tool.tool_name, tool.args_hash is not None, tool.result_hash is not None) == ("search", True, True)
     assert summarise([agent, call, step, tool]).input_tokens == 30
+
+
+def test_a_tool_that_asks_for_another_try_is_retried_by_its_next_call() -> None:
+    """The retry may have other arguments; a call of another tool, or one after a success, is none."""
+
+    def tool(name: str, at: float, tries: int | None = None, **more: Any) -> RawSpan:
+        marks = {"pydantic_ai.tool.retry.attempt": tries} if tries else {}
+        told = genai("execute_tool", tool__name=name.split()[0])
+        return raw(name, at, at + 1, "agent", scope="pydantic-ai", a={**told, **marks}, **more)
+
+    asked = {"status": "error", "message": "ToolRetryError: no such order"}
+    found = rows(
+        raw("agent", 0, 9, scope="pydantic-ai", a=genai("invoke_agent", agent__name="clerk")),
+        tool("order 1", 1, 1, **asked), tool("stock 1", 2), tool("order 2", 3, 2, **asked), tool("order 3", 4), tool("order 4", 5),
+    )  # fmt: skip
+    assert {name: (row.retry_of, row.attempt) for name, row in found.items() if row.kind == "tool"} == {
+        "order 1": (None, 1), "stock 1": (None, None), "order 2": (found["order 1"].span_id, 2),
+        "order 3": (found["order 2"].span_id, 3), "order 4": (None, None),
+    }  # fmt: skip

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from tracer.model import RawEvent, RawSpan, SpanKind
+from tracer.model import RawEvent, RawSpan, Span, SpanKind, SpanStatus
+from tracer.normalise.marks import infer
 from tracer.normalise.messages import message_list
 from tracer.normalise.otel_genai import event_messages
 from tracer.normalise.reading import Adapter, Reading
+from tracer.normalise.tree import Forest
 from tracer.normalise.values import as_text, parse_json
 from tracer.semconv import GenAI, PydanticAI
 
+_CONVENTIONS = frozenset({"pydantic_ai", "otel_genai"})
 _PENDING = frozenset({PydanticAI.SPAN_TYPE, PydanticAI.PENDING_PARENT})
 
 
@@ -65,6 +68,23 @@ def read(reading: Reading) -> None:
         reading.set_output(got)
         if given or got:
             reading.replaced[PydanticAI.EVENTS] = {"$messages": given + got}
+
+
+def note_retries(forest: Forest) -> None:
+    """A tool that asks the model to try again says so on its span (`attempt`); the next call of the tool beside it is the retry."""
+    for siblings in forest.children:
+        failed: dict[str, Span] = {}
+        for position in siblings:
+            span = forest.spans[position]
+            if span.kind != SpanKind.TOOL or span.convention not in _CONVENTIONS or not span.tool_name:
+                continue
+            before = failed.pop(span.tool_name, None)
+            if before is not None and span.retry_of is None and (before.end_ns or 0) <= span.start_ns:
+                infer(span, "retry_of", before.span_id)
+                if span.attempt is None and before.attempt is not None:
+                    infer(span, "attempt", before.attempt + 1)
+            if span.attempt is not None and span.status == SpanStatus.ERROR:
+                failed[span.tool_name] = span
 
 
 def _task(reading: Reading, history: list[int]) -> None:

@@ -27,6 +27,7 @@ from tracer.normalise.llamaindex import note_tools
 from tracer.normalise.loose_calls import loose_calls
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
+from tracer.normalise.pydantic_ai import note_retries
 from tracer.normalise.runs import join_traces, name_runs
 from tracer.normalise.state_versions import number_versions
 from tracer.normalise.tree import Forest, copied
@@ -74,6 +75,7 @@ def resolve_owned(
         mark_twin(forest.spans[host], forest.spans[call])
     note_callers(forest)
     note_limits(forest)
+    note_retries(forest)
     number_versions(forest)
     note_unanswered(forest, by_span, agents)
     agent_above = forest.nearest((SpanKind.AGENT,))
