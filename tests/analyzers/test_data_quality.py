@@ -87,4 +87,4 @@ def test_a_call_that_was_recorded_when_it_was_over_shows_no_clock_skew() -> None
     elsewhere = agent("b", 5, 8, llm(1, 4, pid=8, service="shop", **GOOD), pid=7, service="shop")
 
     assert find_data_quality(frames(flawed(before))) == []
-    assert [finding.data["key"] for finding in find_data_quality(frames(flawed(elsewhere)))] != []
+    assert len(find_data_quality(frames(flawed(elsewhere)))) == 1

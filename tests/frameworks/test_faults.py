@@ -127,7 +127,7 @@ def test_its_healthy_twin_is_silent(name: str, environments: Environments, tmp_p
     assert [f["title"] for f in found if f["kind"] == case.kind or f["severity"] == "critical"] == []
 
 
-LEDGERS = {"autogen": "autogen_ledger.py", "openai-agents": "agents_ledger.py"}
+LEDGERS = {"autogen": "autogen_ledger.py", "langgraph": "langgraph_ledger.py", "openai-agents": "agents_ledger.py"}
 PAIR = {"ledger", "payroll"}
 
 

@@ -133,7 +133,9 @@ def _agent(forest: Forest, position: int) -> None:
     for span in _twins_below(forest, position, _same_agent):
         if _both_ours(outer, span):
             continue
-        if span.convention != outer.convention:
+        if (
+            outer.convention is not None and span.convention != outer.convention
+        ):  # of an open span it may not be known yet
             span.duplicate_of = outer.span_id
             _take(outer, span, ("input_refs", "output_refs"))
         else:

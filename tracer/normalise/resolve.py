@@ -30,6 +30,7 @@ from tracer.normalise.otel_genai import is_message_event
 from tracer.normalise.pydantic_ai import note_retries
 from tracer.normalise.runs import join_traces, name_runs
 from tracer.normalise.state_versions import number_versions
+from tracer.normalise.subgraphs import name_called_graphs, name_open_spans
 from tracer.normalise.tree import Forest, copied
 from tracer.normalise.unanswered import note_unanswered
 from tracer.semconv import GenAI
@@ -61,7 +62,9 @@ def resolve_owned(
     note_pauses(forest)
     find_roots(forest)
     unwrap_nodes(forest)
+    name_open_spans(forest)
     find_graph_agents(forest)
+    name_called_graphs(forest)
     calls = list(loose_calls(forest))
     join_traces(forest, links, calls)
     note_tools(forest)
