@@ -22,6 +22,7 @@ from tracer.normalise.identity import (
     take_agent,
     unwrap_nodes,
 )
+from tracer.normalise.instances import number_instances
 from tracer.normalise.limits import note_limits, note_pauses
 from tracer.normalise.llamaindex import note_tools
 from tracer.normalise.loose_calls import loose_calls
@@ -39,7 +40,7 @@ from tracer.semconv import GenAI
 def resolve(spans: Sequence[Span], events: Sequence[SpanEvent] = (), links: Sequence[SpanLink] = ()) -> list[Span]:
     """New rows for `spans` (whole traces, any number of them), in order of start.
 
-    Sets run_id, workflow, session_id, agent (with agent_inferred), duplicate_of, target_agent, reason, wait_for and, where the
+    Sets run_id, workflow, session_id, agent (with agent_inferred), agent_id, duplicate_of, target_agent, reason, wait_for and, where the
     context shows it, kind; `derived` names what was inferred. The given rows are left alone.
     """
     return resolve_owned([copied(span) for span in spans], events, links)
@@ -76,6 +77,7 @@ def resolve_owned(
     find_duplicates(forest)
     for call, host in calls:
         mark_twin(forest.spans[host], forest.spans[call])
+    number_instances(forest)
     note_callers(forest)
     note_limits(forest)
     note_retries(forest)

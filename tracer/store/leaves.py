@@ -137,24 +137,45 @@ class Leaves(Rows):
                 "_workflow": [span.workflow for _, span, _ in above],
                 "_session": [span.session_id for _, span, _ in above],
                 "_agent": [who for _, _, who in above],
+                "_instance": [span.agent_id if "agent_id" in (span.derived or ()) else None for _, span, _ in above],
+                "_instance_of": [span.agent for _, span, _ in above],
                 "_only": [hanging.only_agent.get(key[0]) for key, _, _ in above],
             },
             schema=dict.fromkeys(
-                ("trace_id", "parent_span_id", "_run", "_workflow", "_session", "_agent", "_only"), pl.String()
+                (
+                    "trace_id",
+                    "parent_span_id",
+                    "_run",
+                    "_workflow",
+                    "_session",
+                    "_agent",
+                    "_instance",
+                    "_instance_of",
+                    "_only",
+                ),
+                pl.String(),
             ),
         )
         works = pl.col("kind").is_in([kind.value for kind in WORKING])
         narrow = self.frame.select("trace_id", "parent_span_id", "kind", "agent")
         joined = narrow.join(parents, on=["trace_id", "parent_span_id"], how="left", maintain_order="left")
         inherited = pl.coalesce("_agent", pl.when(works).then("_only"))
-        moved = pl.col("_run") != pl.col("trace_id")
+        who = pl.coalesce("agent", inherited)
+        instance = pl.when(who == pl.col("_instance_of")).then("_instance")
+        derived = pl.concat_list(
+            pl.when(instance.is_not_null()).then(pl.lit(["agent_id"])).otherwise(pl.lit([], pl.List(pl.String))),
+            pl.when(pl.col("_run") != pl.col("trace_id"))
+            .then(pl.lit(["run_id"]))
+            .otherwise(pl.lit([], pl.List(pl.String))),
+        )
         passed = joined.select(
-            pl.coalesce("agent", inherited).alias("agent"),
+            who.alias("agent"),
+            instance.alias("agent_id"),
             (pl.col("agent").is_null() & inherited.is_not_null()).alias("agent_inferred"),
             pl.col("_run").alias("run_id"),
             pl.col("_workflow").alias("workflow"),
             pl.col("_session").alias("session_id"),
-            pl.when(moved).then(pl.lit(["run_id"])).alias("derived"),
+            pl.when(derived.list.len() > 0).then(derived).alias("derived"),
         )
         return self.frame.with_columns(passed.get_columns())
 
