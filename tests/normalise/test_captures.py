@@ -86,6 +86,9 @@ FACTS: dict[str, Facts] = {
     "smolagents-openinference-maxsteps": Facts("manager", 4, 3, 0, "", "stopped_by_guard"),
     "strands-native-ordinary": Facts("coordinator researcher", 4, 2, 0, ASKED),
     "agent-framework-native-ordinary": Facts("coordinator researcher", 4, 2, 0, ASKED),
+    # its instrumentor writes both calls of the researcher on one span: the first is lost before it is sent
+    "google-adk-openinference-ordinary": Facts("coordinator researcher", 2, 1, 0, "coordinator>researcher"),
+    "google-adk-openinference-toolerror": Facts("coordinator researcher", 2, 1, 1, "coordinator>researcher", "failed"),
     "google-adk-native-ordinary": Facts("coordinator researcher", 3, 1, 0, "coordinator>researcher"),
     "openai-genai-ordinary": Facts("", 4, 0, 0, ""),
     "openai-genai-legacy-ordinary": Facts("", 4, 0, 0, ""),

@@ -11,7 +11,7 @@ from tracer.normalise.langgraph import GENERIC_NODES, place
 from tracer.normalise.messages import message_list, nested_messages, unflatten
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_float, as_object, as_text
-from tracer.semconv import LangGraph, OpenInference
+from tracer.semconv import GenAI, LangGraph, OpenInference
 
 KINDS: dict[str, str] = {
     "LLM": SpanKind.LLM,
@@ -37,6 +37,10 @@ _METHODS = re.compile(
 )
 _HAYSTACK = "openinference.instrumentation.haystack"
 _STOP_REASON = re.compile(r'"stop_reason"\s*:\s*"([^"]*)"\s*\}\s*$')
+
+
+_ADK = "gcp.vertex.agent"
+"""scope of Google ADK's spans, to which its instrumentor adds"""
 
 
 def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
@@ -128,6 +132,8 @@ def _llm(reading: Reading) -> None:
         if span.temperature is None:
             span.temperature = as_float(parameters.get("temperature"))
         span.model = span.model or as_text(parameters.get("model")) or as_text(parameters.get("model_name"))
+    if raw.scope == _ADK and (seller := as_text(attributes.get(GenAI.PROVIDER[0]))):
+        span.provider = seller  # its instrumentor writes google on every model, those of LiteLLM too
     reading.set_input(_flattened(reading, OpenInference.INPUT_MESSAGES))
     reading.set_output(_flattened(reading, OpenInference.OUTPUT_MESSAGES))
     for name, known, put in (

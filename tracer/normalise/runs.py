@@ -28,6 +28,8 @@ _OPERATION = re.compile(r"^invoke_(?:workflow|agent) ")
 _METHOD = re.compile(
     r"\.(?:workflow|forward|run|run_stream|run_async|run_async_generator|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$"
 )
+_INVOCATION = re.compile(r"^invocation \[(.+)\]$")
+"""what the instrumentor of Google ADK calls a run of an app"""
 _WORKFLOW_NAMES = (
     Tracehound.WORKFLOW,
     GenAI.WORKFLOW_NAME,
@@ -210,7 +212,7 @@ def workflow_of(top: Span | None, spans: Sequence[Span] = ()) -> str | None:
     if explicit:
         return explicit
     if top.kind == SpanKind.WORKFLOW:
-        return _METHOD.sub("", _OPERATION.sub("", top.name))
+        return _METHOD.sub("", _OPERATION.sub("", _INVOCATION.sub(r"\1", top.name)))
     if top.kind == SpanKind.AGENT and top.agent:
         return top.agent
     return next((name for span in spans if (name := _explicit_workflow(span))), None) or top.name
