@@ -161,7 +161,7 @@ def compare(folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: range, odd: fl
         writer.close()
         both_ways(store, monkeypatch, f"seed {seed}")
         read += len(spans)
-    assert sum(kept) > read / 6, "hardly a run was read whole"
+    assert sum(kept) > read / 10, "hardly a run was read whole"  # agents of one name that overlap go the general way
     test_leaves.by_column.clear()
 
 

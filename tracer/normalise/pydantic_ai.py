@@ -15,7 +15,6 @@ from tracer.normalise.tree import Forest
 from tracer.normalise.values import as_text, parse_json
 from tracer.semconv import GenAI, PydanticAI
 
-_CONVENTIONS = frozenset({"pydantic_ai", "otel_genai"})
 _PENDING = frozenset({PydanticAI.SPAN_TYPE, PydanticAI.PENDING_PARENT})
 
 
@@ -76,14 +75,14 @@ def note_retries(forest: Forest) -> None:
         failed: dict[str, Span] = {}
         for position in siblings:
             span = forest.spans[position]
-            if span.kind != SpanKind.TOOL or span.convention not in _CONVENTIONS or not span.tool_name:
+            if span.kind != SpanKind.TOOL or not span.tool_name:
                 continue
             before = failed.pop(span.tool_name, None)
             if before is not None and span.retry_of is None and (before.end_ns or 0) <= span.start_ns:
                 infer(span, "retry_of", before.span_id)
                 if span.attempt is None and before.attempt is not None:
                     infer(span, "attempt", before.attempt + 1)
-            if span.attempt is not None and span.status == SpanStatus.ERROR:
+            if span.status == SpanStatus.ERROR and PydanticAI.RETRY_ATTEMPT in span.attributes:
                 failed[span.tool_name] = span
 
 

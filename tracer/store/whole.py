@@ -86,8 +86,19 @@ def _plain_traces(frame: pl.DataFrame) -> set[str]:
     found = _with_parents(frame).select("trace_id", plain.fill_null(False).alias("plain"))
     # A client's call may have been made for it.
     loose = frame["attributes"].str.contains_any(list(NO_CONTEXT))
-    odd = found.filter(~pl.col("plain") | loose)["trace_id"]
-    return set(found["trace_id"].unique()) - set(odd)
+    # Whoever asked may have given up on an agent that is called so.
+    passing = kind.is_in([SpanKind.TOOL.value, _HANDOFF])
+    unheard = frame.select(passing & _FAILED & (pl.col("convention") != "tracehound")).to_series()
+    odd = found.filter(~pl.col("plain") | loose | unheard)["trace_id"]
+    return set(found["trace_id"].unique()) - set(odd) - set(_with_instances(frame))
+
+
+def _with_instances(frame: pl.DataFrame) -> pl.Series:
+    """The traces in which agents of one name work at the same time."""
+    own = ["trace_id", "agent"]
+    agents = frame.filter(pl.col("kind") == _AGENT).select(*own, "start_ns", "end_ns").sort("start_ns")
+    latest = pl.col("end_ns").cum_max().shift().over(own)
+    return agents.filter(pl.col("start_ns") < latest)["trace_id"].unique()
 
 
 def _beside(
