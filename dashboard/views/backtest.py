@@ -39,9 +39,7 @@ def render() -> None:
         st.info("Nothing in these runs can be measured by this guard.")
         return
     t, judged = shown.tally, found.curve.held_out
-    wrong = f"of {units.count(t.good)}" + (
-        f"; held out: {judged.good_stopped} of {judged.good}, at most {judged.wrong_high:.1%} (95 %)" if judged else ""
-    )
+    wrong = f"of {units.count(t.good)}" + (f"; held out {judged.good_stopped} of {judged.good}" if judged else "")
     chrome.numbers(
         (
             (f"Suggested {(chosen or 'Loop').lower()}" if best else "No suggestion", f"{shown.threshold:g}" if best else "—", f"confidence {found.curve.confidence}" if best else "see below"),
