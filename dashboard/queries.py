@@ -250,7 +250,7 @@ def run(state: StoreState, name: str) -> RunView:
     Raises:
         UnknownName: there is no such run; near names are offered.
     """
-    run_id = reads.find_run(_store(state.path), name)
+    run_id = _run_id(state, name)
     large = _loaded(state, run_id).spans.height >= LARGE_SPANS
     # A page of a large run must not wait for detectors, not even briefly, at every click.
     known = _analyst(state.path).ask(state.token, patience_s=0.0 if large else PATIENCE_S)
@@ -258,6 +258,12 @@ def run(state: StoreState, name: str) -> RunView:
     if large and not _analyst(state.path).working and (known is None or not _knows(known, _row(state, run_id))):
         alone = looked_into(state, run_id)
     return _run(state, run_id, known.token if known else None, alone is not None, _Held(known, alone))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _run_id(state: StoreState, name: str) -> str:
+    """Asked several times for every drawing of a page; each would wait for the store's lease."""
+    return reads.find_run(_store(state.path), name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,16 +234,30 @@ def payload(view: TraceView) -> dict[str, Any]:
 
 
 def path_columns(made: Mapping[str, Any], pieces: Sequence[Piece]) -> dict[str, list[int]]:
-    """The critical path for the viewer's `path`: {span, start, end}, spans as indices into `made`, times in ns from t0."""
-    ids: list[str] = made["columns"]["id"]
+    """The critical path for the viewer's `path`, small: its pieces follow one another and mostly end with their span.
+
+    Returns:
+        {span, lead, took}, one value a piece: the span as an index into `made`, less the one before; ns between the end of the piece
+        before (t0 for the first) and its start; its length in ns, or -1 where it ends with its span.
+    """
+    columns = made["columns"]
+    ids: list[str] = columns["id"]
     place = {ids[i]: i for i in range(len(ids) - 1, -1, -1)}
     t0 = int(made["t0_ns"])
-    here = [(place[piece.span_id], piece) for piece in pieces if piece.span_id in place]
-    return {
-        "span": [i for i, _ in here],
-        "start": [piece.start_ns - t0 for _, piece in here],
-        "end": [piece.end_ns - t0 for _, piece in here],
-    }
+    span: list[int] = []
+    lead: list[int] = []
+    took: list[int] = []
+    last, before = t0, 0
+    for piece in pieces:
+        i = None if piece.span_id is None else place.get(piece.span_id)
+        if i is None:
+            continue
+        stop = t0 + columns["start"][i] + columns["dur"][i]
+        span.append(i - before)
+        lead.append(piece.start_ns - last)
+        took.append(-1 if piece.end_ns == stop else piece.end_ns - piece.start_ns)
+        last, before = piece.end_ns, i
+    return {"span": span, "lead": lead, "took": took}
 
 
 def as_json(data: Mapping[str, Any]) -> bytes:
@@ -265,7 +279,7 @@ def _dumped_list(values: list[Any]) -> str:
 
 def packed(data: Mapping[str, Any]) -> str:
     """A payload as gzip in base64, for a page that carries it: base64 cannot close a script element."""
-    return base64.b64encode(gzip.compress(as_json(data), 6, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(as_json(data), 9, mtime=0)).decode()
 
 
 def viewer_source() -> str:

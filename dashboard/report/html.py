@@ -41,9 +41,9 @@ _HERE: Final = Path(__file__).parent
 OPENING_TURNS: Final = 20
 CLOSING_TURNS: Final = 10
 """Turns of a long conversation that stand open at its ends"""
-SEQUENCE_BYTES: Final = 250_000
-CONVERSATION_BYTES: Final = 160_000
-STATE_BYTES: Final = 80_000
+SEQUENCE_BYTES: Final = 180_000
+CONVERSATION_BYTES: Final = 120_000
+STATE_BYTES: Final = 60_000
 """What the three sections that grow with a run may take of the megabyte that a report has"""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 from analyzers.critical_path import RunTree, find_slack, walk
@@ -47,13 +48,20 @@ def test_the_path_names_every_span_that_held_the_run_up() -> None:
 
 
 def test_the_viewer_gets_the_path_in_its_own_indices() -> None:
-    """The stretches tile the run from its first to its last moment."""
+    """The stretches tile the run from its first to its last moment; spans are told by their distance, ends that are a span's own by -1."""
     pieces = walk(RunTree.of(LOOP))
     made = payload(build_view(LOOP))
     path = path_columns(made, pieces)
-    assert [made["columns"]["id"][i] for i in path["span"]] == [piece.span_id for piece in pieces if piece.span_id]
-    assert path["start"][0] == 0
-    assert path["start"][1:] == path["end"][:-1]
+    columns, at, drawn = made["columns"], 0, list[tuple[str, int, int]]()
+    for i, lead, took in zip(accumulate(path["span"]), path["lead"], path["took"], strict=True):
+        start = at + lead
+        at = columns["start"][i] + columns["dur"][i] if took < 0 else start + took
+        drawn.append((columns["id"][i], start, at))
+    t0 = int(made["t0_ns"])
+    assert drawn == [(piece.span_id, piece.start_ns - t0, piece.end_ns - t0) for piece in pieces if piece.span_id]
+    assert set(path["lead"]) == {0}
+    assert -1 in path["took"]
+    assert max(path["took"]) > 0
 
 
 def test_the_ledger_adds_up_and_leads_to_its_calls() -> None:

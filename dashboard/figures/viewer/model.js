@@ -21,8 +21,11 @@ function model(P) {
   for (let i = 0; i < n; i++) { if (M.status[i] === ERROR) M.errors.push(i); if (M.mark[i] >= 0) M.marked.push(i); }
   M.found = P.findings.map((f) => new Set(f.spans));
   /* span -> its stretches of the critical path, in order of time */
-  M.path = new Map(); const path = P.path || {span: [], start: [], end: []};
-  path.span.forEach((i, k) => { if (!M.path.has(i)) M.path.set(i, []); M.path.get(i).push([path.start[k], path.end[k]]); });
+  M.path = new Map(); const path = P.path || {span: []};
+  for (let k = 0, i = 0, at = 0; k < path.span.length; k++) {
+    i += path.span[k]; const from = at + path.lead[k]; at = path.took[k] < 0 ? M.end[i] : from + path.took[k];
+    if (M.path.has(i)) M.path.get(i).push([from, at]); else M.path.set(i, [[from, at]]);
+  }
   M.pathList = [...M.path.keys()].sort((a, b) => a - b);
   M.rail = new Int32Array(n).fill(-1);   /* the finding of a span, or of what it is in; a whole run is not one rail */
   for (let i = 0; i < n; i++) { const p = M.parent[i]; M.rail[i] = M.mark[i] >= 0 ? M.mark[i] : p >= 0 && M.depth[p] > 0 ? M.rail[p] : -1; }
