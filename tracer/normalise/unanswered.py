@@ -33,29 +33,31 @@ Links = Mapping[tuple[str, str], Sequence[SpanLink]]
 
 def note_unanswered(forest: Forest, links: Links, agents: Mapping[str, Mapping[str, str]]) -> None:
     """Set `wait_for` on requests without an answer. `agents`: run id -> folded name -> agent name."""
-    spans = forest.spans
-    cut_off = _callers(
-        forest, [p for p, span in enumerate(spans) if span.kind == SpanKind.AGENT and was_cancelled(span)]
-    )
+    acting = [(position, span) for position, span in enumerate(forest.spans) if span.kind in _ACTING]
+    cancelled = {position for position, span in acting if was_cancelled(span)}
+    cut_off = _callers(forest, cancelled)
     asking = [
         position
-        for position, span in enumerate(spans)
-        if span.kind in _ACTING
-        and (span.end_ns is None or span.status == _ERROR or position in cut_off or was_cancelled(span))
+        for position, span in acting
+        if (span.end_ns is None or span.status == _ERROR or position in cut_off or position in cancelled)
         and _may_wait(span)
     ]
     if asking:
         _calls(forest, asking, cut_off, agents)
-    requests = [p for p, span in enumerate(spans) if span.convention == "autogen" and REQUEST.match(span.name)]
+    requests = [p for p, span in enumerate(forest.spans) if span.convention == "autogen" and REQUEST.match(span.name)]
     if requests:
         _autogen(forest, requests, links)
 
 
-def _callers(forest: Forest, cancelled: Sequence[int]) -> set[int]:
-    """The calls in which these agents worked, of whoever gave up on them and was not cancelled with them."""
-    above = forest.nearest(_ACTING) if cancelled else []
-    uppers = {above[position] for position in cancelled if above[position] >= 0}
-    return {p for p in uppers if forest.spans[p].kind == SpanKind.TOOL and not was_cancelled(forest.spans[p])}
+def _callers(forest: Forest, cancelled: set[int]) -> set[int]:
+    """The calls in which cancelled agents worked, of whoever gave up on them and was not cancelled with them."""
+    found: set[int] = set()
+    for position in cancelled:
+        if forest.spans[position].kind == SpanKind.AGENT:
+            above = next((p for p in forest.ancestors(position) if forest.spans[p].kind in _ACTING), -1)
+            if above >= 0 and forest.spans[above].kind == SpanKind.TOOL and above not in cancelled:
+                found.add(above)
+    return found
 
 
 def _calls(forest: Forest, asking: Sequence[int], cut_off: set[int], agents: Mapping[str, Mapping[str, str]]) -> None:
