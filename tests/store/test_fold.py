@@ -20,7 +20,7 @@ from tests.store.build import START_NS, in_threads, span, span_id, trace_id
 from tracer.clock import TickingClock
 from tracer.ids import content_id
 from tracer.model import RawEvent, RawLink, RawSpan
-from tracer.semconv import GenAI, Tracehound
+from tracer.semconv import Common, GenAI, Tracehound
 from tracer.store import fold as fold_module
 from tracer.store import gather as gather_module
 from tracer.store import reads
@@ -184,6 +184,26 @@ def test_a_link_that_arrives_first_joins_the_runs(store: Store, writer: SegmentW
     assert reads.runs(store).select("run_id", "spans").rows() == [(trace_id(1), 2)]
     assert reads.load(store).links.select("span_id", "linked_span_id").rows() == [(span_id(2), span_id(1))]
     writer.close()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_runs_that_are_joined_later_keep_what_each_said_of_its_conversation(
+    store: Store, writer: SegmentWriter, apart: bool
+) -> None:
+    """All spans of a run carry its conversation; joined with another run, that of the other may come first."""
+    writer.write_spans([span(1), span(2, parent=1, attributes={Common.SESSION_ID: "one"})])
+    flow = span(3, trace=2, attributes={Tracehound.KIND: "workflow"})
+    writer.write_spans([flow, span(4, trace=2, parent=3, attributes={Common.SESSION_ID: "two"})])
+    if apart:
+        store.fold()
+        found = reads.sql(store, "SELECT trace_id, session_id FROM spans ORDER BY start_ns")["session_id"]
+        assert found.to_list() == ["one", "one", "two", "two"]
+    named = {Tracehound.RUN_ID: "both"}
+    writer.write_spans([span(5, parent=1, attributes=named), span(6, trace=2, parent=3, attributes=named)])
+    store.fold()
+
+    assert reads.sql(store, "SELECT DISTINCT run_id, session_id FROM spans").rows() == [("both", "one")]
+    assert reads.sql(store, "SELECT run_id, session_id FROM traces").rows() == [("both", "one")]
 
 
 def test_contents_and_events_are_stored_once(store: Store, writer: SegmentWriter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -236,11 +236,12 @@ def test_what_frameworks_sent_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, 6, 9, 11, 23, 29, 31, 35, 40, 41])
 def test_runs_that_come_in_parts_give_the_same_store(
-    empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Chunks cut through runs: what touches stored runs is resolved with them, the rest by column."""
-    spans, starts, texts = drawn(random.Random(3), traces=12, spans=12)
+    spans, starts, texts = drawn(random.Random(seed), traces=12, spans=12)
     monkeypatch.setattr(fold_module, "CHUNK_SPANS", 30)
     monkeypatch.setattr(fold_module, "AT_ONCE_SPANS", 0)
     monkeypatch.setattr(gather, "BY_COLUMN_FROM", 0)
@@ -266,19 +267,30 @@ def test_runs_that_come_in_parts_give_the_same_store(
 def test_parts_are_folded_alike_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """The same pieces, folded at the same moments in chunks of one size, by column and one by one."""
     rng = random.Random(seed)
-    spans, starts, texts = drawn(rng, traces=rng.randint(1, 6), spans=rng.choice((5, 15, 40)))
-    piece, chunk = rng.choice((3, 7, 15)), rng.choice((2, 10, 30, NEVER))
+    parts_alike(tmp_path, monkeypatch, rng, *drawn(rng, traces=rng.randint(1, 6), spans=rng.choice((5, 15, 40))))
+
+
+def parts_alike(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rng: random.Random,
+    spans: Sequence[RawSpan],
+    starts: Sequence[RawSpan] = (),
+    texts: Mapping[int, str] | None = None,
+) -> None:
+    """Fold `spans` in pieces, in both ways, and hold the two stores to each other."""
+    piece, chunk = rng.choice((3, 7, 15, 60)), rng.choice((2, 10, 30, NEVER))
     folded_after = [rng.random() < 0.6 for _ in range(0, len(spans), piece)]
     monkeypatch.setattr(fold_module, "AT_ONCE_SPANS", 0)
     monkeypatch.setattr(fold_module, "CHUNK_SPANS", chunk)
     stores: list[Store] = []
     for by_column_from in (0, NEVER):
         monkeypatch.setattr(gather, "BY_COLUMN_FROM", by_column_from)
-        store = Store(tmp_path / f"{by_column_from}.duckdb")
+        store = Store(folder / f"{by_column_from}.duckdb")
         writer = SegmentWriter(store.path)
         for number, fold_now in enumerate(folded_after):
             at = number * piece
-            writer.write_spans(spans[at : at + piece], starts=() if at else starts, contents=texts)
+            writer.write_spans(spans[at : at + piece], starts=() if at else starts, contents=texts or {})
             if fold_now:
                 store.fold()
         writer.close()

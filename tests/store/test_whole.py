@@ -10,7 +10,7 @@ import pytest
 
 from tests.store import test_leaves
 from tests.store.build import START_NS, span_id, trace_id
-from tests.store.test_leaves import both_ways
+from tests.store.test_leaves import both_ways, parts_alike
 from tracer.model import RawEvent, RawLink, RawSpan
 from tracer.semconv import Common, GenAI, Tracehound
 from tracer.store import gather, whole
@@ -173,3 +173,13 @@ def test_plain_runs_by_column_are_what_the_general_way_gives(tmp_path: Path, mon
 @pytest.mark.parametrize("odd", [0.0, 0.3])
 def test_many_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: float) -> None:
     compare(tmp_path, monkeypatch, range(100, 150), odd)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_whole_runs_beside_stored_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """In order of run, so that many come whole, beside others that were cut or come again, of conversations that are stored."""
+    rng = random.Random(seed)
+    spans = sorted(drawn(rng, odd=0.1), key=lambda span: (span.trace_id, rng.random() < 0.05))
+    spans += rng.choices(spans, k=6)
+    parts_alike(tmp_path, monkeypatch, rng, spans)

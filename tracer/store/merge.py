@@ -17,6 +17,7 @@ from tracer.model import Span, SpanEvent, SpanLink, SpanStatus
 from tracer.normalise import TraceSummary, is_run, resolve_owned, summarise
 from tracer.normalise.loose_calls import is_loose, lacks_context
 from tracer.normalise.runs import is_setup
+from tracer.normalise.sessions import own_session
 from tracer.normalise.tree import columns_of
 from tracer.store.columns import empty_frame, stacked
 from tracer.store.gather import Gathered, SpanKey
@@ -102,6 +103,9 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     running = {key_of(span): span for span in stored.running}
     ended_columns = {key: columns_of(span) for key, span in ended.items()}
     running_columns = {key: columns_of(span) for key, span in running.items()}
+    for span in (*stored.spans, *stored.running):
+        if span.session_id is not None:
+            span.session_id = own_session(span)
     current = {**running, **ended}
     for span in new.spans:
         key = key_of(span)
