@@ -14,9 +14,7 @@ from tracer.normalise.mapping import TABLE
 from tracer.semconv import Stored
 
 _, _CELLS = TABLE["session_id"]
-_NAMES = tuple(
-    {f'"{name}"' for names in _CELLS.values() for name in ((names,) if isinstance(names, str) else names)}
-)
+_NAMES = tuple({f'"{name}"' for names in _CELLS.values() for name in ((names,) if isinstance(names, str) else names)})
 
 
 def own_session(span: Span) -> str | None:
