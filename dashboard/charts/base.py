@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,7 @@ import polars as pl
 from dashboard.figures import units
 
 HEIGHT = 240
+_HALF_A_MINUTE = timedelta(seconds=30)
 
 Figure = dict[str, Any]
 """`{"data": [...], "layout": {...}}`, as plotly takes it"""
@@ -74,6 +76,12 @@ def _round(seconds: float) -> str:
 def times(frame: pl.DataFrame, column: str = "start_ns") -> list[Any]:
     """A column of int nanoseconds as UTC times."""
     return frame.select(pl.from_epoch(column, time_unit="ns")).to_series().to_list()
+
+
+def around(frame: pl.DataFrame, column: str = "start_ns") -> dict[str, Any]:
+    """For the x axis: a minute about the only moment of `frame`, where Plotly would show a fraction of a second; else nothing."""
+    moments = frame.select(pl.from_epoch(pl.col(column).unique(), time_unit="ns")).to_series().to_list()
+    return {"range": [moments[0] - _HALF_A_MINUTE, moments[0] + _HALF_A_MINUTE]} if len(moments) == 1 else {}
 
 
 def escape(text: str) -> str:

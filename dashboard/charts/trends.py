@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboard.charts.base import Figure, escape, figure, short, time_unit, times
+from dashboard.charts.base import Figure, around, escape, figure, short, time_unit, times
 from dashboard.figures import palette
 from dashboard.figures.palette import Mode
 from tracer.model import RunOutcome
@@ -23,6 +23,8 @@ OUTCOME_INKS: Mapping[str, palette.Ink] = {
     RunOutcome.UNKNOWN: palette.GREY,
 }
 """How a run ended, the same on every page"""
+_BAR_MS = 4_000
+"""width of a bar that is alone, in the minute that is shown around it"""
 
 
 def spend_over_time(spend: pl.DataFrame, mode: Mode) -> Figure:
@@ -38,12 +40,13 @@ def spend_over_time(spend: pl.DataFrame, mode: Mode) -> Figure:
         joined = starts.join(own, on="start_ns", how="left", maintain_order="left")
         bars.append({
             "type": "bar", "name": short(name), "x": times(joined), "y": joined["cost_usd"].fill_null(0.0).to_list(),
-            "marker": {"color": ink.of(mode), "line": {"width": 0}},
+            "marker": {"color": ink.of(mode), "line": {"width": 0}}, "width": _BAR_MS if starts.height == 1 else None,
             "hovertemplate": f"{escape(name)}<br>%{{x|%d %b %H:%M}}<br><b>$%{{y:,.4f}}</b><extra></extra>",
         })  # fmt: skip
     return figure(
         bars,
         layout={"barmode": "stack", "bargap": 0.15, "showlegend": len(ordered) > 1},
+        x=around(spend),
         y={"tickprefix": "$", "rangemode": "tozero"},
     )
 
@@ -52,9 +55,9 @@ def tokens_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
     """Tokens per bucket, for stores where no price is known. `trend`: start_ns, tokens."""
     bar = {
         "type": "bar", "x": times(trend), "y": trend["tokens"].to_list(), "marker": {"color": palette.BLUE.of(mode), "line": {"width": 0}},
-        "hovertemplate": "%{x|%d %b %H:%M}<br><b>%{y:,} tokens</b><extra></extra>",
+        "width": _BAR_MS if trend.height == 1 else None, "hovertemplate": "%{x|%d %b %H:%M}<br><b>%{y:,} tokens</b><extra></extra>",
     }  # fmt: skip
-    return figure([bar], layout={"showlegend": False, "bargap": 0.15}, y={"rangemode": "tozero"})
+    return figure([bar], layout={"showlegend": False, "bargap": 0.15}, x=around(trend), y={"rangemode": "tozero"})
 
 
 def latency_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
@@ -69,7 +72,7 @@ def latency_over_time(trend: pl.DataFrame, mode: Mode) -> Figure:
             ("p50_s", "median", palette.BLUE, "dot"),
         )
     ]
-    return figure(lines, y={"ticksuffix": f" {unit}", "rangemode": "tozero"})
+    return figure(lines, x=around(trend), y={"ticksuffix": f" {unit}", "rangemode": "tozero"})
 
 
 Share = tuple[str, str, palette.Ink, str]
@@ -93,7 +96,9 @@ def shares_over_time(trend: pl.DataFrame, shares: Sequence[Share], mode: Mode) -
               hover=f"{name}: %{{y:.0%}} of %{{customdata}} ended<br>%{{x|%d %b %H:%M}}")
         for column, name, ink, dash in known
     ]  # fmt: skip
-    return figure(lines, layout={"showlegend": len(lines) > 1}, y={"tickformat": ".0%", "range": [-0.04, 1.06]})
+    return figure(
+        lines, layout={"showlegend": len(lines) > 1}, x=around(trend), y={"tickformat": ".0%", "range": [-0.04, 1.06]}
+    )
 
 
 def outcome_bars(outcomes: pl.DataFrame, mode: Mode) -> Figure:

@@ -30,6 +30,15 @@ def test_spend_stacks_workflows_with_other_last() -> None:
     assert [bar["y"] for bar in figure["data"]] == [[1.5, 0.5], [9.0, 0.0]]
 
 
+def test_a_moment_that_is_alone_stands_in_a_minute() -> None:
+    """Plotly would show a fraction of a second around it, with a bar as wide as the page."""
+    alone = charts.spend_over_time(SPEND.head(1), "light")
+    low, high = alone["layout"]["xaxis"]["range"]
+    assert (high - low).total_seconds() == 60
+    assert alone["data"][0]["width"] < 10_000
+    assert "range" not in charts.spend_over_time(SPEND, "light")["layout"]["xaxis"]
+
+
 def test_rates_have_gaps_where_nothing_ended() -> None:
     """A bucket without ended runs has no rate: neither 0 % nor a line across."""
     completed, escalated = charts.shares_over_time(TREND, charts.RUN_SHARES, "dark")["data"]
@@ -60,6 +69,8 @@ def test_outcomes_keep_their_colour_in_both_modes() -> None:
     [
         charts.spend_over_time(SPEND, "light"),
         charts.spend_over_time(SPEND.clear(), "light"),
+        charts.spend_over_time(SPEND.head(1), "light"),
+        charts.tokens_over_time(TREND.with_columns(tokens=7), "light"),
         charts.latency_over_time(TREND, "dark"),
         charts.shares_over_time(TREND.clear(), charts.RUN_SHARES, "dark"),
         charts.outcome_bars(pl.DataFrame({"outcome": [], "runs": []}, schema={"outcome": str, "runs": int}), "light"),
