@@ -13,12 +13,12 @@ from tests.lake.stores import captured
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ["ray==2.60.0", "moto[server]==5.2.5", "s3fs==2026.9.0", "-e", f"{ROOT}[ray,s3]"]
-LIMIT_S = 540
-"""it takes 80 s of CPU time, most of it starts of processes"""
+LIMIT_S = 900
+"""it takes 70 s of CPU time, most of it starts of processes; every wait in it is bounded and says what it waited for"""
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_a_cluster_that_loses_a_worker_says_what_the_local_engine_says(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
