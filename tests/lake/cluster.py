@@ -92,6 +92,12 @@ STARTS = 4
 """tries for each node: `ray start` gives its own raylet 30 s, which nothing can change, and ends everything where a busy machine needs more"""
 START_LIMIT_S = 120.0
 """for one try"""
+NO_CLUSTER = 75
+"""exit code where Ray itself did not come up: nothing was proven, and nothing refuted (EX_TEMPFAIL of sysexits.h)"""
+
+
+class NoCluster(Exception):
+    """A node did not start; the text holds what each try printed."""
 
 
 class Node:
@@ -151,7 +157,7 @@ def _started(make: Callable[[], Node], ready: Callable[[], bool], nodes: list[No
             time.sleep(0.2)
         told.append(f"{'died' if node.died else f'not ready in {START_LIMIT_S:.0f} s'}:\n{node.told()[-1_500:]}")
         node.kill()
-    raise TimeoutError(f"A node of the cluster did not start in {STARTS} tries.\n" + "\n".join(told))
+    raise NoCluster(f"A node of the cluster did not start in {STARTS} tries.\n" + "\n".join(told))
 
 
 @contextmanager
@@ -226,7 +232,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--commands", action="store_true", help="then ask the commands that read a lake, too")
     args = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the cluster would outlive whoever gave up on us
-    print(json.dumps(prove(args.folder, commands=args.commands)))
+    try:
+        print(json.dumps(prove(args.folder, commands=args.commands)))
+    except NoCluster as error:
+        print(error, file=sys.stderr)
+        sys.exit(NO_CLUSTER)
 
 
 def prove(folder: Path, *, commands: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.environments import Environments
+from tests.lake.cluster import NO_CLUSTER
 from tests.lake.stores import captured
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,8 @@ def test_a_cluster_that_loses_a_worker_says_what_the_local_engine_says(
     finally:
         program.terminate()  # it ends its cluster and its server
         program.wait(60)
+    if program.returncode == NO_CLUSTER:
+        pytest.skip(f"NOT PROVEN: Ray did not come up on this machine: {errors[-1000:]}")
     assert program.returncode == 0, errors[-4000:]
     told = json.loads(out.splitlines()[-1])
     assert told["shipped"] > 0
