@@ -205,6 +205,16 @@ def test_what_can_be_worked_out_anew_is_repaired(damage: str, done: str, empty_s
     assert examine(empty_store.path, "--repair")["repairs"] == []
 
 
+def test_what_was_derived_needs_no_repair(tmp_path: Path, captured: Path, examine: Examine) -> None:
+    """Summaries of real frameworks' runs agree with their spans, also where rows were made of what a span holds."""
+    copy = tmp_path / "copy.duckdb"
+    assert main(["backup", str(copy), "--store", str(captured)]) == 0
+
+    repairs = examine(copy, "--repair", "--fail-on", "critical")["repairs"]
+
+    assert [each["what"] for each in repairs if "summaries" in each["what"]] == []
+
+
 @pytest.mark.slow
 def test_files_left_behind_and_readable_quarantine_are_repaired(empty_store: Store, examine: Examine) -> None:
     """What this program can read goes back into the store, once; the rest stays where it is."""
