@@ -45,6 +45,8 @@ class Tracehound:
     """llm: time the client waited between them"""
     CANCELLED = "tracehound.cancelled"
     """any span: true where it ended because whoever awaited it gave up, which frameworks record as an ordinary end"""
+    START_GIVEN = "tracehound.start_given"
+    """any span: true where the program said when it began, recording it later; such a start may lie before the parent's"""
     SCOPE_KEY = "tracehound.decision.scope"
     """decision: what it is about; two choices on one scope are rivals"""
     CHOICE = "tracehound.decision.choice"

@@ -19,6 +19,7 @@ from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
 from analyzers.wording import amount, listing, share
 from tracer.model import SpanStatus
+from tracer.semconv import Tracehound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +109,13 @@ def _flaws(frames: Frames, thresholds: DataQualityThresholds) -> dict[str, pl.Da
         "status",
         "duplicate_of",
         "dropped_attributes",
-        "pid",
-        "service",
     )
     calls = frames.llm_calls.filter(pl.col("status") == SpanStatus.OK)  # a call that failed has no usage to tell
     untold = pl.col("input_tokens").is_null() | pl.col("output_tokens").is_null()
+    # A call that is recorded when it is over may have begun before the block that it is recorded in.
+    given = frames.llm_calls.filter(pl.col("attributes").str.contains(Tracehound.START_GIVEN, literal=True))
     measured = spans.filter(~pl.col("run_id").is_in(frames.timeless.implode()))
-    above = spans.select(
-        "trace_id", parent_span_id="span_id", parent_start_ns="start_ns", parent_pid="pid", parent_service="service"
-    )
+    above = spans.select("trace_id", parent_span_id="span_id", parent_start_ns="start_ns")
     nested = measured.filter(pl.col("parent_span_id").is_not_null()).join(
         above, on=["trace_id", "parent_span_id"], how="left"
     )
@@ -128,12 +127,8 @@ def _flaws(frames: Frames, thresholds: DataQualityThresholds) -> dict[str, pl.Da
     return {
         "missing_parents": orphans,
         "parent_cycles": _circles(spans, known),
-        "clock_skew": known.filter(
-            (pl.col("start_ns") < pl.col("parent_start_ns") - thresholds.clock_ns)
-            # one process has one clock: there it is a call that was recorded when it was over
-            & ~(
-                (pl.col("pid") == pl.col("parent_pid")) & pl.col("service").eq_missing(pl.col("parent_service"))
-            ).fill_null(value=False)
+        "clock_skew": known.filter(pl.col("start_ns") < pl.col("parent_start_ns") - thresholds.clock_ns).join(
+            given, on=["trace_id", "span_id"], how="anti"
         ),
         "dropped_attributes": spans.filter(pl.col("dropped_attributes") > 0),
         "interrupted": spans.filter(pl.col("status") == SpanStatus.INTERRUPTED),

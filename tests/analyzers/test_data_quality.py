@@ -6,6 +6,7 @@ import pytest
 
 from analyzers.detectors.data_quality import ISSUES, find_data_quality
 from tests.drawn import Drawn, Node, agent, frames, llm, node, run
+from tracer.semconv import Tracehound
 
 GOOD = {"input_tokens": 10, "output_tokens": 5, "cost": "0.01"}
 
@@ -82,9 +83,11 @@ def test_an_agent_that_tells_no_tokens_is_a_warning_among_many_that_do() -> None
 
 
 def test_a_call_that_was_recorded_when_it_was_over_shows_no_clock_skew() -> None:
-    """A process has one clock; the same times told by another process are skewed."""
-    before = agent("b", 5, 8, llm(1, 4, pid=7, service="shop", **GOOD), pid=7, service="shop")
-    elsewhere = agent("b", 5, 8, llm(1, 4, pid=8, service="shop", **GOOD), pid=7, service="shop")
+    """Its start was told, not taken from a clock."""
+    given = {Tracehound.START_GIVEN: True}
+    told = agent("b", 5, 8, llm(1, 4, attributes=given, **GOOD))
+    measured = agent("b", 5, 8, llm(1, 4, **GOOD))
 
-    assert find_data_quality(frames(flawed(before))) == []
-    assert len(find_data_quality(frames(flawed(elsewhere)))) == 1
+    assert find_data_quality(frames(flawed(told))) == []
+    (finding,) = find_data_quality(frames(flawed(measured)))
+    assert "clock_skew" in finding.data["issues"]

@@ -183,6 +183,7 @@ def llm_call(
                 GenAI.PROMPT_NAME: prompt_name,
                 GenAI.PROMPT_VERSION: prompt_version,
                 Tracehound.USER_VISIBLE: user_visible or None,
+                Tracehound.START_GIVEN: True if start_ns is not None else None,
                 **_attempts(attempt, retry_of, fallback_of),
             },
             start_ns=start_ns,
