@@ -114,7 +114,6 @@ class Node:
                 [*ray, *agents, *arguments],
                 stdout=out,
                 stderr=out,
-                env={**os.environ, **RAY_SETTINGS},
                 start_new_session=True,
             )
 
@@ -132,7 +131,8 @@ class Node:
 
 JOB_LIMIT_S = float(os.environ.get("CLUSTER_JOB_LIMIT_S", "240"))
 RAY_SETTINGS = {
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers are of this environment already
+    # Below `uv run`, Ray would start each worker by `uv run`, in an environment made anew; they are of this environment already.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_agent_register_timeout_ms": "240000",
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "240",
     "RAY_gcs_server_port_wait_time_s": "120",
@@ -164,6 +164,7 @@ def _started(make: Callable[[], Node], ready: Callable[[], bool], nodes: list[No
 def ray_cluster(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """A head without a CPU of its own and two workers with one each; gives the workers' processes. $RAY_ADDRESS is set."""
     # Ray takes no loopback address where the machine has another one: it would look for the head there.
+    os.environ.update(RAY_SETTINGS)  # for whoever connects, too, before Ray is imported
     own = _own_address()
     common = [f"--node-ip-address={own}", "--object-store-memory=150000000", "--min-worker-port=0", "--max-worker-port=0", "--include-log-monitor=false"]  # fmt: skip
     nodes: list[Node] = []
