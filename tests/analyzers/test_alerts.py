@@ -154,6 +154,7 @@ def test_no_data_can_keep_what_is_on_or_be_an_alert() -> None:
     assert played(spend(0.8, no_data="alert"), [(0, "no_data"), (1, "ok")]) == [(0, "fired", "warning"), (1, "resolved", "warning")]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.sampled_from(["warning", "critical"]), max_size=4), min_size=1, max_size=12), st.integers(0, 6)
 )

@@ -265,6 +265,7 @@ def waits_in_time(draw: st.DrawFn) -> list[tuple[str, list[str], str]]:
     ]
 
 
+@pytest.mark.slow
 @given(waits_in_time())
 @settings(max_examples=30, deadline=None)
 def test_a_live_graph_says_what_the_recording_says(waits: list[tuple[str, list[str], str]]) -> None:

@@ -192,6 +192,7 @@ def test_many_keys_and_runs_do_not_mix() -> None:
     assert [sick.run_id] == [f.trace_id for f in find_lost_update(frames(sick, well))]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=14), st.booleans())
 def test_a_simulated_store_agrees(moves: list[tuple[int, bool]], versioned: bool) -> None:

@@ -174,6 +174,7 @@ def runs(draw: st.DrawFn) -> Drawn:
     return run("w", *items, id=str(draw(st.integers(0, 10**9))), outcome=outcome)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(runs(), min_size=1, max_size=4, unique_by=lambda drawn: drawn.run_id))
 def test_tables_equal_a_plain_count(drawn: list[Drawn]) -> None:

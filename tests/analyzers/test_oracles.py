@@ -146,6 +146,7 @@ def test_no_loop_is_thrown_out_before_it_is_looked_at(chats: list[list[tuple[str
     assert {found.trace_id for found in find_loops(held) if isinstance(found, Finding)} == expected
 
 
+@pytest.mark.slow
 @BRIEF
 @given(st.lists(st.sampled_from([0.5, 1.0, 1.1, 1.3, 2.0, 3.5, 4.0, 9.0, 40.0]), min_size=4, max_size=16))
 def test_dear_runs_are_those_that_both_rules_name(costs: list[float]) -> None:

@@ -205,6 +205,7 @@ def test_what_can_be_worked_out_anew_is_repaired(damage: str, done: str, empty_s
     assert examine(empty_store.path, "--repair")["repairs"] == []
 
 
+@pytest.mark.slow
 def test_what_was_derived_needs_no_repair(tmp_path: Path, captured: Path, examine: Examine) -> None:
     """Summaries of real frameworks' runs agree with their spans, also where rows were made of what a span holds."""
     copy = tmp_path / "copy.duckdb"

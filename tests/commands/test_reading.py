@@ -154,6 +154,7 @@ def test_a_mark_is_kept_and_an_unknown_run_is_answered_with_near_names(
     assert "Hint:" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_lists_as_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The rows of the JSON form under a heading that stands there without rows too; nothing that a spreadsheet would run."""
     store = str(tmp_path / "t.duckdb")

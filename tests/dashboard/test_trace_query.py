@@ -191,6 +191,7 @@ def test_durations_are_read_with_their_unit(text: str, expected: float) -> None:
     assert duration_s(text) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.text(max_size=40))
 def test_any_text_is_either_a_query_or_bad_input(text: str) -> None:

@@ -38,6 +38,7 @@ def there_and_back(store: Path, folder: Path, *runs: str) -> Path:
     return again
 
 
+@pytest.mark.slow
 def test_captures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Runs of several conventions in one file, with a person's verdict on one of them."""
     store = tmp_path / "store.duckdb"

@@ -44,6 +44,7 @@ def test_runs_are_shipped_once_at_rest_and_again_when_spans_come_late(tmp_path: 
     assert runs(lake) == [(trace_id(1), 2)] * 2 + [(trace_id(2), 2)] * 2
 
 
+@pytest.mark.slow
 def test_no_limit_removes_what_the_lake_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Readers leave a store alone that ships to a lake, and `prune` refuses; what is asked for by name goes."""
     lake = open_lake(str(tmp_path / "lake"), create=True)
