@@ -177,7 +177,11 @@ def main(arguments: list[str]) -> int:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
                 repeats, clicks = (1, 2) if given.short else (given.repeats, 4)
-                found = [measure(browser, url, runs[size], size, repeats=repeats, clicks=clicks) for size in sizes if size in runs]
+                found = [
+                    measure(browser, url, runs[size], size, repeats=repeats, clicks=clicks)
+                    for size in sizes
+                    if size in runs
+                ]
                 browser.close()
         finally:
             launch.stop(server)
