@@ -98,6 +98,7 @@ def teams(draw: st.DrawFn) -> Drawn:
     return run("w", *members)
 
 
+@pytest.mark.slow
 @BRIEF
 @given(teams())
 def test_happens_before_is_the_closure_of_its_rules(drawn: Drawn) -> None:

@@ -20,6 +20,7 @@ def tree_of(drawn: Drawn) -> RunTree:
     return RunTree.of(frames(drawn))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(forests())
 def test_unchanged_durations_give_the_recorded_run(drawn: Drawn) -> None:

@@ -145,6 +145,7 @@ def test_good_runs_are_told_from_bad_ones_and_a_mark_decides() -> None:
     assert good_runs(marked, found) - good == {stores.looping().run_id}
 
 
+@pytest.mark.slow
 def test_a_stop_after_the_last_call_is_none() -> None:
     """A guard speaks at the next call; a run that is over cannot be stopped."""
     assert replayed("seconds", 12.5, spending()) == {}

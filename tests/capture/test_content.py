@@ -24,6 +24,7 @@ JSON = st.recursive(
 MESSAGES = st.lists(st.dictionaries(st.sampled_from(["role", "content", "tool_calls"]), JSON, min_size=1), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(MESSAGES, max_size=4), st.data(), st.booleans())
 def test_names_are_those_of_the_messages_as_they_are_now(

@@ -74,6 +74,7 @@ def dear(number: int, *, cost: str, failed: bool = False) -> Drawn:
                id=f"desk-{number}", at=60.0 * number, outcome="failed" if failed else "completed")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_dearer_runs_and_fewer_that_complete_are_regressions() -> None:
     """Twelve runs at three times the cost, half of them failing, against twelve good ones; the same again is none."""
     main_branch = frames(*(dear(i, cost=f"0.01{i % 3}") for i in range(12)))

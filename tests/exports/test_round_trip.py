@@ -53,6 +53,7 @@ def test_captures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == [{"verdict": "failed", "note": "wrong"}]
 
 
+@pytest.mark.slow
 def test_transcript(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Texts of our own records come back one by one, in order; a named run is the only one in the file."""
     store, file = tmp_path / "store.duckdb", tmp_path / "runs.jsonl"

@@ -202,6 +202,7 @@ def test_leaves_by_column_are_what_the_general_way_gives(tmp_path: Path, monkeyp
     compare(tmp_path, monkeypatch, [*range(9), 1_002, 1_199])
 
 
+@pytest.mark.slow
 def test_new_leaves_below_a_span_that_came_before(empty_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that has grown is imported again: of its run only leaves are new, their agent stands in the store."""
     monkeypatch.setattr(gather, "BY_COLUMN_FROM", 0)
