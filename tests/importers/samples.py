@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 TRACE = 0x0AF7651916CD43DD8448EB211C80319C
@@ -258,3 +259,20 @@ def phoenix_rows() -> list[dict[str, Any]]:
         row |= {f"context.{key}": value for key, value in item["context"].items()}
         rows.append(row | {f"attributes.{name}": item["attributes"].get(name) for name in names})
     return rows
+
+
+MAGENTIC = {
+    "id": "run-7",
+    "question": "Which one?",
+    "is_correct": False,
+    "history": [
+        {"role": "human", "content": "Which one?"},
+        {"role": "Orchestrator (thought)", "content": "Plan."},
+        {"role": "Orchestrator (-> WebSurfer)", "content": "Look it up."},
+        {"role": "WebSurfer", "content": "Found."},
+    ],
+}
+
+
+def text(*documents: Any) -> str:
+    return "".join(json.dumps(document) + "\n" for document in documents)

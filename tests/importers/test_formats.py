@@ -10,11 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, PHOENIX, phoenix_rows
-from tests.importers.test_import import Importing, importing, text
+from tests.importers.conftest import Importing
+from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, PHOENIX, phoenix_rows, text
 from tracer.importers.shape import BadPart, span_id, time_ns
-
-__all__ = ["importing"]
 
 
 def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.normalise.test_resolve import raw
+from tests.normalise.drawn import raw
 from tracer.model import RawSpan, Span
 from tracer.normalise import normalise, resolve, summarise
 from tracer.normalise.graph_state import changed_paths

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.normalise.drawn import read, tokens
-from tests.normalise.test_resolve import genai, oi, raw
+from tests.normalise.drawn import genai, oi, raw, read, tokens
 from tracer.model import RawEvent
 from tracer.normalise import normalise, resolve, summarise
 

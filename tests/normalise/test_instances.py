@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzers.causality import HappensBefore
-from tests.normalise.test_resolve import genai, raw, rows
+from tests.normalise.drawn import genai, raw, rows
 from tracer.model import RawSpan
 from tracer.normalise import normalise, resolve
 from tracer.store.columns import frame_of

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.normalise.drawn import read, texts, tokens
-from tests.normalise.test_resolve import raw
+from tests.normalise.drawn import raw, read, texts, tokens
 
 
 def langfuse(kind: str, **more: Any) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.normalise.drawn import read, texts, tokens
-from tests.normalise.test_resolve import raw
+from tests.normalise.drawn import raw, read, texts, tokens
 
 
 def langsmith(kind: str, **more: Any) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.normalise.drawn import read, texts
-from tests.normalise.test_resolve import raw
+from tests.normalise.drawn import raw, read, texts
 
 
 def test_old_openllmetry() -> None:

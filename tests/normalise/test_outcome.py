@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 import tracer
-from tests.normalise.test_resolve import genai, oi, raw
+from tests.normalise.drawn import genai, oi, raw
 from tracer.model import RawSpan
 from tracer.normalise import TraceSummary, normalise, resolve, summarise
 

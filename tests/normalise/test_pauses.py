@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.normalise.drawn import read
-from tests.normalise.test_resolve import oi, raw
+from tests.normalise.drawn import oi, raw, read
 from tracer.model import RawEvent, RawSpan
 from tracer.normalise import resolve, summarise
 

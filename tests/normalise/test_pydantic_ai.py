@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.normalise.drawn import texts
-from tests.normalise.test_resolve import genai, raw, rows
+from tests.normalise.drawn import genai, raw, rows, texts
 from tracer.model import RawSpan
 from tracer.normalise import normalise, resolve, summarise
 from tracer.normalise.otlp import decode_traces

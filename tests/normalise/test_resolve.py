@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.normalise.captured import batch
+from tests.normalise.drawn import TRACE, genai, oi, raw, rows
 from tracer.ids import span_id_of, trace_id_of
-from tracer.model import RawLink, RawSpan, Span
+from tracer.model import RawSpan
 from tracer.normalise import is_run, normalise, resolve, summarise
 
 MIXED = (
@@ -21,39 +21,6 @@ MIXED = (
     "openai-agents-genai+openai-ordinary",
     "langgraph-openinference+openai-retrieval",
 )
-TRACE = trace_id_of("drawn")
-
-
-def raw(name: str, start: float, end: float | None, parent: str | None = None, /, **fields: Any) -> RawSpan:
-    """A raw span named by its id; `a` are its attributes, dots written as `__` are not needed: pass a dict."""
-    return RawSpan(
-        trace_id=fields.get("trace", TRACE),
-        span_id=span_id_of(fields.get("id", name)),
-        parent_span_id=span_id_of(parent) if parent else None,
-        name=name,
-        start_ns=10**18 + int(start * 1e9),
-        end_ns=None if end is None else 10**18 + int(end * 1e9),
-        attributes=fields.get("a", {}),
-        status=fields.get("status", "unset"),
-        status_message=fields.get("message", ""),
-        links=[RawLink(trace_id=t, span_id=span_id_of(s)) for t, s in fields.get("links", [])],
-        resource=fields.get("resource", {"service.name": "shop", "process.pid": 7}),
-        scope=fields.get("scope", ""),
-    )
-
-
-def rows(*spans: RawSpan) -> dict[str, Span]:
-    """Normalised and resolved, by name."""
-    found = normalise(spans)
-    return {row.name: row for row in resolve(found.spans, found.events, found.links)}
-
-
-def oi(kind: str, **more: Any) -> dict[str, Any]:
-    return {"openinference.span.kind": kind, **{k.replace("__", "."): v for k, v in more.items()}}
-
-
-def genai(operation: str, **more: Any) -> dict[str, Any]:
-    return {"gen_ai.operation.name": operation, **{f"gen_ai.{k.replace('__', '.')}": v for k, v in more.items()}}
 
 
 @pytest.mark.parametrize("name", MIXED)
@@ -281,157 +248,6 @@ def test_framework_is_no_provider() -> None:
 
     assert span.provider is None
     assert f"{span.cost_usd:.1f}" == "2.5"
-
-
-HANDED: dict[str, tuple[list[RawSpan], str, tuple[str, str | None, str | None]]] = {
-    "openai agents, openinference": (
-        [raw("handoff to writer", 1, 2, "a", a=oi("TOOL", input__value="researcher", output__value="writer"))],
-        "handoff to writer",
-        ("handoff", "researcher", "writer"),
-    ),
-    "google adk": (
-        [
-            raw(
-                "t",
-                1,
-                2,
-                "a",
-                a=genai(
-                    "execute_tool", tool__name="transfer_to_agent", tool__call__arguments='{"agent_name": "writer"}'
-                ),
-            ),
-            raw("b", 3, 4, a=genai("invoke_agent", agent__name="writer")),
-        ],
-        "t",
-        ("handoff", "researcher", "writer"),
-    ),
-    "llamaindex": (
-        [
-            raw(
-                "t",
-                1,
-                2,
-                "a",
-                a=oi(
-                    "TOOL",
-                    tool__name="handoff",
-                    input__value='{"kwargs": {"to_agent": "writer", "reason": "draft it"}}',
-                ),
-            )
-        ],
-        "t",
-        ("handoff", "researcher", "writer"),
-    ),
-    "transfer tool of a known agent": (
-        [
-            raw("t", 1, 2, "a", a=genai("execute_tool", tool__name="transfer_to_refund_agent")),
-            raw("b", 3, 4, a=genai("invoke_agent", agent__name="Refund Agent")),
-        ],
-        "t",
-        ("handoff", "researcher", "Refund Agent"),
-    ),
-    "transfer tool of a bank": (
-        [raw("t", 1, 2, "a", a=genai("execute_tool", tool__name="transfer_to_savings"))],
-        "t",
-        ("tool", "researcher", None),
-    ),
-    "crewai delegation": (
-        [
-            raw(
-                "t",
-                1,
-                2,
-                "a",
-                a=oi(
-                    "TOOL", tool__name="Delegate work to coworker", input__value='{"coworker": "writer", "task": "x"}'
-                ),
-            )
-        ],
-        "t",
-        ("tool", "researcher", "writer"),
-    ),
-    "agent inside a tool (Strands, Agent Framework, Pydantic AI)": (
-        [
-            raw("t", 1, 4, "a", a=genai("execute_tool", tool__name="ask")),
-            raw("b", 2, 3, "t", a=genai("invoke_agent", agent__name="writer")),
-        ],
-        "t",
-        ("tool", "researcher", "writer"),
-    ),
-}
-
-
-@pytest.mark.parametrize("case", HANDED)
-def test_passing_work(case: str) -> None:
-    """How each framework shows that work goes to another agent."""
-    spans, name, expected = HANDED[case]
-    found = rows(raw("a", 0, 5, a=genai("invoke_agent", agent__name="researcher")), *spans)[name]
-
-    assert expected == (found.kind, found.agent, found.target_agent)
-
-
-def test_smolagents_managed_agent() -> None:
-    """A managed agent is an AGENT span under a step of its manager; tool names come from tool.name."""
-    found = rows(
-        raw("CodeAgent.run", 0, 9, a=oi("AGENT")),
-        raw("Step 1", 1, 8, "CodeAgent.run", a=oi("CHAIN")),
-        raw("researcher.run", 2, 7, "Step 1", a=oi("AGENT")),
-        raw("SimpleTool", 3, 4, "researcher.run", a=oi("TOOL", tool__name="search")),
-    )
-
-    assert (found["CodeAgent.run"].agent, found["researcher.run"].agent) == ("CodeAgent", "researcher")
-    assert found["researcher.run"].reason == "called by CodeAgent"
-    assert (found["SimpleTool"].tool_name, found["SimpleTool"].agent) == ("search", "researcher")
-
-
-def test_single_graph_is_one_agent() -> None:
-    """A LangGraph of generic nodes (`agent`, `tools`) is one agent with the name of the graph, invoked once."""
-
-    def node(name: str, number: int) -> str:
-        return f'{{"langgraph_checkpoint_ns": "{name}:0000000{number}-0000-0000-0000-000000000000"}}'
-
-    found = rows(
-        raw("my_graph", 0, 9, a=oi("CHAIN")),
-        raw("agent 1", 1, 2, "my_graph", a=oi("AGENT", metadata=node("agent", 1))),
-        raw("chat 1", 1, 2, "agent 1", a=oi("LLM", metadata=node("agent", 1), llm__model_name="m")),
-        raw("tools", 3, 4, "my_graph", a=oi("CHAIN", metadata=node("tools", 2))),
-        raw("search", 3, 4, "tools", a=oi("TOOL", metadata=node("tools", 2))),
-        raw("agent 2", 5, 6, "my_graph", a=oi("AGENT", metadata=node("agent", 3))),
-        raw("chat 2", 5, 6, "agent 2", a=oi("LLM", metadata=node("agent", 3), llm__model_name="m")),
-    )
-
-    assert [row.name for row in found.values() if row.kind == "agent"] == ["my_graph"]
-    assert {"my_graph"} == {found[name].agent for name in ("chat 1", "search", "chat 2")}
-
-
-def test_parallel_agents_hand_over_to_nobody() -> None:
-    """Agents that work at the same time are a fan-out, not a chain."""
-    found = rows(
-        raw("flow", 0, 9, a=genai("invoke_workflow")),
-        raw("one", 1, 5, "flow", a=genai("invoke_agent", agent__name="one")),
-        raw("two", 2, 6, "flow", a=genai("invoke_agent", agent__name="two")),
-        raw("three", 7, 8, "flow", a=genai("invoke_agent", agent__name="three")),
-    )
-
-    assert [found[name].target_agent for name in ("one", "two", "three")] == [None, "three", None]
-
-
-def test_recorded_runs_get_no_derived_handoffs() -> None:
-    """Our own recorder writes every handoff; two agents after each other are not one more."""
-
-    def own(name: str) -> dict[str, Any]:
-        return {"tracehound.kind": "agent", "tracehound.agent": name}
-
-    found = rows(
-        raw("flow", 0, 9, a={"tracehound.kind": "workflow", "tracehound.workflow": "pipeline"}),
-        raw("one", 1, 2, "flow", a=own("one")),
-        raw("two", 3, 4, "flow", a=own("two")),
-        raw("two again", 3, 4, "two", a=own("two")),
-    )
-
-    assert {None} == {row.target_agent for row in found.values()}
-    assert found["two again"].kind == "agent"
-    assert {"pipeline"} == {row.workflow for row in found.values()}
 
 
 STITCHED: dict[str, tuple[list[RawSpan], int]] = {

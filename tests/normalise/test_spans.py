@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.normalise.test_resolve import genai, oi, raw
+from tests.normalise.drawn import genai, oi, raw
 from tracer.model import RawEvent, RawSpan, Span
 from tracer.normalise import Batch, normalise, resolve
 

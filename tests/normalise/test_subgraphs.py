@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.normalise.test_resolve import raw, rows
+from tests.normalise.drawn import raw, rows
 from tracer.model import RawSpan
 
 SCOPE = "openinference.instrumentation.langchain"

@@ -10,7 +10,7 @@ from analyzers.detectors.deadlock import find_deadlocks
 from analyzers.detectors.no_answer import find_no_answer
 from analyzers.finding import Finding
 from analyzers.frames import Frames
-from tests.normalise.test_resolve import genai, oi, raw
+from tests.normalise.drawn import genai, oi, raw
 from tracer.model import RawSpan, Span
 from tracer.normalise import normalise, resolve, summarise
 from tracer.store.columns import frame_of
