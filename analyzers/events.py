@@ -199,17 +199,22 @@ def _texts(refs: Sequence[int] | None, contents: Mapping[int, str]) -> str:
     return "\n".join(text for ref in refs or () if (text := spoken(contents.get(ref, ""))))
 
 
+def value_in(body: str) -> Any:
+    """What a stored content holds: an object or a list where it is JSON of one, else its text."""
+    try:
+        return json.loads(body) if body.startswith(("{", "[")) else body
+    except ValueError:
+        return body
+
+
 def spoken(body: str) -> str:
     """The words of a stored content: the texts of messages without roles, tool calls and ids; other contents as they are.
 
     Ids of messages and of calls differ every time, so that an answer given twice would look like news.
     """
-    if not body.startswith(("{", "[")) or not any(mark in body for mark in _MESSAGE_MARKS):
+    if not any(mark in body for mark in _MESSAGE_MARKS):
         return body
-    try:
-        value: Any = json.loads(body)
-    except ValueError:
-        return body
+    value = value_in(body)
     said = message_in(value)
     if said is not None:
         return _said(said)

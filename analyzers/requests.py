@@ -14,6 +14,7 @@ import polars as pl
 
 from analyzers.waiting import RecordedWait
 from tracer.model import SpanKind
+from tracer.normalise.outcome import tells_timeout
 
 Row = Mapping[str, Any]
 CALLS = (SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.EMBEDDING)
@@ -57,7 +58,7 @@ def _wait(row: Row, rows: Sequence[Row], last_start: int) -> RecordedWait:
         outcome = row["status"]
     else:  # where nothing began afterwards, the run was ended from outside
         said = f"{row['error_type']} {row['error_message']}"
-        outcome = "timed_out" if last_start >= end or "imeout" in said or "timed out" in said else "cancelled"
+        outcome = "timed_out" if last_start >= end or tells_timeout(said) else "cancelled"
     return RecordedWait(
         span_id=row["span_id"], agent=row["agent"], targets=tuple(row["wait_for"]), mode="all", start_ns=start, end_ns=end, met=False,
         outcome=outcome, pid=row["pid"], reason="request",

@@ -11,7 +11,6 @@ reserves live, from the length of the texts that were sent (from the recorded nu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,7 +21,7 @@ import polars as pl
 
 from analyzers.detectors.loop import suspicious_runs
 from analyzers.detectors.runaway_fanout import replay_fanout
-from analyzers.events import COLUMNS, recorded_events
+from analyzers.events import COLUMNS, recorded_events, value_in
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from tracer.model import SpanKind
@@ -110,7 +109,7 @@ class Recording:
             if ref not in self._lengths:
                 if ref not in self.contents:
                     return None
-                self._lengths[ref] = chars_in(_read(self.contents[ref]))
+                self._lengths[ref] = chars_in(value_in(self.contents[ref]))
             total += self._lengths[ref]
         return total if refs else None
 
@@ -166,14 +165,6 @@ def _screen() -> Any:
     from analyzers.detectors.loop import LoopFindingThresholds
 
     return LoopFindingThresholds()
-
-
-def _read(body: str) -> Any:
-    """A stored message as it was sent: JSON, or plain text."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body
 
 
 # one guard, one threshold

@@ -10,7 +10,6 @@ apart. Longest common subsequences of difflib; O(steps x steps) at worst, so at 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any, Literal, cast
 
 import polars as pl
 
-from analyzers.events import message_in
+from analyzers.events import message_in, value_in
 from analyzers.frames import Frames
 from analyzers.purposes import message_text
 from tracer.model import SpanKind
@@ -133,14 +132,7 @@ def _differs(
 
 def _said(refs: Sequence[int] | None, texts: Mapping[int, str]) -> list[Any] | None:
     """What was said, without the ids that frameworks give to messages and calls; None where texts are not all there."""
-    return [_without_ids(_value(texts[ref])) for ref in refs] if refs and all(ref in texts for ref in refs) else None
-
-
-def _value(body: str) -> Any:
-    try:
-        return json.loads(body) if body.startswith(("{", "[")) else body
-    except ValueError:
-        return body
+    return [_without_ids(value_in(texts[ref])) for ref in refs] if refs and all(ref in texts for ref in refs) else None
 
 
 def _without_ids(value: Any, *, within: bool = False) -> Any:

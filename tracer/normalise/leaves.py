@@ -68,7 +68,6 @@ _READ_BY_ADAPTERS = frozenset(
         Tracehound.CANCELLED,
         Tracehound.COST_USD,
         Tracehound.SYNTHETIC_TIME,
-        Tracehound.CANCELLED,
         Tracehound.INPUT,
         Tracehound.OUTPUT,
         GenAI.SYSTEM_INSTRUCTIONS,

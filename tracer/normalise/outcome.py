@@ -155,7 +155,7 @@ def _tripwire(run: _Run) -> tuple[str, str | None] | None:
 
 
 def _timeout(run: _Run) -> tuple[str, str | None] | None:
-    found = next((text for text in run.errors() if _TIMEOUT.search(text)), None)
+    found = next((text for text in run.errors() if tells_timeout(text)), None)
     return (RunOutcome.TIMED_OUT, _short(found)) if found else None
 
 
@@ -259,6 +259,11 @@ def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSu
         summary.output_tokens += leaves.output_tokens
         summary.unpriced_calls += leaves.unpriced_calls
     return summary
+
+
+def tells_timeout(error: str) -> bool:
+    """Whether the type or text of an error says that somebody would not wait any longer."""
+    return _TIMEOUT.search(error) is not None
 
 
 def _outcome(run: _Run) -> tuple[str, str | None]:

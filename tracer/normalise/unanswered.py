@@ -18,10 +18,10 @@ from tracer.model import Span, SpanKind, SpanLink, SpanStatus
 from tracer.normalise.autogen import ANSWER, REQUEST, recipient_of
 from tracer.normalise.handoffs import folded
 from tracer.normalise.marks import infer
+from tracer.normalise.outcome import tells_timeout
 from tracer.normalise.tree import Forest
 from tracer.semconv import Tracehound
 
-_GAVE_UP = re.compile(r"Timeout|timed out|DeadlineExceeded|Cancel", re.IGNORECASE)
 _ASKS = re.compile(
     r"(?:ask|call|consult|query|invoke|run|message|contact|request|tell|send_to|delegate_to)_(?:the_)?(.+)"
 )
@@ -120,10 +120,11 @@ def _waits(span: Span, target: str | None) -> None:
 
 
 def _gave_up(span: Span) -> bool:
-    """Ended in a timeout of whoever asked."""
+    """Ended in a timeout of whoever asked, or was cancelled by it."""
     if span.status != _ERROR:
         return False
-    return bool(_GAVE_UP.search(span.error_type or "") or _GAVE_UP.search((span.error_message or "")[:200]))
+    said = f"{span.error_type or ''} {(span.error_message or '')[:200]}"
+    return tells_timeout(said) or "cancel" in said.lower()
 
 
 def _autogen(forest: Forest, requests: Sequence[int], links: Links) -> None:

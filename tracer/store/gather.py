@@ -16,7 +16,7 @@ from tracer.normalise.contents import Contents
 from tracer.normalise.leaves import may_be_read
 from tracer.pricing import default_prices
 from tracer.store import leaves, whole
-from tracer.store.columns import stacked
+from tracer.store.columns import frame_of
 from tracer.store.frame import BadFrame, Frame, FrameKind, decode_bodies, span_of_body
 from tracer.store.leaves import Leaves, Rows, Written
 from tracer.store.spool import Segment, quarantine, read_segment
@@ -144,9 +144,7 @@ def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int],
 def _keep_plain(spool: Path, gathered: Gathered) -> None:
     """Of whole traces only plain runs stay by column; of the others, their leaves."""
     more, others = whole.set_apart(gathered.whole, gathered.spans, gathered.events, gathered.links)
-    if more.written:
-        gathered.leaves.frame = stacked("spans", [gathered.leaves.frame, more.frame])
-        gathered.leaves.written += more.written
+    gathered.leaves.add(more)
     _normalise(spool, gathered, [row.raw() for row in others.written if isinstance(row, Written)], [])
 
 
@@ -158,7 +156,7 @@ def _set_apart(gathered: Gathered) -> None:
     needed |= {(event.trace_id, event.span_id) for event in gathered.events if event.refs}
     needed.update(gathered.leaves.frame.select("trace_id", "parent_span_id").iter_rows())
     found, gathered.spans = leaves.among(gathered.spans, needed)
-    gathered.leaves.add(found)
+    gathered.leaves.add(Rows(frame_of("spans", found), list(found)))
 
 
 def _raw(span: RawSpan | Written) -> RawSpan:

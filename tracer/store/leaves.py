@@ -25,7 +25,7 @@ from tracer.normalise.runs import is_setup
 from tracer.normalise.unanswered import may_ask
 from tracer.pricing import Prices
 from tracer.semconv import Frameworks
-from tracer.store.columns import empty_frame, frame_of, frame_of_columns, stacked
+from tracer.store.columns import empty_frame, frame_of_columns, stacked
 from tracer.store.frame import span_of_body
 
 
@@ -75,6 +75,11 @@ class Rows:
         self.frame = self.frame.filter(~chosen)
         return found
 
+    def add(self, more: Rows) -> None:
+        """Take in further rows."""
+        self.frame = stacked("spans", [self.frame, more.frame])
+        self.written += more.written
+
     def of_traces(self, trace_ids: Iterable[str]) -> pl.Series:
         """Which rows are of these traces."""
         return self.frame["trace_id"].is_in(list(trace_ids))
@@ -96,11 +101,6 @@ class Leaves(Rows):
     """Leaves, whose parents have rows of their own."""
 
     __slots__ = ()
-
-    def add(self, spans: Sequence[Span]) -> None:
-        """Take in leaves that were normalised one by one."""
-        self.frame = stacked("spans", [self.frame, frame_of("spans", spans)])
-        self.written += spans
 
     def hanging(self) -> Hanging:
         """What the rows do to their runs."""

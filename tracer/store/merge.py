@@ -80,14 +80,14 @@ class Changes:
         for column in fields(Changes):
             mine, others = getattr(self, column.name), getattr(more, column.name)
             if isinstance(mine, pl.DataFrame):
-                both = (
-                    pl.concat([mine, others], how="diagonal")
-                    if mine.height and others.height
-                    else max(mine, others, key=len)
-                )
+                both = stacked(_TABLES[column.name], [mine, others])
             else:
                 both = mine | others if isinstance(mine, set) else mine + others
             setattr(self, column.name, both)
+
+
+_TABLES = {"leaves": "spans", "traces": "traces", "run_traces": "run_traces"}
+"""the frames of `Changes` -> whose rows they hold"""
 
 
 def merge(new: Gathered, stored: Stored) -> Changes:

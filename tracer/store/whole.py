@@ -9,7 +9,7 @@ give what `resolve` and `summarise` give. All other runs go there, and their lea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import polars as pl
 
@@ -21,7 +21,6 @@ from tracer.normalise.loose_calls import NO_CONTEXT
 from tracer.normalise.outcome import COUNTED_AGENTS, outcome_of
 from tracer.normalise.reading import COUNTED
 from tracer.normalise.runs import is_setup, workflow_of
-from tracer.store.columns import empty_frame
 from tracer.store.leaves import Rows, is_leaf_kind
 from tracer.store.schema import table_schema
 
@@ -34,13 +33,12 @@ _OUTCOME = ("status", "error_type", "error_message")
 _NAME = ("workflow", "attributes")
 
 
-@dataclass(slots=True)
-class WholeRuns:
+class WholeRuns(NamedTuple):
     """Resolved rows, and what is written beside them."""
 
-    spans: pl.DataFrame = field(default_factory=lambda: empty_frame("spans"))
-    traces: pl.DataFrame = field(default_factory=lambda: empty_frame("traces"))
-    run_traces: pl.DataFrame = field(default_factory=lambda: empty_frame("run_traces"))
+    spans: pl.DataFrame
+    traces: pl.DataFrame
+    run_traces: pl.DataFrame
 
 
 def set_apart(
@@ -86,10 +84,7 @@ def _plain_traces(frame: pl.DataFrame) -> set[str]:
     found = _with_parents(frame).select("trace_id", plain.fill_null(False).alias("plain"))
     # A client's call may have been made for it.
     loose = frame["attributes"].str.contains_any(list(NO_CONTEXT))
-    # Whoever asked may have given up on an agent that is called so.
-    passing = kind.is_in([SpanKind.TOOL.value, _HANDOFF])
-    unheard = frame.select(passing & _FAILED & (pl.col("convention") != "tracehound")).to_series()
-    odd = found.filter(~pl.col("plain") | loose | unheard)["trace_id"]
+    odd = found.filter(~pl.col("plain") | loose)["trace_id"]
     return set(found["trace_id"].unique()) - set(odd) - set(_with_instances(frame))
 
 
@@ -138,8 +133,6 @@ def _leaves(frame: pl.DataFrame) -> pl.Series:
 
 def resolved(rows: Rows) -> WholeRuns:
     """The plain runs of `rows` with what their spans pass on to each other, and their sums."""
-    if not rows.written:
-        return WholeRuns()
     frame = rows.frame
     works = pl.col("kind").is_in([kind.value for kind in WORKING])
     names = pl.col("agent").filter(pl.col("kind") == _AGENT)
