@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -115,6 +116,19 @@ def check(truth: Truth, recorded: Recorded) -> Finding | None:
 def test_incident_is_told_and_nothing_else(name: str, recorded: Recorded) -> None:
     """Every truth has its own finding, with the spans that show it; beside them stand only remarks that the truth allows."""
     told_and_nothing_else(name, recorded)
+
+
+def test_the_finding_that_the_readme_opens_with(recorded: Recorded) -> None:
+    """Its lines are what is said of that incident, up to where the README leaves off; so are the numbers of incidents and twins."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    loop = next(finding for finding in recorded.of("research_loop") if finding.kind == "loop")
+    said = [f"{loop.severity} {loop.kind}: {loop.title}", loop.explanation, f"Do: {loop.suggestion}"]
+    [shown] = re.findall(r"(critical loop: .*)\n +(The cycle .*?)\.\.\.\n +(Do: .*?)\.\.\.\n", readme)
+
+    assert [whole.startswith(part.rstrip(" ,")) for whole, part in zip(said, shown, strict=True)] == [True] * 3
+    assert (len(INCIDENTS), sum(len(i.twins) for i in INCIDENTS) + len(HEALTHY)) == (18, 25)
+    assert "through eighteen incidents" in readme
+    assert "twenty-five healthy look-alikes" in readme
 
 
 @pytest.mark.slow
