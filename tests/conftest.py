@@ -49,3 +49,8 @@ def pytest_collection_finish() -> None:
     """Some million objects of imported packages and collected tests will not become garbage: no need to look at them again and again."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """At the end everything is to be let go, or DuckDB's bindings take what is left for leaks and say so."""
+    gc.unfreeze()
