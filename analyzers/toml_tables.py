@@ -9,10 +9,12 @@ A getter takes its key out; `done()` refuses what nobody asked for, so that a mi
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -25,10 +27,17 @@ UNITS_NS: Mapping[str, int] = {
     "d": 86_400 * 10**9,
     "w": 604_800 * 10**9,
 }
+LONGEST_NS = 3_650 * UNITS_NS["d"]
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw])")
 TOP = "top of the file"
 MISSING: Any = object()
 """no default: the key must be there"""
+
+
+def _bounds(least: float, most: float) -> str:
+    if most < math.inf:
+        return f" from {least:g} to {most:g}"
+    return f" from {least:g} on" if least > -math.inf else ""
 
 
 @dataclass
@@ -76,22 +85,27 @@ class Table:
     def choice(self, key: str, options: Collection[str], default: Any = MISSING) -> str:
         value = self.raw(key, default)
         if value not in options:
-            self.refuse(key, value, f"one of {', '.join(sorted(options))}")
+            near = get_close_matches(value, options, n=1, cutoff=0.5) if isinstance(value, str) else []
+            self.refuse(
+                key, value, f"one of {', '.join(sorted(options))}", f"did you mean {near[0]!r}?" if near else None
+            )
         return value
 
-    def number(self, key: str, default: Any = MISSING, *, least: float | None = None) -> float | None:
-        """A number, None where `default` is None and the key is absent."""
+    def number(
+        self, key: str, default: Any = MISSING, *, least: float = -math.inf, most: float = math.inf
+    ) -> float | None:
+        """A finite number, None where `default` is None and the key is absent."""
         value = self.raw(key, default)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or (least is not None and value < least):  # fmt: skip
-            self.refuse(key, value, "a number" if least is None else f"a number from {least:g} on")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not least <= value <= most:  # fmt: skip
+            self.refuse(key, value, f"a number{_bounds(least, most)}")
         return float(value)
 
-    def whole(self, key: str, default: Any = MISSING, *, least: int = 0) -> int:
+    def whole(self, key: str, default: Any = MISSING, *, least: int = 0, most: float = math.inf) -> int:
         value = self.raw(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.refuse(key, value, f"a whole number from {least} on")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.refuse(key, value, f"a whole number{_bounds(least, most)}")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
@@ -106,7 +120,9 @@ class Table:
         match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
         if match is None:
             self.refuse(key, value, 'a length of time such as "30s", "15m", "24h" or "7d"')
-        return round(float(match[1]) * UNITS_NS[match[2]])
+        if (length_ns := float(match[1]) * UNITS_NS[match[2]]) > LONGEST_NS:
+            self.refuse(key, value, "at most ten years (3650d)")
+        return round(length_ns)
 
     def done(self) -> None:
         """Refuse keys that nobody asked for."""
@@ -166,7 +182,7 @@ class TomlFile:
     def top(self, *, tables: Collection[str]) -> Table:
         """What stands above all tables; a table that is not one of `tables` is unknown."""
         alone = {key: value for key, value in self.values.items() if key not in tables}
-        return Table(self, TOP, -1, alone)
+        return Table(self, TOP, -1, alone, set(tables))
 
     def table(self, name: str) -> Table:
         """The one table `[name]`, empty where it is absent."""
@@ -185,6 +201,11 @@ class TomlFile:
 
     def line_of(self, table: Table, key: str) -> int | None:
         """The line (from 1) where `key` of `table` stands, else the line of its head; None where neither is found."""
+        if table.name == TOP and key:  # a table of a name that nobody knows
+            heads = {f"[{key}]", f"[[{key}]]"}
+            for number, line in enumerate(self._lines, 1):
+                if line.split("#")[0].replace(" ", "") in heads:
+                    return number
         heads = [at for at, line in enumerate(self._lines) if line.split("#")[0].replace(" ", "") == table.head()]
         at = max(table.index, 0)
         start = heads[at] if at < len(heads) else None

@@ -10,10 +10,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
 
 from dashboard.commands import COMMANDS
-from tracer.errors import TracehoundError
+from tracer.errors import BadInput, TracehoundError, shorten
 
 EXIT_BAD_INPUT = 2
 
@@ -43,22 +44,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
+    names = [command.name for command in COMMANDS]
+    if words and words[0] == chosen and chosen not in names:
+        near = get_close_matches(chosen, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`tracehound --help` lists them."
+        return _refuse("tracehound", BadInput(f"There is no command {shorten(chosen)!r}.", hint=hint))
     args = build_parser(chosen).parse_args(words)
     try:
         return args.run(args)
     except TracehoundError as error:
         if args.debug:
             raise
-        print(f"tracehound {args.command}: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"Hint: {error.hint}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return _refuse(f"tracehound {args.command}", error)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); point stdout elsewhere so that the exit flush stays quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def _refuse(who: str, error: TracehoundError) -> int:
+    print(f"{who}: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"Hint: {error.hint}", file=sys.stderr)
+    return EXIT_BAD_INPUT
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -30,6 +32,8 @@ def ray(function: Callable[[T], R], parts: Sequence[T]) -> Iterator[tuple[int, R
 
     Raises:
         BadInput: Ray is not installed, or there is no cluster. An error of `function` is raised as it is.
+
+    Whoever takes the results writes nothing to stdout meanwhile: until the last one it is stderr.
     """
     try:
         cluster: Any = import_module("ray")
@@ -37,6 +41,11 @@ def ray(function: Callable[[T], R], parts: Sequence[T]) -> Iterator[tuple[int, R
         raise BadInput(
             "The engine ray needs the package ray.", hint="install the extra: uv tool install 'tracehound[ray]'."
         ) from error
+    with redirect_stdout(sys.stderr):  # Ray prints what it has to say of nodes that die, and stdout is for the answer
+        yield from _on_cluster(cluster, function, parts)
+
+
+def _on_cluster(cluster: Any, function: Callable[[T], R], parts: Sequence[T]) -> Iterator[tuple[int, R]]:
     connected = bool(cluster.is_initialized())
     if not connected:
         try:

@@ -15,6 +15,13 @@ OTHER_TABLES = ("channel", "guard", "sweep")
 """what else may stand in the file: where alerts go, and policies to back-test"""
 
 
+_INSTEAD = {
+    True: "findings have a severity of their own: `severity` says from which on, `kinds` of which kinds.",
+    False: 'it goes with measure = "findings" or "fleet_findings"; this measure has levels: `warning` and `critical`.',
+}
+"""about findings -> what to write instead"""
+
+
 def default_rules() -> tuple[Rule, ...]:
     """The rules of `defaults.toml`."""
     return tuple(_rule(table, None) for table in _defaults().tables("rule"))
@@ -66,6 +73,9 @@ def _rule(table: Table, _before: Rule | None) -> Rule:
     measure = MEASURES[table.choice("measure", MEASURES)]
     per = cast("Per", table.choice("per", measure.pers, measure.pers[0]))
     about_findings = measure.name in ("findings", "fleet_findings")
+    for key in ("warning", "critical") if about_findings else ("kinds", "severity"):
+        if key in table:
+            raise BadInput(f"{table.place(key)}: {table.called()} has {key!r}, which means nothing to {measure.name!r}.", hint=_INSTEAD[about_findings])  # fmt: skip
     warning, critical = (None, None) if about_findings else (table.number("warning", None), table.number("critical", None))  # fmt: skip
     rule = Rule(
         name=name,
@@ -94,7 +104,11 @@ def _rule(table: Table, _before: Rule | None) -> Rule:
 
 
 def _no_agent(table: Table) -> tuple[str, ...]:
-    table.refuse("agent", table.raw("agent"), "no agent here, since the rule does not look at agents", 'set per = "agent".')  # fmt: skip
+    measured = [name for name, measure in MEASURES.items() if "agent" in measure.pers]
+    raise BadInput(
+        f"{table.place('agent')}: {table.called()} chooses agents, but does not look at any.",
+        hint=f'per = "agent" goes with {", ".join(measured)}.',
+    )
 
 
 def _check_levels(table: Table, rule: Rule) -> None:

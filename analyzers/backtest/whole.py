@@ -14,6 +14,7 @@ tolerated = 0.01
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -79,7 +80,11 @@ def read_policy(path: Path) -> Policy:
     Raises:
         BadInput: the file cannot be read, an unknown guard, or a threshold that no guard takes; with file and line.
     """
-    file = TomlFile.read(path)
+    return policy_of(TomlFile.read(path))
+
+
+def policy_of(file: TomlFile) -> Policy:
+    """As `read_policy`, of a file that is read already."""
     guard, swept = file.table("guard"), file.table("sweep")
     known = {one.name for one in fields(Limits)}
     thresholds: dict[str, float | str] = {}
@@ -94,12 +99,14 @@ def read_policy(path: Path) -> Policy:
             raise BadInput(f"{guard.place(name)}: {error.message}", hint=error.hint) from error
         if limit is not None and limit is not False:
             thresholds[name] = limit if isinstance(limit, str) else float(limit)
-    tolerated = swept.number("tolerated", TOLERATED, least=0.0)
+    tolerated = swept.number("tolerated", TOLERATED, least=0.0, most=1.0)
     sweeps: dict[str, Sequence[float]] = {}
     for name in [name for name in swept.values if name in known]:
         grid = swept.raw(name)
         values = cast("list[Any]", grid) if isinstance(grid, list) else []
-        numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0 for one in values)
+        numbers = all(
+            isinstance(one, (int, float)) and not isinstance(one, bool) and 0 < one < math.inf for one in values
+        )
         if grid != "auto" and not (values and numbers):
             swept.refuse(name, grid, '"auto", or a list of numbers above zero')
         sweeps[name] = tuple(float(one) for one in values)

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from analyzers.alerts.parsing import default_rules
 from analyzers.alerts.rules import LEVELS, matches
 from analyzers.alerts.states import Alert
 from analyzers.toml_tables import Table, TomlFile
 from dashboard.alerting import senders
-from tracer.errors import BadInput
+from tracer.errors import BadInput, UnknownName
 
 Send = Callable[[Alert], None]
 """Raises `senders.NotSent` where the channel did not take it."""
@@ -53,8 +54,18 @@ def channels_of(file: TomlFile) -> tuple[Channel, ...]:
         BadInput: a channel is not as it must be, an environment variable is not set, or Apprise is needed and absent.
     """
     found: dict[str, Channel] = {}
+    rules = {rule.name for rule in default_rules()} | {str(table.values.get("name")) for table in file.tables("rule")}
     for table in file.tables("channel"):
         channel = _channel(table)
+        for name in (pattern.removeprefix("!") for pattern in channel.rules):
+            if name not in rules and not set(name) & set("*?["):
+                # A channel that waits for a rule that does not exist would stay silent for ever.
+                table.refuse(
+                    "rules",
+                    name,
+                    "the name of a rule, or a pattern with *",
+                    UnknownName.among("rule", name, rules).hint,
+                )
         if channel.name in found:
             raise BadInput(f"{table.place('name')}: there are two channels called {channel.name!r}.")
         found[channel.name] = channel
@@ -88,7 +99,7 @@ def _slack(table: Table) -> Send:
 
 def _email(table: Table) -> Send:
     mail = senders.Mail(
-        host=table.text("host"), port=table.whole("port", 587, least=1), sender=table.text("from"), to=table.texts("to"),
+        host=table.text("host"), port=table.whole("port", 587, least=1, most=65_535), sender=table.text("from"), to=table.texts("to"),
         tls=table.choice("tls", ("starttls", "tls", "none"), "starttls"), user=table.text("user", "") or None,
         password=_secret(table, "password", required=False), timeout_s=table.number("timeout_s", 20.0, least=0.1) or 20.0,
     )  # fmt: skip

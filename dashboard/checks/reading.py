@@ -59,7 +59,7 @@ def read_baseline(path: Path) -> pl.DataFrame:
     try:
         table = pl.read_parquet(path)
     except (PolarsError, OSError) as error:
-        raise BadInput(f"The baseline {str(path)!r} is no Parquet file: {error}.") from error
+        raise BadInput(f"The baseline {str(path)!r} is no Parquet file: {error}.", hint="write one: tracehound check --write-baseline FILE.") from error  # fmt: skip
     missing = [name for name in SCHEMA if name not in table.columns]
     if missing:
         raise BadInput(

@@ -41,7 +41,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("alerts", "evaluate alert rules, send what they say, show what is on", "alerts"),
     Command("backtest", "what guards and alert rules would have done to the stored runs", "backtest"),
     Command("report", "write a post-mortem of one run (HTML, Markdown or JSON)", "report"),
-    Command("export", "write one run for Perfetto, speedscope, a spreadsheet or a program", "export"),
+    Command(
+        "export", "write runs as OTLP or Parquet, or one for Perfetto, speedscope, a spreadsheet or a program", "export"
+    ),
     Command("mark", "record a person's verdict on a run", "mark"),
     Command("serve", "receive traces over OTLP/HTTP from any language", "serve"),
     Command("dashboard", "serve the dashboard", "dashboard"),

@@ -172,6 +172,24 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """An argparse type: the number of a port, 0 for any that is free."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
+    return int(text)
+
+
+def seconds_given(text: str) -> float:
+    """An argparse type: a number of seconds, up to a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    return value
+
+
 def since_ns(args: Namespace, now_ns: int) -> int | None:
     """The start of the window that `--since 7d|12h|30m|2026-11-01` asks for, or None.
 

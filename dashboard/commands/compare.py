@@ -87,7 +87,7 @@ def run(args: Namespace) -> int:
 def _two(args: Namespace, store: Store) -> int:
     if len(args.runs) != 2 or args.by or args.filter_a or args.filter_b or args.before or args.after or args.filter:
         raise BadInput(
-            f"{len(args.runs)} runs were named; two were expected, and no other way to choose runs.",
+            f"Runs named: {len(args.runs)}; two were expected, and no other way to choose runs.",
             hint="tracehound compare A B",
         )
     first, second = (load_frames(store, [run_id]) for run_id in find_runs(store, args.runs))

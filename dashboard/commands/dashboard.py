@@ -9,13 +9,13 @@ from getpass import getpass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from dashboard.commands.common import add_lake, add_store
+from dashboard.commands.common import add_lake, add_store, port
 from dashboard.lakes import store_of_runs
 from tracer.errors import BadInput
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8501, help="port to listen on (default: 8501)")
+    parser.add_argument("--port", type=port, default=8501, help="port to listen on, 0 for any (default: 8501)")
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
     """Serve until interrupted; returns the server's exit code."""
     # Streamlit comes with an extra; only this command needs it
     from dashboard.gate import password_for
-    from dashboard.launch import serve
+    from dashboard.launch import free_port, serve
     from dashboard.sign_in import read_sign_in
 
     sign_in = None if args.oidc is None else read_sign_in(args.oidc)
@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
         return serve(
             store,
             host=args.host,
-            port=args.port,
+            port=args.port or free_port(),
             path=path,
             open_browser=not args.no_browser,
             password=password,

@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
-from dashboard.commands.common import add_lake, add_store, note, positive_int
+from dashboard.commands.common import add_lake, add_store, note, port, positive_int, seconds_given
 from tracer.errors import BadInput
 
 TOKEN_VARIABLE = "TRACEHOUND_TOKEN"
@@ -14,7 +14,7 @@ TOKEN_VARIABLE = "TRACEHOUND_TOKEN"
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=_port, default=4318, help="port to listen on, 0 for any (default: 4318)")
+    parser.add_argument("--port", type=port, default=4318, help="port to listen on, 0 for any (default: 4318)")
     parser.add_argument(
         "--token",
         default=os.environ.get(TOKEN_VARIABLE) or None,
@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fold-every",
-        type=_seconds,
+        type=seconds_given,
         default=1.0,
         metavar="S",
         help="seconds between folds into the database; 0 leaves them to the commands that read (default: 1)",
@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--alerts-every",
-        type=_seconds,
+        type=seconds_given,
         default=60.0,
         metavar="S",
         help="seconds between two looks at the alert rules; 0 leaves them to `tracehound alerts` (default: 60)",
@@ -94,22 +94,6 @@ def run(args: Namespace) -> int:
     if alerting is not None:
         alerting.stop()
     return 0
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 86_400:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
-    return value
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 from rich.text import Text
 
-from dashboard.commands.common import add_store, console, note, printable, seconds, usd
+from dashboard.commands.common import add_store, console, note, printable, seconds, seconds_given, usd
 from dashboard.commands.show import SEVERITY_STYLE
 from dashboard.loading import analyse_runs, find_runs, open_store
 from dashboard.run_reads import SECOND_NS
@@ -32,7 +32,9 @@ _STYLES = {"error": "red", "guard_trip": "bold red", "escalation": "magenta", "w
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("trace", nargs="?", metavar="TRACE", help="only this run, from its beginning, until it ends")
     parser.add_argument("--all", action="store_true", help="also messages, decisions and reads of state")
-    parser.add_argument("--for", dest="for_s", type=float, default=None, metavar="S", help="stop after so many seconds")
+    parser.add_argument(
+        "--for", dest="for_s", type=seconds_given, default=None, metavar="S", help="stop after so many seconds"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
     add_store(parser)
 

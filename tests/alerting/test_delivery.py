@@ -187,6 +187,8 @@ def test_channels_choose(server: Hooks) -> None:
         (channel("slack", 'url = "https://x"', 'secret = "y"'), "alerts.toml:5: [[channel]] 'ops' has an unknown key 'secret'"),
         (channel("email", 'host = "h"', 'from = "a@b"'), "alerts.toml:1: to = ()"),
         (channel("email", 'host = "h"', 'from = "a@b"', 'to = "c@d"', 'tls = "none"', 'password = "p"'), "alerts.toml:7: tls = 'none'"),
+        (channel("email", 'host = "h"', 'from = "a@b"', 'to = "c@d"', "port = 99999"), "port = 99999 in [[channel]] 'ops'; a whole number from 1 to 65535"),
+        (channel("slack", 'url = "https://x"', 'rules = ["run-cots"]'), "rules = 'run-cots' in [[channel]] 'ops'; the name of a rule"),
         (channel("slack", 'url = "https://x"') * 2, "two channels called 'ops'"),
     ],
 )  # fmt: skip

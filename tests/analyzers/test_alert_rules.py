@@ -71,6 +71,12 @@ def test_a_file_changes_adds_and_switches_off(tmp_path: Path) -> None:
         ('[[rule]]\nname = "run-cost"\n[[rule]]\nname = "run-cost"', "f.toml:4: there are two rules called 'run-cost'"),
         ("[[rule]\n", "f.toml is no TOML"),
         ("[rule]\nname = 1", "no list of tables"),
+        ("[[rules]]\nname = 1", "f.toml:1: [top of the file] has an unknown key 'rules'"),
+        (RULE + "warning = inf", "f.toml:5: warning = inf in [[rule]] 'mine'; a number was expected"),
+        (RULE + 'warning = 1\ncooldown = "9999999d"', "f.toml:6: cooldown = '9999999d' in [[rule]] 'mine'; at most ten years"),
+        (RULE + 'warning = 1\nagent = "a"', "f.toml:6: [[rule]] 'mine' chooses agents, but does not look at any"),
+        (RULE + 'warning = 1\nkinds = ["loop"]', "f.toml:6: [[rule]] 'mine' has 'kinds', which means nothing to"),
+        ('[[rule]]\nname = "critical-finding"\nwarning = 3', "f.toml:3: [[rule]] 'critical-finding' has 'warning', which means nothing to"),
         ("default = false", "f.toml:1: [top of the file] has an unknown key 'default'"),
     ],
 )  # fmt: skip

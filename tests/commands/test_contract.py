@@ -46,7 +46,16 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    "line", ["", "frobnicate", "traces --no-such-option", "traces --limit 0", "metrics --since soon"]
+    "line",
+    [
+        "",
+        "frobnicate",
+        "traces --no-such-option",
+        "traces --limit 0",
+        "metrics --since soon",
+        "dashboard --port -1",
+        "watch --for -1",
+    ],
 )
 def test_bad_usage_is_exit_code_2_with_a_message(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistake on the command line is answered on stderr, with nothing on stdout."""
@@ -54,6 +63,14 @@ def test_bad_usage_is_exit_code_2_with_a_message(line: str, tmp_path: Path, caps
 
     assert (code, out) == (2, "")
     assert err.strip()
+
+
+def test_a_misspelt_command_is_answered_with_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("anlyze", capsys) == (
+        2,
+        "",
+        "tracehound: There is no command 'anlyze'.\nHint: did you mean 'analyze'?\n",
+    )
 
 
 @pytest.mark.parametrize("line", READING)
@@ -82,6 +99,18 @@ def test_an_empty_file_is_no_store(line: str, tmp_path: Path, capsys: pytest.Cap
     assert "no store" in err
     assert "the file is empty" in err
     assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("notes.txt", 0)]
+
+
+def test_a_file_of_another_kind_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is left as it is, and nothing is put beside it."""
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG\r\n" + bytes(20_000))
+
+    code, out, err = run(f"traces --store {picture}", capsys)
+
+    assert (code, out) == (2, "")
+    assert "is no store: it is no DuckDB database" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -145,6 +145,10 @@ def open_lake(url: str, *, create: bool = False, options: Mapping[str, Any] | No
             ) from None
         lake.write(HEAD, json.dumps({"layout": LAYOUT, "buckets": lake.buckets}).encode())
         return lake
+    except NotADirectoryError as error:
+        raise BadInput(
+            f"{url!r} is a file; a folder was expected.", hint="a lake is a folder, or s3://bucket/folder."
+        ) from error
     except Exception as error:
         raise StoreError(f"Cannot reach {url!r}: {_told(error)}") from error
     try:
@@ -182,6 +186,10 @@ def _open(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     except ValueError as error:
         raise BadInput(
             f"{url!r} is no address of a lake: {error}.", hint="give a folder or s3://bucket/folder."
+        ) from error
+    except Exception as error:  # some file systems connect as soon as they are named
+        raise StoreError(
+            f"Cannot reach {url!r}: {_told(error)}", hint="give a folder or s3://bucket/folder."
         ) from error
     return fs, str(root).rstrip("/")
 

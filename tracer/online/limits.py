@@ -147,7 +147,7 @@ def _number(name: str, given: Any) -> Decimal:
             given, scale = match[1].replace("_", ""), _SCALE[(match[2] or "").lower()]
         number = Decimal(str(given)) * scale
     except InvalidOperation as error:
-        raise BadInput(f"Guard {name}={shorten(str(given))}: expected a number.") from error
+        raise BadInput(f"Guard {name}={shorten(str(given))}: expected a number above zero.") from error
     if not number.is_finite() or number <= 0:
         raise BadInput(f"Guard {name}={given}: expected a number above zero.")
     return number

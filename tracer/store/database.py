@@ -32,6 +32,11 @@ class Store:
                 f"There is no store at {str(path)!r}{', the file is empty' if self.path.exists() else ''}.",
                 hint="record something first (tracehound run, tracehound import, tracehound demo) or give --store PATH.",
             )
+        if not create and not self.spool_path.is_dir() and not _is_database(self.path):
+            raise BadInput(
+                f"{str(path)!r} is no store: it is no DuckDB database.",
+                hint="give the .duckdb file with --store; `tracehound import FILE` reads what other tools recorded.",
+            )
         self._lease = Lease.of(self.path)
         self._fold_state = FoldState()
 
@@ -66,3 +71,9 @@ class Store:
     ) -> reads.RunData:
         """Whole runs; see `reads.load`."""
         return reads.load(self, run_ids, contents=contents, since_ns=since_ns)
+
+
+def _is_database(path: Path) -> bool:
+    """Whether the file begins as DuckDB's do. Only for a file without a spool: nobody of this process has it open, as the lease lies there."""
+    with path.open("rb") as file:
+        return file.read(12)[8:] == b"DUCK"
