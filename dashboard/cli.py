@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
     names = [command.name for command in COMMANDS]
-    if words and words[0] == chosen and chosen not in names:
+    if chosen is not None and words[0] == chosen and chosen not in names:
         near = get_close_matches(chosen, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`tracehound --help` lists them."
         return _refuse("tracehound", BadInput(f"There is no command {shorten(chosen)!r}.", hint=hint))

@@ -10,6 +10,7 @@ import polars as pl
 from analyzers.alerts.parsing import default_rules
 from analyzers.alerts.rules import Level, preview
 from analyzers.alerts.states import Alert
+from analyzers.wording import amount
 from dashboard.alerting.outbox import Delivery, Looked, Outbox
 from tracer.store import reads
 from tracer.store.database import Store
@@ -84,7 +85,9 @@ class Alerting:
         found: dict[str, str] = {}
         for one in self.undelivered:
             waiting = sum(other.channel == one.channel for other in self.undelivered)
-            found[one.channel] = f"{waiting} alerts not delivered yet, tried up to {one.attempts} times: {one.error}"
+            found[one.channel] = (
+                f"{amount(waiting, 'alert')} not delivered yet, tried up to {amount(one.attempts, 'time')}: {one.error}"
+            )
         return found
 
 

@@ -100,7 +100,8 @@ def _post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -
             said = shorten(error.read(300).decode(errors="replace").strip())
         raise NotSent(f"answered {error.code}{': ' + said if said else ''}") from error
     except (OSError, ValueError) as error:  # refused, timed out, no such host, bad certificate
-        raise NotSent(f"{getattr(error, 'reason', None) or error or type(error).__name__}") from error
+        reason = getattr(error, "reason", None) or error
+        raise NotSent(getattr(reason, "strerror", None) or str(reason) or type(error).__name__) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from analyzers.alerts.parsing import default_rules, default_text, rules_of
 from analyzers.alerts.rules import Rule, preview
 from analyzers.alerts.states import Alert
 from analyzers.toml_tables import TomlFile
+from analyzers.wording import amount
 from dashboard.alerting.channels import Channel, channels_of
 from dashboard.alerting.delivery import deliver
 from dashboard.alerting.looking import dry_run, look
@@ -68,12 +69,12 @@ def run(args: Namespace) -> int:
     elif not args.quiet:
         _print(rules, readings, outbox, args.history, channels)
         note(
-            f"{count(len(step.alerts))} new, {count(sent.sent)} deliveries made, {count(step.held)} held by a cooldown."
+            f"{amount(len(step.alerts), 'new alert')}, {amount(sent.sent, 'delivery', 'deliveries')} made, {count(step.held)} held by a cooldown."
         )
     late = outbox.undelivered()
     for name in dict.fromkeys(one.channel for one in late):
         mine = [one for one in late if one.channel == name]
-        note(f"Channel {name!r}: {count(len(mine))} alerts not delivered yet, tried up to {max(one.attempts for one in mine)} times: {mine[-1].error}.")  # fmt: skip
+        note(f"Channel {name!r}: {amount(len(mine), 'alert')} not delivered yet, tried up to {amount(max(one.attempts for one in mine), 'time')}: {mine[-1].error}.")  # fmt: skip
     return 0
 
 
@@ -119,7 +120,7 @@ def _history(alerts: Sequence[Alert], args: Namespace) -> int:
         print_json({"alerts": [alert.to_json() for alert in alerts]})
         return 0
     _table(alerts, {})
-    print(f"{count(len(alerts))} alerts would have been sent over the stored history.")
+    print(f"{amount(len(alerts), 'alert')} would have been sent over the stored history.")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analyzers.backtest.whole import BackTest, Policy, back_test, read_policy, sentence
 from analyzers.run import analyse
+from analyzers.wording import amount
 from dashboard.commands.common import (  # fmt: skip
     add_json,
     add_store,
@@ -83,7 +84,7 @@ def _print(found: BackTest, runs: dict[str, dict[str, object]]) -> None:
         if len(rows) > SHOWN:
             print(f"... and {len(rows) - SHOWN} more; --json lists them all.")
         print(
-            f"{count(total.stopped)} of {count(total.runs)} runs stopped, saving {_worth(total.usd_saved, total.tokens_saved)} and {total.minutes_saved:,.1f} minutes; "
+            f"{count(total.stopped)} of {amount(total.runs, 'run')} stopped, saving {_worth(total.usd_saved, total.tokens_saved)} and {total.minutes_saved:,.1f} minutes; "
             f"{count(total.good_stopped)} of {count(total.good)} good runs stopped wrongly "
             f"(95 % between {total.wrong_low:.1%} and {total.wrong_high:.1%}), {usd(total.usd_lost)} of good work lost."
         )
@@ -101,4 +102,4 @@ def _print(found: BackTest, runs: dict[str, dict[str, object]]) -> None:
             )  # fmt: skip
         print(printable(one.sentence))
     if found.policy.rules:
-        print(f"{count(len(found.alerts))} alerts would have been sent; they name {count(len(found.good_alerted))} good runs.")  # fmt: skip
+        print(f"{amount(len(found.alerts), 'alert')} would have been sent; they name {amount(len(found.good_alerted), 'good run')}.")  # fmt: skip

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
+from analyzers.wording import amount
 from dashboard.alerting.outbox import Outbox, outbox_path
 from dashboard.commands.common import add_json, add_store, count, note, print_json
 from dashboard.loading import open_store
@@ -33,7 +34,9 @@ def run(args: Namespace) -> int:
     if args.json:
         print_json(asdict(done) | {"path": str(done.path), "alerts": None if alerts is None else str(alerts)})
     else:
-        note(f"{count(done.spans)} spans of {count(done.runs)} runs are in {done.path} ({count(done.bytes)} bytes).")
+        note(
+            f"Wrote {amount(done.spans, 'span')} of {amount(done.runs, 'run')} to {done.path} ({count(done.bytes)} bytes)."
+        )
         if alerts is not None:
             note(f"What alerts were told, and which wait, is in {alerts}.")
         also = "" if alerts is None else ", and the other file beside it"

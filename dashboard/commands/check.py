@@ -12,6 +12,7 @@ from typing import Any
 from analyzers.alerts.parsing import default_rules, read_rules
 from analyzers.gate import Gate, judge
 from analyzers.run import Analysis, analyse
+from analyzers.wording import amount
 from dashboard.checks.outputs import github_annotations, junit_xml
 from dashboard.checks.reading import read_baseline, store_of_files, write_baseline
 from dashboard.commands.common import add_json, add_store, count, note, print_json, print_table, printable, since_ns
@@ -84,7 +85,7 @@ def _answer(args: Namespace, gate: Gate, analysis: Analysis) -> None:
             raise BadInput(f"Cannot write {str(args.junit)!r}: {error.strerror or error}.") from error
     if args.write_baseline:
         write_baseline(gate.runs, args.write_baseline)
-        note(f"Wrote {count(gate.runs.height)} runs to {args.write_baseline}.")
+        note(f"Wrote {amount(gate.runs.height, 'run')} to {args.write_baseline}.")
 
 
 def _document(gate: Gate, analysis: Analysis) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def _print(gate: Gate) -> None:
     word = "FAILED" if failing else "passed"
     print(
         printable(
-            f"check {word}: {count(gate.runs.height)} runs, {count(len(failing))} new problems at or above {gate.fail_on!r}, "
+            f"check {word}: {amount(gate.runs.height, 'run')}, {amount(len(failing), 'new problem')} at or above {gate.fail_on!r}, "
             f"{count(len(told) - len(failing) - known)} below, {count(known)} known from the baseline, {count(remarks)} remarks."
         )
     )

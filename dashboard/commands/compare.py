@@ -12,6 +12,7 @@ from analyzers.comparison.alignment import compare_runs
 from analyzers.comparison.groups import Change, change_document, compare_tables, run_table
 from analyzers.comparison.selection import Group, group_runs, neighbours
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.commands.common import (
     add_json,
     add_store,
@@ -192,7 +193,7 @@ def _print_changes(a: Group, b: Group, changes: Sequence[dict[str, Any]]) -> Non
          "—" if c["q"] is None else f"{c['q']:.3g}", Text(_said(c), style=VERDICT_STYLE[c["verdict"]])]
         for c in changes
     ]  # fmt: skip
-    title = f"A = {a.label} ({count(len(a.run_ids))} runs), B = {b.label} ({count(len(b.run_ids))} runs)"
+    title = f"A = {a.label} ({amount(len(a.run_ids), 'run')}), B = {b.label} ({amount(len(b.run_ids), 'run')})"
     print_table(columns, rows, title=printable(title))
     if not rows:
         note("No workflow has runs on both sides.")

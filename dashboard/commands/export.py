@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
+from analyzers.wording import amount
 from dashboard.commands.common import add_store, count, note, progress
 from dashboard.exports import FORMATS
 from dashboard.loading import find_runs, load_every_text, load_frames, open_store
@@ -71,6 +72,6 @@ def _parquet(args: Namespace) -> int:
     with progress("runs", len(run_ids)) as advance:
         done = ship(store, lake, run_ids, progress=advance)
     note(
-        f"Wrote {count(done.runs)} runs with {count(done.spans)} spans to {lake.url} ({count(done.files)} files, {count(done.bytes)} bytes)."
+        f"Wrote {amount(done.runs, 'run')} with {amount(done.spans, 'span')} to {lake.url} ({amount(done.files, 'file')}, {count(done.bytes)} bytes)."
     )
     return 0

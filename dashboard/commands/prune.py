@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from analyzers.wording import amount
 from dashboard.commands.common import add_json, add_store, count, note, print_json, print_table, progress
 from dashboard.loading import find_runs, open_store
 from tracer.errors import BadInput
@@ -172,11 +173,11 @@ def _print(document: dict[str, Any], limits: Limits) -> None:
         print_table({"run": "left", "workflow": "left", "started": "left", "spans": "right", "why": "left"}, rows)
     verb = "would be removed" if document["dry_run"] else "removed"
     note(
-        f"{count(len(runs))} runs {verb}; {count(document['kept_pinned'])} pinned or marked and {count(document['kept_running'])} running ones stay."
+        f"{amount(len(runs), 'run')} {verb}; {count(document['kept_pinned'])} pinned or marked and {count(document['kept_running'])} running ones stay."
     )
     if not document["dry_run"]:
         removed = document["removed"]
-        note(f"{count(removed['spans'])} spans and {count(removed['texts'])} texts that nobody else used are gone.")
+        note(f"Gone: {amount(removed['spans'], 'span')} and {amount(removed['texts'], 'text')} that nobody else used.")
         note(f"The file had {count(document['bytes_before'])} bytes and has {count(document['bytes_after'])}.")
     if limits.max_bytes is not None and not document["dry_run"] and document["bytes_after"] > limits.max_bytes:
         note(

@@ -9,6 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from analyzers.finding import Finding
+from analyzers.wording import amount
 from dashboard.commands.common import add_json, add_store, console, count, note, print_json, printable, seconds, usd
 from dashboard.figures.palette import LOOKS
 from dashboard.loading import analyse_runs, find_runs, open_store
@@ -60,7 +61,7 @@ def run(args: Namespace) -> int:
             )
         )
     if len(shown) < len(rows):
-        note(f"Showing {count(len(shown))} of {count(len(rows))} spans; --all shows the rest.")
+        note(f"Showing {count(len(shown))} of {amount(len(rows), 'span')}; --all shows the rest.")
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from analyzers.run import analyse
+from analyzers.wording import amount
 from dashboard.commands.common import (
     add_csv,
     add_json,
@@ -68,7 +69,7 @@ def run(args: Namespace) -> int:
             [_cells(row) for row in rows],
         )  # fmt: skip
     if shown.height < chosen.height:
-        note(f"Showing {count(shown.height)} of {count(chosen.height)} runs.")
+        note(f"Showing {count(shown.height)} of {amount(chosen.height, 'run')}.")
     return 0
 
 

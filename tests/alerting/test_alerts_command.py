@@ -70,7 +70,7 @@ def test_a_channel_that_is_down_is_said_and_the_alerts_stay(store: Path, tmp_pat
     code, _, err = told(f"--store {store} --rules {tmp_path / 'alerts.toml'} --quiet", capsys)
 
     assert code == 0
-    assert "Channel 'ops': 2 alerts not delivered yet, tried up to 1 times" in err
+    assert "Channel 'ops': 2 alerts not delivered yet, tried up to 1 time" in err
     with sqlite3.connect(store.with_suffix(".alerts.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM deliveries WHERE status = 'pending'").fetchone() == (2,)
     connection.close()

@@ -66,7 +66,7 @@ def test_the_pages_show_what_was_told_and_what_a_breaker_would_have_done(tmp_pat
     app = open_app(path, "alerts")
     assert not app.exception
     assert f"those of {rules}, over the defaults" in said(app)
-    assert "alerts not delivered yet, tried up to 1 times" in said(app)
+    assert "alerts not delivered yet, tried up to 1 time" in said(app)
     seen = alerting_of(Store(path))
     assert "completion rate is" in " ".join(texts(on_document(seen.on)))
     ours = [does for name, does in seen.looked.rules if name == "our-budget"]
