@@ -8,7 +8,7 @@ Audit             |=====waits for Ledger==============...
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,6 +36,11 @@ class RecordedWait:
     deadline_ns: int | None = None
     pid: int | None = None
     reason: str | None = None
+    name: str = ""
+    """the agent's name, where `agent` says which of its instances waits"""
+    agent_id: str | None = None
+    is_lock: bool = False
+    """of `tracer.lock`: one waiter at most holds the target, which is no agent"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,23 +71,62 @@ class Phantom:
     reason: str
 
 
-def with_holders(waits: Sequence[RecordedWait], agents: frozenset[str]) -> list[RecordedWait]:
-    """The same waits with resources replaced by the agents that hold them while they wait themselves."""
-    holders: dict[str, set[str]] = defaultdict(set)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentAtWork:
+    """An invocation of an agent of which several work at once."""
+
+    agent: str
+    instance: str
+    start_ns: int
+    end_ns: int | None
+
+
+def with_holders(
+    waits: Sequence[RecordedWait], agents: frozenset[str], at_work: Sequence[AgentAtWork] = ()
+) -> list[RecordedWait]:
+    """The same waits with resources replaced by the agents that hold them while they wait themselves.
+
+    A name that several instances bear at that time is replaced by nobody's: one that does not wait may answer.
+    """
+    holders: dict[str, list[RecordedWait]] = defaultdict(list)
+    nodes: dict[str, list[RecordedWait]] = defaultdict(list)
+    instances: dict[str, list[AgentAtWork]] = defaultdict(list)
     for wait in waits:
         for resource in wait.holds:
-            holders[resource].add(wait.agent)
+            holders[resource].append(wait)
+        nodes[wait.name or wait.agent].append(wait)
+        if wait.agent_id is not None and wait.agent_id != wait.name:
+            nodes[wait.agent_id].append(wait)
+    for one in at_work:
+        instances[one.agent].append(one)
+    labelled = {name for name, members in nodes.items() if any(w.agent != name for w in members)}
+
+    def named(name: str, wait: RecordedWait) -> list[str]:
+        if name not in labelled:
+            return [name]
+        waiting = {w.agent for w in nodes[name] if _at_once(w, wait)}
+        working = {one.instance for one in instances[name] if _at_once(one, wait)}
+        return [f"{name} (one of several)"] if len(waiting) > 1 or len(working) > 1 else [*waiting] or [name]
+
+    def held(resource: str, wait: RecordedWait) -> list[str]:
+        if wait.is_lock and resource in wait.holds:
+            return [wait.agent]  # taken twice by the same: nobody else can let it go
+        found = {w.agent for w in holders[resource] if not wait.is_lock or _at_once(w, wait)}
+        return sorted(found - {wait.agent}) or [resource if not wait.is_lock else f"{resource} (a lock)"]
+
     out: list[RecordedWait] = []
     for wait in waits:
         targets = [
             name
             for target in wait.targets
-            for name in (
-                [target] if target in agents else sorted(holders.get(target, {target}) - {wait.agent}) or [target]
-            )
+            for name in (named(target, wait) if target in agents and not wait.is_lock else held(target, wait))
         ]
         out.append(replace(wait, targets=tuple(dict.fromkeys(targets))))
     return out
+
+
+def _at_once(one: RecordedWait | AgentAtWork, other: RecordedWait) -> bool:
+    return (one.end_ns is None or other.start_ns < one.end_ns) and (other.end_ns is None or one.start_ns < other.end_ns)
 
 
 def find_episodes(
@@ -186,3 +230,20 @@ def _with_late_victims(episode: Episode, held: Sequence[RecordedWait]) -> Episod
             waits[wait.agent] = Wait(frozenset(wait.targets), wait.mode)
     victims = tuple(sorted(stuck_waiters(waits) - episode.core))
     return replace(episode, victims=victims)
+
+
+def plainly_named(episode: Episode) -> Episode:
+    """The same, with the instances of an agent told apart only where several of them wait."""
+    plain = {wait.agent: wait.name or wait.agent for wait in episode.waits}
+    often = Counter([*plain.values(), *episode.victims])
+    names = {node: name if often[name] == 1 else node for node, name in plain.items()}
+    return replace(
+        episode,
+        waits=tuple(_renamed(wait, names) for wait in episode.waits),
+        closing=_renamed(episode.closing, names),
+        first_end=None if episode.first_end is None else _renamed(episode.first_end, names),
+    )
+
+
+def _renamed(wait: RecordedWait, names: Mapping[str, str]) -> RecordedWait:
+    return replace(wait, agent=names.get(wait.agent, wait.agent), targets=tuple(names.get(t, t) for t in wait.targets))

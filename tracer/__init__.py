@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .capture.auto.http import join
+    from .capture.awaited import awaited
     from .capture.guard import Guard, guard
     from .capture.live import LiveSpan
+    from .capture.locks import lock
     from .capture.marks import decision, escalate, guard_trip, handoff, message, progress, wait
     from .capture.runtime import instrument
     from .capture.setup import flush, init, shutdown
@@ -31,6 +33,7 @@ __all__ = [
     "LiveSpan",
     "TrackedState",
     "agent",
+    "awaited",
     "current_span",
     "decision",
     "escalate",
@@ -42,6 +45,7 @@ __all__ = [
     "instrument",
     "join",
     "llm_call",
+    "lock",
     "mark",
     "message",
     "progress",
@@ -59,7 +63,9 @@ __all__ = [
 _HOMES = {
     "guard": ("Guard", "guard"),
     "auto.http": ("join",),
+    "awaited": ("awaited",),
     "live": ("LiveSpan",),
+    "locks": ("lock",),
     "marks": ("decision", "escalate", "guard_trip", "handoff", "message", "progress", "wait"),
     "runtime": ("instrument",),
     "setup": ("flush", "init", "shutdown"),

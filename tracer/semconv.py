@@ -67,6 +67,8 @@ class Tracehound:
     """wait: met, timed_out, cancelled"""
     WAIT_HOLDS = "tracehound.wait.holds"
     """wait: resources the waiter holds meanwhile"""
+    WAIT_PLACE = "tracehound.wait.place"
+    """wait for a `tracer.lock`: the thread or task that waits, such as "thread Thread-2"; it holds what it holds"""
     GUARD = "tracehound.guard"
     """guard_trip: which guard"""
     GUARD_LEVEL = "tracehound.guard.level"

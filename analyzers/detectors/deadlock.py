@@ -14,7 +14,8 @@ program runs they must have stood for ten seconds. Without requests, a chain
 of unanswered messages among agents that never ended is reported with medium confidence. Where spans were lost and the run
 ended badly, an agent that did nothing while it was waited for is taken to have waited too: suspected.
 Not a deadlock: a long wait for somebody who works, a hierarchical chain, "any" with one running, waits that only touch.
-Known misses: waits that are neither recorded nor requests (locks, events); requests in different runs; several instances under one agent name. Cost: a set-based search for waits
+Known misses: waits that are neither recorded nor requests (locks but for `tracer.lock`, events); requests in different runs; waits for a name
+that several instances bear. Cost: a set-based search for waits
 at the same time; their replay, O(waits); other spans only of runs in which waits alone make a cycle.
 Source: Holt 1972, Knapp 1987; phantom deadlocks as in Chandy, Misra, Haas 1983.
 """
@@ -34,9 +35,10 @@ from analyzers.frames import Frames
 from analyzers.graph import cycle_through_all, shortest_cycle, smallest_hitting
 from analyzers.lost_spans import guessed_waits, lossy_runs
 from analyzers.requests import unanswered
-from analyzers.waiting import Episode, Phantom, RecordedWait, find_episodes, with_holders
+from analyzers.waiting import AgentAtWork, Episode, Phantom, RecordedWait, find_episodes, plainly_named, with_holders
 from analyzers.wording import since
 from tracer.model import RunOutcome, SpanKind, SpanStatus
+from tracer.online.held_waits import instance_name
 from tracer.online.waits import Wait, WaitMode, stuck_waiters
 from tracer.semconv import Tracehound
 
@@ -50,7 +52,7 @@ _BAD_ENDS = frozenset({RunOutcome.FAILED, RunOutcome.TIMED_OUT, RunOutcome.INTER
 _FROM_OUTSIDE = frozenset({"cancelled", SpanStatus.INTERRUPTED})
 _OPEN_ENDS = frozenset({RunOutcome.RUNNING, RunOutcome.INTERRUPTED, RunOutcome.TIMED_OUT})
 _COLUMNS = (
-    "run_id", "span_id", "kind", "agent", "start_ns", "end_ns", "status", "target_agent", "wait_for", "wait_mode",
+    "run_id", "span_id", "kind", "agent", "agent_id", "start_ns", "end_ns", "status", "target_agent", "wait_for", "wait_mode",
     "deadline_ns", "reason", "pid", "attributes", "derived", "duplicate_of", "error_type", "error_message",
 )  # fmt: skip
 
@@ -96,12 +98,13 @@ def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThre
 def _stuck_at_all(spans: pl.DataFrame, thresholds: DeadlockThresholds) -> set[str]:
     """Runs whose waits alone, whatever else the agents did, make a cycle or knot at some moment.
 
-    Set-based first: two agents wait at the same time (or one for itself). Only the waits of what is left are replayed.
+    Set-based first: two waits at the same time (or one for itself). Only the waits of what is left are replayed.
     """
     waits = spans.filter((pl.col("wait_for").list.len() > 0) & pl.col("agent").is_not_null())
     own = pl.col("wait_for").list.contains(pl.col("agent"))
-    several = waits.group_by("run_id").agg(agents=pl.col("agent").n_unique(), own=own.any())
-    waits = waits.join(several.filter((pl.col("agents") > 1) | pl.col("own")), on="run_id", how="semi")
+    own = own | (pl.col("reason") == "lock")  # taken twice by one agent
+    several = waits.group_by("run_id").agg(waits=pl.len(), own=own.any())
+    waits = waits.join(several.filter((pl.col("waits") > 1) | pl.col("own")), on="run_id", how="semi")
     if waits.is_empty():
         return set()
     edges = pl.concat(
@@ -114,7 +117,8 @@ def _stuck_at_all(spans: pl.DataFrame, thresholds: DeadlockThresholds) -> set[st
     alone = waits.filter(own).select("run_id").unique()
     kept = pl.concat([at_once.filter(pl.col("step")).select("run_id"), alone]).unique()
     waits = waits.join(kept, on="run_id", how="semi").select(_COLUMNS)
-    names = spans.join(kept, on="run_id", how="semi").group_by("run_id").agg(pl.col("agent").drop_nulls().unique())
+    both = spans.join(kept, on="run_id", how="semi").select("run_id", name=pl.concat_list("agent", "agent_id"))
+    names = both.explode("name").drop_nulls().group_by("run_id").agg(pl.col("name").unique())
     agents = {run: frozenset(held) for run, held in names.iter_rows()}
     found: set[str] = set()
     for (run,), part in waits.group_by("run_id"):
@@ -200,9 +204,13 @@ def _recorded(row: Mapping[str, Any]) -> RecordedWait:
     elif not outcome and (row["status"] == SpanStatus.ERROR or (deadline is not None and end >= deadline)):
         outcome = "timed_out"
     mode: WaitMode = "any" if row["wait_mode"] == "any" else "all"
+    place = attributes.get(Tracehound.WAIT_PLACE)
     return RecordedWait(
         span_id=row["span_id"],
-        agent=row["agent"],
+        agent=instance_name(row["agent"], str(place) if place else row["agent_id"]),
+        name=row["agent"],
+        agent_id=row["agent_id"],
+        is_lock=bool(place),
         targets=tuple(row["wait_for"]),
         mode=mode,
         start_ns=row["start_ns"],
@@ -226,9 +234,17 @@ def _from_waits(
     acts: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         if row["agent"] and row["kind"] in (SpanKind.LLM, SpanKind.TOOL, SpanKind.STATE_WRITE):
-            acts[row["agent"]].append(row["start_ns"])
+            for name in {row["agent"], instance_name(row["agent"], row["agent_id"])}:
+                acts[name].append(row["start_ns"])
     agents = frozenset(row["agent"] for row in rows if row["agent"])
-    episodes, phantoms = find_episodes(with_holders(waits, agents), acts, thresholds.skew_ns)
+    agents |= {row["agent_id"] for row in rows if row["agent_id"]}
+    at_work = [
+        AgentAtWork(agent=row["agent"], instance=row["agent_id"], start_ns=row["start_ns"], end_ns=row["end_ns"])
+        for row in rows
+        if row["kind"] == SpanKind.AGENT and row["agent"] and row["agent_id"]
+    ]
+    episodes, phantoms = find_episodes(with_holders(waits, agents, at_work), acts, thresholds.skew_ns)
+    episodes = [plainly_named(episode) for episode in episodes]
     last_ns = max((row["end_ns"] or row["start_ns"] for row in rows), default=0)
     began_ns = min((row["start_ns"] for row in rows), default=0)
     groups: dict[frozenset[str], list[Episode]] = defaultdict(list)
@@ -280,14 +296,21 @@ def _finding(
     sure = SURE if all(w.outcome != "unknown" for w in first.waits) else 0.85
     holds = {w.agent: list(w.holds) for w in first.waits}
     held = "; ".join(f"{a} holds {', '.join(h)}" for a, h in holds.items() if h)
+    them = "any of them" if len(first.core) > 1 else "it"
+    who = (
+        f"{len(first.core)} agents wait for each other"
+        if len(first.core) > 1
+        else f"{start} waits for {'what it holds ' if first.waits[0].is_lock else ''}itself"
+    )
     spans = tuple(dict.fromkeys(w.span_id for e in episodes for w in e.waits))
+    names = {w.agent: w.name or w.agent for w in first.waits}
     return Finding(
         kind=KIND,
         severity=severity,
         confidence=sure,
         title=f"Deadlock {drawn}, {how}",
         explanation=(
-            f"From {since(first.window[0], began_ns)} on, {len(first.core)} agents wait for each other and nobody who runs can release any of them: {drawn} ({shape}). "
+            f"From {since(first.window[0], began_ns)} on, {who} and nobody who runs can release {them}: {drawn} ({shape}). "
             f"The closing wait is {closing.agent} for {', '.join(closing.targets)}. "
             + (f"Meanwhile {held}. " if held else "")
             + (f"{', '.join(first.victims)} wait for them too. " if first.victims else "")
@@ -301,7 +324,7 @@ def _finding(
         ),
         trace_id=run_id,
         spans=spans,
-        agents=tuple(path) if len(path) == len(first.core) else tuple(w.agent for w in first.waits),
+        agents=tuple(dict.fromkeys(names.get(node, node) for node in _members(path, first))),
         start_ns=first.waits[0].start_ns,
         end_ns=max((w.end_ns or last_ns) for e in episodes for w in e.waits),
         checked=_checks(first, phantoms, thresholds),
@@ -325,6 +348,10 @@ def _finding(
             "episodes": len(episodes),
         },
     )
+
+
+def _members(path: Sequence[str], episode: Episode) -> Sequence[str]:
+    return path if len(path) == len(episode.core) else [w.agent for w in episode.waits]
 
 
 def _how_ended(wait: RecordedWait) -> str:

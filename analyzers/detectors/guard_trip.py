@@ -37,8 +37,13 @@ COLUMNS = [
     "guard",
     "error_type",
     "error_message",
+    "reason",
     "attributes",
 ]
+
+
+SAID = 300
+"""characters of what a guard said that are repeated"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +240,8 @@ def _measured(trip: Row) -> str:
     limit, spent, unit = trip["limit"], trip["spent"], trip["unit"]
     if limit is None and spent is None:
         return ""
+    if not limit and spent is not None:  # nothing of that kind is allowed at all
+        return f"{spent:,.6g} {unit}".strip()
     if unit.lower() == "usd":
         told = f"{usd(spent)} of {usd(limit)}"
     else:
@@ -264,8 +271,8 @@ def _explain(
     warnings = len(trips) - len(stops)
     if stops and warnings:
         parts.append(f"It had warned {amount(warnings, 'time')} before, first {since(trips[0]['at_ns'], start_ns)}.")
-    if worst["error_message"]:
-        parts.append(f"It said: {str(worst['error_message'])[:200]!r}.")
+    if said := worst["error_message"] or (worst["reason"] if guard == "deadlock" else None):
+        parts.append(f"It said: {str(said)[:SAID]!r}.")
     parts.append(f"The run's outcome is {outcome}.")
     if lost:
         worth = usd(cost) if cost is not None else "its cost is not known"
@@ -290,6 +297,8 @@ def _suggest(guard: str, stops: list[Row], worst: Row, lost: bool) -> str:
         return f"Look at what the run spent before it gets to the limit; the guard {guard!r} will stop the next one that goes further."
     if guard == "guardrail":
         return "Look at what the guardrail refused: a refusal that was right needs an answer for the user, one that was wrong a narrower rule."
+    if guard == "deadlock":
+        return "Take locks and other resources in one fixed order, or give every wait between agents a deadline after which it lets go of what it holds."
     advice = f"Find out first what used up {guard!r} (the other findings of this run say so); raise the limit only when the work needs it."
     return advice + (
         " Catch the stop and hand back what is there, so that a stopped run keeps its partial result." if lost else ""

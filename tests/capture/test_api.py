@@ -19,8 +19,8 @@ from tracer.testing import Recorder, recorder, recording
 __all__ = ["recorder"]  # the fixture
 
 NAMES = [
-    "Guard", "LiveSpan", "TrackedState", "agent", "current_span", "decision", "escalate", "flush", "guard", "guard_trip", "handoff", "init",
-    "instrument", "join", "llm_call", "mark", "message", "progress", "record_llm_call", "score", "shutdown", "state", "state_read", "state_write", "tool",
+    "Guard", "LiveSpan", "TrackedState", "agent", "awaited", "current_span", "decision", "escalate", "flush", "guard", "guard_trip", "handoff", "init",
+    "instrument", "join", "llm_call", "lock", "mark", "message", "progress", "record_llm_call", "score", "shutdown", "state", "state_read", "state_write", "tool",
     "wait", "workflow",
 ]  # fmt: skip
 

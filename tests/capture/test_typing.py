@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
+import asyncio
+import queue
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
@@ -68,6 +70,12 @@ async def main() -> None:
     with tracer.llm_call("m", messages=[{"role": "user", "content": "x"}]) as span:
         span.usage(input_tokens=1)
         assert_type(span.span_id, str)
+    with tracer.lock("orders"):
+        assert_type(tracer.awaited(queue.Queue[str](), "planner").get(), str)
+    async with tracer.lock("ledger", asyncio.Lock()):
+        pass
+    with tracer.lock("x", asyncio.Lock()):  # wrong
+        pass
     plan(1)  # wrong
     edit(1)  # wrong
     tracer.tool(nme="x")  # wrong

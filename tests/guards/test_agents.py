@@ -147,7 +147,7 @@ def test_the_wait_that_closes_a_deadlock_is_refused(recorder: Recorder) -> None:
     assert [type(result) for result in results] == [type(None), type(None), BudgetExceeded]
     assert guard.stopped is not None
     assert guard.stopped.guard == "deadlock"
-    assert "Audit, Ledger, Payroll" in guard.stopped.message
+    assert "Audit would wait for ever: Audit waits for Ledger, Ledger waits for Payroll" in guard.stopped.message
     assert len(recorder.of_kind("wait")) == 2
     assert len(recorder.of_kind("guard_trip")) == 1
 

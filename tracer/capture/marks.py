@@ -12,10 +12,11 @@ from opentelemetry.trace import SpanContext
 
 from ..model import SpanKind
 from ..semconv import Tracehound
+from .held import held
 from .kinds import directed_kind_of, scoped_kind_of
 from .live import DecisionSpan, EscalationSpan, LiveSpan, WaitSpan, link_to
 from .loose import loose_run
-from .scope import Mark, Scope, Spec, given
+from .scope import Mark, Scope, Spec, given, who_in
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -120,17 +121,36 @@ def wait(
     the block raises TimeoutError or is cancelled, or says otherwise.
     """
     targets = [*awaited, *((for_,) if isinstance(for_, str) else for_)]
+    return wait_of(
+        targets, reason=reason, mode=mode, deadline_ns=deadline_ns, holds=holds, agent=agent, start_ns=start_ns
+    )
+
+
+def wait_of(
+    targets: Sequence[str],
+    *,
+    reason: str,
+    mode: str = "all",
+    deadline_ns: int | None = None,
+    holds: Sequence[str] = (),
+    place: str | None = None,
+    agent: str | None = None,
+    start_ns: int | None = None,
+) -> Scope[WaitSpan]:
+    """`wait` with its targets in a list, and with the thread or task that waits where it is for a lock."""
 
     def build(called: str | None) -> Spec:
         return Spec(
             SpanKind.WAIT,
             f"wait for {', '.join(targets) or reason}",
             {
-                Tracehound.WAIT_FOR: targets or None,
+                Tracehound.WAIT_FOR: list(targets) or None,
                 Tracehound.WAIT_MODE: mode,
                 Tracehound.REASON: reason,
                 Tracehound.WAIT_DEADLINE_NS: deadline_ns,
-                Tracehound.WAIT_HOLDS: list(holds) or None,
+                Tracehound.WAIT_HOLDS: list(dict.fromkeys((*holds, *held()))) or None,
+                Tracehound.WAIT_PLACE: place,
+                Tracehound.AGENT_ID: who_in().agent_id if agent is None else None,
             },
             agent=agent,
             start_ns=start_ns,

@@ -40,6 +40,8 @@ class Who(NamedTuple):
 
     workflow: str | None = None
     agent: str | None = None
+    agent_id: str | None = None
+    """as given; tells instances of one name apart"""
 
 
 _WHO: Final = otel_context.create_key("tracehound-who")
@@ -238,7 +240,8 @@ def _begin(make: Make[S], spec: Spec, where: Target, parent: Context) -> tuple[S
             span.output(*spec.outputs)
     inside = trace.set_span_in_context(otel_span, parent)
     if spec.kind is SpanKind.AGENT or spec.kind is SpanKind.WORKFLOW:
-        inside = otel_context.set_value(_WHO, Who(workflow, agent), inside)
+        given_id = spec.attributes.get(Tracehound.AGENT_ID) if spec.kind is SpanKind.AGENT else around.agent_id
+        inside = otel_context.set_value(_WHO, Who(workflow, agent, given_id), inside)
     return span, inside
 
 

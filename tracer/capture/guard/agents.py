@@ -47,14 +47,22 @@ class Crowd:
         if self._fanout is not None:
             self._fanout.start(_ROOT, None)
         self._waits = HeldWaits() if limits.deadlock else None
+        self._instances: dict[str, tuple[str, str]] = {}
+        """invocation -> its agent, and the invocation of that agent that it is part of: one inside itself is one instance"""
 
     def start(self, who: str, name: str, above: str | None) -> FanoutAlarm | None:
         """`above` is the invocation that starts this one, None for the guard itself."""
         if self._waits is not None:
-            self._waits.is_agent(name)
+            around = self._instances.get(above or "")
+            instance = around[1] if around is not None and around[0] == name else who
+            self._instances[who] = (name, instance)
+            self._waits.is_agent(name, instance)
         return self._fanout.start(who, above or _ROOT) if self._fanout is not None else None
 
     def end(self, who: str) -> None:
+        name, instance = self._instances.pop(who, ("", ""))
+        if self._waits is not None and instance == who:
+            self._waits.has_ended(name, instance)
         if self._fanout is not None:
             self._fanout.end(who)
 
@@ -66,7 +74,26 @@ class Crowd:
         if self._waits is None or agent is None:
             return None, None
         mode = "any" if spec.attributes.get(Tracehound.WAIT_MODE) == "any" else "all"
-        return self._waits.start(agent, targets, mode, spec.attributes.get(Tracehound.WAIT_HOLDS) or ())
+        holds = spec.attributes.get(Tracehound.WAIT_HOLDS) or ()
+        place, given = spec.attributes.get(Tracehound.WAIT_PLACE), spec.attributes.get(Tracehound.AGENT_ID)
+        return self._waits.start(
+            agent,
+            targets,
+            mode,
+            holds,
+            instance=place or given or self._instance(agent, above),
+            is_lock=place is not None,
+        )
+
+    def _instance(self, agent: str, above: str | None) -> str | None:
+        """Which of several instances at work begins to wait; None where there is but one."""
+        name, instance = self._instances.get(above or "", ("", ""))
+        several = sum(a == agent for a, _ in {*self._instances.values()}) > 1
+        return f"invocation {instance}" if several and name == agent else None
+
+    def told(self, alarm: DeadlockAlarm) -> str:
+        """Who would wait for ever, and why."""
+        return self._waits.told(alarm) if self._waits is not None else ""
 
     def over(self, wait: OpenWait) -> None:
         if self._waits is not None:

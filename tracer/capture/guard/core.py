@@ -216,9 +216,7 @@ class Guard:
             if wait is not None:
                 into.append((self, wait))
             if alarm is not None:
-                stuck = ", ".join(sorted(alarm.stuck))
-                sentence = f"{alarm.closing} would wait for ever: {stuck} can only be released by each other"
-                self.trip("deadlock", "agents", 0, len(alarm.stuck), sentence)
+                self.trip("deadlock", "agents", 0, len(alarm.stuck), self.crowd.told(alarm))
 
     def wait_ended(self, wait: OpenWait) -> None:
         with self._lock:
