@@ -13,6 +13,7 @@ import pytest
 PROGRAM = """
 import asyncio
 import queue
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
@@ -70,7 +71,7 @@ async def main() -> None:
     with tracer.llm_call("m", messages=[{"role": "user", "content": "x"}]) as span:
         span.usage(input_tokens=1)
         assert_type(span.span_id, str)
-    with tracer.lock("orders"):
+    with tracer.lock("orders"), threading.Condition(tracer.lock("news", threading.RLock())):
         assert_type(tracer.awaited(queue.Queue[str](), "planner").get(), str)
     async with tracer.lock("ledger", asyncio.Lock()):
         pass

@@ -51,7 +51,7 @@ class _Awaited:
 
     def __getattribute__(self, name: str) -> Any:
         if name == "__class__":
-            return cast("Any", object.__getattribute__(self, "_thing")).__class__
+            return object.__getattribute__(self, "_thing").__class__
         if name in ("_thing", "_by", "_mode"):
             return object.__getattribute__(self, name)
         value = getattr(self._thing, name)

@@ -17,7 +17,7 @@ import asyncio
 import threading
 import time
 from types import TracebackType
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 from ..errors import BadInput
 from .active import now_ns, target
@@ -33,6 +33,9 @@ class ThreadLock(Protocol):
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
     def release(self) -> None: ...
+
+
+L = TypeVar("L", bound=ThreadLock | asyncio.Lock)
 
 
 class Lock:
@@ -123,13 +126,13 @@ class AsyncLock:
 
 
 @overload
-def lock(name: str, of: asyncio.Lock) -> AsyncLock: ...
+def lock(name: str) -> threading.Lock: ...
 @overload
-def lock(name: str, of: ThreadLock | None = None) -> Lock: ...
-def lock(name: str, of: Any = None) -> Lock | AsyncLock:
+def lock(name: str, of: L) -> L: ...
+def lock(name: str, of: Any = None) -> Any:
     """A lock called `name` whose waits are recorded; `of` is the one to wrap, a new `threading.Lock` by default.
 
-    Locks of one name are one lock to the analysis. An `asyncio.Lock` gives an `AsyncLock`.
+    Locks of one name are one lock to the analysis. To a type checker it is the lock that it wraps; it is a `Lock` or an `AsyncLock`.
 
     Raises:
         BadInput: `of` is no lock: it cannot be acquired and released, or several can hold it at once.
