@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -149,8 +150,7 @@ if __name__ == "__main__":
             assert process.exitcode == 0
         ask(10)
 """
-WAYS = [("own", way) for way in ("os.fork", "fork", "spawn", "forkserver")]
-WAYS += [("run", way) for way in ("os.fork", "fork", "spawn", "forkserver", "subprocess")]
+WAYS = [(whose, way) for whose in ("own", "run") for way in ("os.fork", "fork", "spawn", "forkserver", "subprocess")]
 
 
 @pytest.mark.slow
@@ -176,3 +176,46 @@ def test_children_have_what_is_left(whose: str, way: str, tmp_path: Path) -> Non
     assert [pid == parent for pid in requests] == [True] * 2 + [False] * 3 + [True] * 2, done.stderr
     if whose == "own":
         assert not list((tmp_path / "traces.guards").iterdir())
+
+
+CROWD = """
+import multiprocessing, subprocess, sys, threading
+import tracer
+from tracer.errors import BudgetExceeded
+
+tracer.init("traces.duckdb", fold_at_exit=False)
+
+def ask():
+    made = 0
+    try:
+        while made < 40:
+            with tracer.llm_call("gpt-4o"): made += 1
+    except BudgetExceeded:
+        pass
+    with open("made", "a") as file: file.write(f"{made}\\n")
+
+if __name__ == "__main__":
+    if sys.argv[1:]: sys.exit(ask())
+    with tracer.guard(iterations=70, seconds=3600):
+        ways = ("fork", "spawn", "forkserver", "spawn")
+        work = [multiprocessing.get_context(way).Process(target=ask) for way in ways]
+        work += [threading.Thread(target=ask) for _ in range(2)]
+        children = [subprocess.Popen([sys.executable, "crowd.py", "child"]) for _ in range(2)]
+        for each in work: each.start()
+        for each in work: each.join()
+        sys.exit(any(child.wait() for child in children))
+"""
+
+
+@pytest.mark.slow
+def test_children_and_threads_at_once_spend_no_more_than_is_left(tmp_path: Path) -> None:
+    """Eight workers of five kinds that each want 40 calls: exactly the 70 that are allowed are made, and nothing stays behind."""
+    write(tmp_path, crowd=CROWD)
+    done = subprocess.run(
+        [sys.executable, "crowd.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = [int(line) for line in (tmp_path / "made").read_text().split()]
+    assert (len(made), sum(made)) == (8, 70), done.stderr
+    assert not list((tmp_path / "traces.guards").iterdir())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
 from typing import Any, Final
 
 TRACEPARENT: Final = "TRACEPARENT"
@@ -54,11 +53,3 @@ def context_with(text: str | None) -> Any:
 def inherited() -> str | None:
     """The span of the process that started this one."""
     return os.environ.get(TRACEPARENT) or None
-
-
-def with_parent(environment: Mapping[str, str] | None) -> dict[str, str] | None:
-    """`environment` (None: this process's) with the current span in it; None where there is nothing to add."""
-    text = traceparent()
-    if text is None:
-        return None
-    return {**(os.environ if environment is None else environment), TRACEPARENT: text}

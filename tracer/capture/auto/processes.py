@@ -1,24 +1,28 @@
 """Work that goes on in another process keeps its parent.
 
-`subprocess`: TRACEPARENT in the child's environment. `multiprocessing` (spawn, fork, forkserver): the text travels with
+`subprocess`: TRACEPARENT in the child's environment, and TRACEHOUND_GUARDS where it is started under a guard. `multiprocessing` (spawn, fork, forkserver): the text travels with
 the `Process` object, because a fork server's environment is as old as the server. A child that was forked by other
 means keeps the context it was forked in.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
+import os
 import subprocess
 import sys
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
-from .carrier import TRACEPARENT, context_with, inherited, traceparent, with_parent
+from .carrier import TRACEPARENT, context_with, inherited, traceparent
 from .imports import logger
 
 _CARRIED: Final = "_tracehound_traceparent"
 _WILL: Final = "_tracehound_guards"
+GUARDS_VARIABLE: Final = "TRACEHOUND_GUARDS"
+"""environment variable: where to find the guards around a `subprocess`, pickled"""
 _FAMILIES: Final = tuple(
     dict.fromkeys((f"{__name__.rpartition('.auto.')[0]}.guard.family", "tracer.capture.guard.family"))
 )
@@ -52,9 +56,9 @@ def wrap_processes() -> None:
         given = kwargs.get("env")
         # An environment that the program made from scratch gets nothing that it has not: it may be a sandbox.
         if len(args) <= _ENV_POSITION and (given is None or TRACEPARENT in given or "TRACEHOUND_STORE" in given):
-            environment = with_parent(given)
-            if environment is not None:
-                kwargs["env"] = environment
+            added = {**_parent(), **_guards()}
+            if added:
+                kwargs["env"] = {**(os.environ if given is None else given), **added}
         popen(self, *args, **kwargs)
 
     vars(traced_start)["__tracehound__"] = True
@@ -65,6 +69,26 @@ def wrap_processes() -> None:
 
 _ENV_POSITION: Final = 10
 """`env` may be given as the eleventh positional argument of Popen"""
+
+
+def _parent() -> dict[str, str]:
+    text = traceparent()
+    return {} if text is None else {TRACEPARENT: text}
+
+
+def _guards() -> dict[str, str]:
+    will = _bequeath()
+    return {} if will is None else {GUARDS_VARIABLE: f"{will[0]}:{base64.b64encode(will[1]).decode()}"}
+
+
+def inherit_guards() -> None:
+    """Put the guards around the `Popen` that started this process around what it does from now on; called where recording begins.
+
+    The variable is taken out: this process's own children get theirs with what it is then.
+    """
+    name, _, text = os.environ.pop(GUARDS_VARIABLE, "").partition(":")
+    if text and name in _FAMILIES:
+        _inherit((name, base64.b64decode(text)))
 
 
 def _attach(text: str) -> None:

@@ -17,7 +17,7 @@ from .carrier import context_with, inherited
 from .http import wrap_http
 from .imports import logger, when_imported
 from .libraries import LIBRARIES, Library
-from .processes import wrap_processes
+from .processes import GUARDS_VARIABLE, inherit_guards, wrap_processes
 from .same import share_with_program
 from .threads import wrap_threads
 
@@ -48,9 +48,10 @@ def bootstrap() -> None:
     wrap_all()
     when_imported("opentelemetry.trace", _api_imported)
     share_with_program(_used_by_program)
-    if inherited() is not None:
+    if inherited() is not None or GUARDS_VARIABLE in os.environ:
         _begin()
     _guard()
+    inherit_guards()
 
 
 def wrap_all() -> None:
@@ -70,6 +71,7 @@ def recorded_by(recording: Recording) -> None:
     global _recording
     _recording = recording
     wrap_all()
+    inherit_guards()
 
 
 def _library(library: Library, module: ModuleType) -> None:

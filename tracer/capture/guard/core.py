@@ -49,6 +49,11 @@ def current() -> Guard | None:
     return _everywhere[-1] if _everywhere else None
 
 
+def everywhere() -> tuple[Guard, ...]:
+    """The guards of the whole process."""
+    return tuple(_everywhere)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a guard behaves, besides its limits."""
@@ -162,7 +167,8 @@ class Guard:
         if name == "concurrency":
             sentence = f"{int(refusal.reserved)} calls at once, {int(refusal.limit)} are allowed"
         elif name == "iterations":
-            sentence = f"{int(refusal.spent)} LLM calls made, {int(refusal.limit)} are allowed"
+            under_way = f", {int(refusal.reserved)} under way" if refusal.reserved else ""
+            sentence = f"{int(refusal.spent)} LLM calls made{under_way}, {int(refusal.limit)} are allowed"
         if self.trip(name, unit, refusal.limit, refusal.spent, sentence, reserved=refusal.reserved):
             self.account.extend(name)
 

@@ -3,8 +3,9 @@
     run --guard            every process under `tracehound run`, by the id of the run
     os.fork, fork method   the guards around the fork; it is shared with the children just before
     spawn, forkserver      the guards around `Process.start()`; where to find them travels with the Process object
+    subprocess             the guards around `Popen`; the same in the child's environment, taken out of it by whoever records there
 
-Money, tokens, calls and calls at once are shared. Time runs from the same beginning. A loop is looked for, and a stop
+Money, tokens, calls and calls at once are shared, and so are windows. Time runs from the same beginning. A loop is looked for, and a stop
 stays, in each process by itself; the others find the budget used up at their next call.
 """
 
@@ -13,7 +14,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -22,7 +24,7 @@ from ...online.ledger import ledger_path
 from ...online.limits import Limits
 from ...online.shared import SharedBook
 from ..active import complain
-from .core import GUARD, Guard, Options, current
+from .core import GUARD, Guard, Options, current, everywhere
 
 logger = logging.getLogger("tracehound")
 
@@ -33,7 +35,8 @@ class Heir:
 
     limits: Limits
     options: Options
-    folder: str
+    folder: str | None
+    """of what is counted together; None where nothing of it is"""
     since_ns: int | None
 
 
@@ -70,12 +73,15 @@ def bequeath() -> bytes | None:
     guard = otel_context.get_value(GUARD)  # one for the whole process is made by the child's own bootstrap
     if not isinstance(guard, Guard):
         return None
-    heirs = [
-        Heir(limits=each.limits, options=each.heritable(), folder=str(each.account.book.folder), since_ns=each.since_ns)
-        for each in guard.chain()
-        if each.account.book is not None
-    ]
+    heirs = [_heir(each) for each in guard.chain() if each not in everywhere()]
     return pickle.dumps(heirs[::-1]) if heirs else None
+
+
+def _heir(guard: Guard) -> Heir:
+    book = guard.account.book
+    options = replace(guard.heritable(), store=Path(_store(guard)).absolute())
+    folder = str(book.folder.absolute()) if book is not None else None
+    return Heir(limits=guard.limits, options=options, folder=folder, since_ns=guard.since_ns)
 
 
 def inherit(will: bytes) -> None:
@@ -89,7 +95,8 @@ def inherit(will: bytes) -> None:
     for heir in heirs:
         made = make(heir.limits, heir.options)
         made.begin(guard)
-        made.account.share(SharedBook(heir.folder))
+        if heir.folder is not None:
+            made.account.share(SharedBook(heir.folder))
         made.since_ns = heir.since_ns
         guard = made
     otel_context.attach(otel_context.set_value(GUARD, guard))
