@@ -13,6 +13,7 @@ import pytest
 
 from dashboard.commands.run import command_line, service_name
 from tests.capture_auto.running import SPAN, command, run, variables, write
+from tests.guards.clients import FILES
 from tracer.errors import BadInput
 from tracer.store import reads
 from tracer.store.database import Store
@@ -55,6 +56,38 @@ def test_guards_of_the_run_hold_what_the_program_tells_of_itself(first: str, tmp
     assert spans.filter(kind="llm").height == 2
     assert spans.filter(kind="guard_trip").height >= 1
     assert spans["run_id"].n_unique() == 1
+
+
+@pytest.mark.slow
+def test_a_call_of_a_client_that_a_guard_refuses_is_no_trouble_of_the_recorder(tmp_path: Path) -> None:
+    """The client is wrapped by the recorder and by the guard: the refusal goes to the program, and nothing is said to have failed."""
+    for name, body in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(body)
+    write(
+        tmp_path,
+        program="""
+            from types import SimpleNamespace as N
+            import openai, tracer
+            from openai.resources.chat.completions import Completions
+            from tracer.errors import BudgetExceeded
+            tracer.init("traces.duckdb")
+            openai.server = lambda asked: N(model="gpt-4o", usage=N(prompt_tokens=1, completion_tokens=1), choices=[])
+            made = 0
+            try:
+                with tracer.agent("writer"):
+                    for _ in range(5):
+                        Completions().create(model="gpt-4o", messages=[{"role": "user", "content": "go on"}])
+                        made += 1
+            except BudgetExceeded as stop:
+                print(made, stop.guard)
+        """,
+    )
+    done = run(tmp_path, "--guard", "iterations=2", "--", "program.py")
+    assert (done.code, done.out) == (0, "2 iterations\n"), done.err
+    assert "failed" not in done.err
+    spans = reads.load(Store(done.store)).spans
+    assert spans.filter(kind="llm").height == 2
 
 
 @pytest.mark.slow

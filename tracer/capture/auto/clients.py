@@ -18,6 +18,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
+from ...errors import BudgetExceeded
 from ...model import SpanKind
 from ...semconv import GenAI, Tracehound
 from ..active import complain
@@ -259,6 +260,8 @@ def _begin(kwargs: Mapping[str, Any], args: Sequence[Any], wrapped: Wrapped) -> 
         run = loose_run(parent)
         spec.attributes[Tracehound.RUN_ID], spec.workflow = run
         return _Call(*begin(LlmSpan, spec, parent), streams=wrapped.streams)
+    except BudgetExceeded:  # a guard that was asked for
+        raise
     except Exception:  # noqa: BLE001 - the host must not feel it; logged once
         complain("starting the span of an LLM call")
         return None
