@@ -69,12 +69,12 @@ def clock_error_ns(spans: pl.DataFrame, links: pl.DataFrame | None = None) -> in
 
 def clock_errors(frames: Frames, run_ids: pl.Series) -> dict[str, int]:
     """`clock_error_ns` of each of these runs."""
-    held = frames.spans.filter(pl.col("run_id").is_in(run_ids.unique().implode()))
-    many = held.group_by("run_id").agg(pl.col("pid").n_unique()).filter(pl.col("pid") > 1)["run_id"]
-    errors = dict.fromkeys(held["run_id"].unique(), SKEW_NS)
-    for run_id in many:
-        errors[run_id] = clock_error_ns(held.filter(pl.col("run_id") == run_id), frames.links)
-    return errors
+    held = frames.spans.lazy().filter(pl.col("run_id").is_in(run_ids.unique().implode()))
+    pids = held.group_by("run_id").agg(pl.col("pid").n_unique()).collect()
+    return {
+        run_id: clock_error_ns(frames.spans_of(run_id), frames.links) if count > 1 else SKEW_NS
+        for run_id, count in pids.iter_rows()
+    }
 
 
 class HappensBefore:

@@ -88,9 +88,24 @@ class Frames:
         """Run ids in order of start."""
         return self.traces.sort("start_ns", "run_id")["run_id"].to_list()
 
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Run -> (first row, rows) of it in `spans`; (0, -1) where its rows do not lie together."""
+        places: dict[str, tuple[int, int]] = {}
+        first = 0
+        for rows, run in self.spans.select(pl.col("run_id").rle().struct.unnest()).iter_rows():
+            places[run] = (0, -1) if run in places else (first, rows)
+            first += rows
+        return places
+
+    def spans_of(self, run_id: str) -> pl.DataFrame:
+        """The spans of one run, without looking at those of all others."""
+        first, rows = self._places.get(run_id, (0, 0))
+        return self.spans.slice(first, rows) if rows >= 0 else self.spans.filter(pl.col("run_id") == run_id)
+
     def only(self, run_id: str) -> Frames:
         """The same frames cut down to one run."""
-        spans = self.spans.filter(pl.col("run_id") == run_id)
+        spans = self.spans_of(run_id)
         ids = spans["span_id"].unique()
         return Frames(
             spans=spans,

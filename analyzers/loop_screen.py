@@ -32,6 +32,8 @@ _ITEM = r"^(?:\p{L}{1,12}-)?\d{1,9}(?:[.,]\d{1,4})?%?$"
 """plain numbers and ids such as DOC-7073: what the core counts as an item whatever stands around it, but for these:"""
 _COUNTED = r"^(?:\w*_)?(?:attempt|iteration|step|try|tries|retry|retries|round|turn|pass|count|counter|seq|sequence|version|revision|rev|elapsed|duration|latency|timestamp|time|tokens|cost)s?$"
 _UNITS = r"^(?:ns|us|µs|ms|s|secs?|seconds?|minutes?|mins?|hours?|tokens|kb|mb|bytes)$"
+_COUNTING = r"^\d{1,4}$"
+"""in an object such a number may only count the rounds"""
 _EPOCH = r"^1[4-9]\d{8}$"
 _COUNTER_ID = r"^(?:attempt|iteration|step|try|retry|round|turn|pass)s?-"
 
@@ -113,6 +115,7 @@ def _tokens(refs: pl.Series, contents: Mapping[int, str]) -> tuple[pl.DataFrame,
         .lazy()
         .select(
             text=pl.int_range(pl.len(), dtype=pl.UInt32),
+            object=pl.col("body").str.starts_with("{"),
             chunk=pl.col("body").str.to_lowercase().str.extract_all(r"[\p{L}\d](?:[\p{L}\d_.,:/@%-]*[\p{L}\d%])?"),
         )
         .explode("chunk")
@@ -133,6 +136,7 @@ def _tokens(refs: pl.Series, contents: Mapping[int, str]) -> tuple[pl.DataFrame,
             item=spelled.str.contains(r"\d"),
             word=word & ~stem.is_in(common),
             plain=spelled.str.contains(_ITEM) & ~spelled.str.contains(_COUNTER_ID) & ~spelled.str.contains(_EPOCH),
+            counting=spelled.str.contains(_COUNTING),
             counted=spelled.str.contains(_COUNTED),
             unit=spelled.str.contains(_UNITS),
             token=pl.when(word).then(stem).otherwise(spelled).hash(),
@@ -142,9 +146,11 @@ def _tokens(refs: pl.Series, contents: Mapping[int, str]) -> tuple[pl.DataFrame,
     counted, unit = pl.col("counted").shift(1, fill_value=False), pl.col("unit").shift(-1, fill_value=False)
     tokens = (
         cut.lazy()
-        .select("text", "chunk")
+        .select("text", "chunk", "object")
         .join(kinds.lazy(), on="chunk", maintain_order="left")
-        .with_columns(sure=(pl.col("plain") & ~counted & ~unit) | pl.col("word"))
+        .with_columns(
+            sure=(pl.col("plain") & ~counted & ~unit & ~(pl.col("object") & pl.col("counting"))) | pl.col("word")
+        )
         .filter(pl.col("item") | pl.col("word"))
         .select("text", "token", "item", "sure")
         .unique(["text", "token"])

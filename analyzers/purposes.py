@@ -19,8 +19,9 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import polars as pl
@@ -97,9 +98,13 @@ class Call:
 def purposes(frames: Frames, calls: pl.DataFrame) -> dict[tuple[str, str], tuple[str, str]]:
     """(run_id, span_id) -> (purpose, how it is known: "marked" or the rule's reason) of each of `calls`, rows of LLM calls."""
     names: dict[str, set[str]] = defaultdict(set)
-    told = frames.spans.filter(pl.col("run_id").is_in(calls["run_id"].unique().implode()))
-    for run, agent, target in told.select("run_id", "agent", "target_agent").unique().iter_rows():
-        names[run] |= {_plain(name) for name in (agent, target) if name}
+    told = frames.spans.lazy().filter(pl.col("run_id").is_in(calls["run_id"].unique().implode()))
+    named = (
+        pl.concat([told.select("run_id", name=one) for one in ("agent", "target_agent")]).drop_nulls("name").unique()
+    )
+    plain = cache(_plain)
+    for run, name in named.collect().iter_rows():
+        names[run].add(plain(name))
     earlier: dict[str, dict[tuple[int, ...], Call]] = defaultdict(dict)
     known: dict[tuple[str, str], tuple[str, str]] = {}
     texts = _Texts(frames.contents)
@@ -147,8 +152,7 @@ def _extends(call: Call, earlier: Mapping[tuple[int, ...], Call]) -> bool:
     return any(call.input_refs[:-extra] in earlier for extra in (1, 2, 3) if len(call.input_refs) > extra)
 
 
-def _routes(output: str, held: dict[str, Any] | None, names: Iterable[str]) -> bool:
-    known = set(names)
+def _routes(output: str, held: dict[str, Any] | None, known: Collection[str]) -> bool:
     if held is not None:
         pointed = [value for name, value in held.items() if name in ROUTE_KEYS]
         said = [

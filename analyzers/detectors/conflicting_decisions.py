@@ -55,7 +55,7 @@ def find_conflicting_decisions(frames: Frames, thresholds: ConflictThresholds = 
     decided = _decisions(frames)
     found: list[Finding] = []
     for run_id, rows in _contested(decided, thresholds).items():
-        spans = frames.spans.filter(pl.col("run_id") == run_id)
+        spans = frames.spans_of(run_id)
         relation = HappensBefore(spans, frames.links)
         by_scope: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
@@ -81,14 +81,18 @@ def _decisions(frames: Frames) -> pl.DataFrame:
         "reason",
         "attributes",
     ]
-    live = frames.spans.filter(pl.col("duplicate_of").is_null() & (pl.col("status") != SpanStatus.ERROR))
-    decisions = live.filter(
-        pl.col("kind").is_in([SpanKind.DECISION, SpanKind.TOOL])  # a tool call that sets something settles it
+    live = pl.col("duplicate_of").is_null() & (pl.col("status") != SpanStatus.ERROR)
+    decisions = frames.spans.filter(
+        live
+        & pl.col("kind").is_in([SpanKind.DECISION, SpanKind.TOOL])  # a tool call that sets something settles it
         & pl.col("scope_key").is_not_null()
         & pl.col("choice").is_not_null()
     )
-    handoffs = live.filter(
-        (pl.col("kind") == SpanKind.HANDOFF) & pl.col("task_id").is_not_null() & pl.col("target_agent").is_not_null()
+    handoffs = frames.spans.filter(
+        live
+        & (pl.col("kind") == SpanKind.HANDOFF)
+        & pl.col("task_id").is_not_null()
+        & pl.col("target_agent").is_not_null()
     )
     # A task that two agents give to each other is passed back and forth, not contested (see `ping_pong`).
     back = handoffs.select("run_id", "task_id", agent="target_agent", target_agent="agent")

@@ -71,7 +71,7 @@ def find_data_quality(frames: Frames, thresholds: DataQualityThresholds = DataQu
     touched = sorted(counts)
     calls = dict(frames.llm_calls.group_by("run_id").len().iter_rows())
     silent = _silent_agents(frames, thresholds)
-    sizes = frames.spans.filter(pl.col("run_id").is_in(touched)).group_by("run_id").agg(
+    sizes = frames.spans.lazy().filter(pl.col("run_id").is_in(touched)).group_by("run_id").agg(
         pl.len(), pl.col("start_ns").min(), pl.col("end_ns").max(), agents=pl.col("agent").drop_nulls().unique().sort(),
         roots=pl.col("parent_span_id").is_null().sum(),
     )  # fmt: skip
@@ -90,7 +90,7 @@ def find_data_quality(frames: Frames, thresholds: DataQualityThresholds = DataQu
             run in silent,
             thresholds,
         )
-        for run, size, start, end, agents, roots in sizes.sort("run_id").iter_rows()
+        for run, size, start, end, agents, roots in sizes.sort("run_id").collect().iter_rows()
     ]
 
 

@@ -66,9 +66,14 @@ def find_duplicate_calls_across_runs(
     """One finding per workflow whose runs repeat each other's queries."""
     t = thresholds
     found: list[Finding] = []
-    for (workflow,), rows in _asked(frames, t.runs).group_by("workflow", maintain_order=True):
+    asked = _asked(frames, t.runs)
+    of_run = asked.select("run_id", "workflow").unique()
+    calls = frames.llm_calls.select("run_id", "span_id", "cost_usd").join(of_run, on="run_id")
+    spent = calls.partition_by("workflow", as_dict=True)
+    for (workflow,), rows in asked.group_by("workflow", maintain_order=True):
         if rows["run_id"].n_unique() > t.runs:
-            finding = _of_workflow(frames, str(workflow), rows.tail(t.queries), t)
+            called = spent.get((workflow,), calls.clear())
+            finding = _of_workflow(frames, str(workflow), rows.tail(t.queries), called, t)
             if finding is not None:
                 found.append(finding)
     return found
@@ -121,7 +126,10 @@ def _asked(frames: Frames, more_than: int) -> pl.DataFrame:
     )
 
 
-def _of_workflow(frames: Frames, workflow: str, rows: pl.DataFrame, t: AcrossRunsThresholds) -> Finding | None:
+def _of_workflow(
+    frames: Frames, workflow: str, rows: pl.DataFrame, calls: pl.DataFrame, t: AcrossRunsThresholds
+) -> Finding | None:
+    """`rows`: what its runs asked; `calls`: run, span and cost of all their LLM calls."""
     queries = _grouped(frames, rows)
     runs = {q.run_id for q in queries}
     asking = Counter(group for group, _ in {(q.group, q.run_id) for q in queries})
@@ -134,7 +142,7 @@ def _of_workflow(frames: Frames, workflow: str, rows: pl.DataFrame, t: AcrossRun
     if len(repeating) < t.runs or len(repeating) < t.share * len(per_run):
         return None
     mostly = sorted(run for run, told in per_run.items() if 2 * sum(told) >= len(told))
-    return _finding(frames, workflow, own, repeated, repeating, mostly, len(per_run), t)
+    return _finding(frames, workflow, rows, calls, own, repeated, repeating, mostly, len(per_run), t)
 
 
 def _grouped(frames: Frames, rows: pl.DataFrame) -> list[_Query]:
@@ -185,6 +193,8 @@ def _repeated(queries: Sequence[_Query], t: AcrossRunsThresholds) -> set[str]:
 def _finding(
     frames: Frames,
     workflow: str,
+    rows: pl.DataFrame,
+    calls: pl.DataFrame,
     queries: Sequence[_Query],
     repeated: set[str],
     repeating: Sequence[str],
@@ -193,7 +203,7 @@ def _finding(
     t: AcrossRunsThresholds,
 ) -> Finding:
     again = pl.Series(sorted(repeated), dtype=pl.String)
-    calls = frames.llm_calls.filter(
+    calls = calls.filter(
         pl.col("run_id").is_in(pl.Series(mostly, dtype=pl.String).implode()) | pl.col("span_id").is_in(again.implode())
     )
     costs = calls["cost_usd"].drop_nulls()
@@ -201,10 +211,8 @@ def _finding(
     told = [q for q in queries if q.span_id in repeated]
     proven = sum(q.result is not None and not q.of_model for q in told)
     top = max(Counter(q.group for q in told).items(), key=lambda item: (item[1], -item[0]))
-    refs = frames.spans.filter(pl.col("span_id").is_in([q.span_id for q in queries if q.group == top[0]]))
-    texts = {
-        _question(frames, kind == SpanKind.LLM, one) for kind, one in refs.select("kind", "input_refs").iter_rows()
-    }
+    refs = rows.filter(pl.col("span_id").is_in([q.span_id for q in queries if q.group == top[0]]))
+    texts = {_question(frames, model, one) for model, one in refs.select("of_model", "input_refs").iter_rows()}
     wordings = sorted(texts, key=lambda text: (len(text), text))
     start_ns, end_ns = told[0].at_ns, told[-1].at_ns
     severity: Severity = "warning" if money is not None and float(money) >= t.warn_usd else "info"

@@ -63,7 +63,7 @@ def find_loops(frames: Frames, thresholds: LoopFindingThresholds = LoopFindingTh
     suspects = suspicious_runs(frames.spans, thresholds)
     if suspects.is_empty():
         return []
-    spans = frames.spans.filter(pl.col("run_id").is_in(suspects.implode()))
+    spans = frames.spans.select("run_id", "trace_id", *COLUMNS).filter(pl.col("run_id").is_in(suspects.implode()))
     kept = worth_replaying(spans, frames.contents, thresholds.core, thresholds.min_errors)
     spans = spans.filter(pl.col("run_id").is_in(kept.implode()))
     findings: list[Finding | Skipped] = []

@@ -192,7 +192,7 @@ def _lost_work(
 
     Counted are calls inside the loser's step, between what it wrote before and the write that was lost. None where the loss was repaired.
     """
-    spans = frames.spans.filter(pl.col("run_id") == history.run_id)
+    spans = frames.spans_of(history.run_id)
     first = spans["start_ns"].min()
     start_ns = first if isinstance(first, int) else history.ops[0].at_ns
     if all(loss.repaired for loss in losses) or not victims:

@@ -71,7 +71,12 @@ class Replay:
 def find_runaway_fanout(frames: Frames, thresholds: FanoutThresholds = FanoutThresholds()) -> list[Finding]:
     """At most one finding per run."""
     t = thresholds
-    agents = frames.spans.filter((pl.col("kind") == SpanKind.AGENT) & pl.col("duplicate_of").is_null())
+    agents = (
+        frames.spans.lazy()
+        .filter((pl.col("kind") == SpanKind.AGENT) & pl.col("duplicate_of").is_null())
+        .select("run_id", "start_ns", "end_ns")
+        .collect()
+    )
     many = agents.group_by("run_id").len().filter(pl.col("len") >= t.at_once)["run_id"]
     if many.is_empty():
         return []
@@ -81,7 +86,9 @@ def find_runaway_fanout(frames: Frames, thresholds: FanoutThresholds = FanoutThr
         return []
     usual = _usual(frames, peaks, t)
     outcomes = dict(frames.traces.select("run_id", "outcome").iter_rows())
-    spans = frames.spans.filter(pl.col("run_id").is_in(suspects) & pl.col("duplicate_of").is_null())
+    spans = frames.spans.select("run_id", *_COLUMNS, "duplicate_of").filter(
+        pl.col("run_id").is_in(suspects) & pl.col("duplicate_of").is_null()
+    )
     found: list[Finding] = []
     for (run_id,), part in spans.sort("run_id", "start_ns", "span_id").group_by("run_id", maintain_order=True):
         run = str(run_id)

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any
@@ -84,15 +85,20 @@ def find_serial_bottleneck(frames: Frames, thresholds: BottleneckThresholds = Bo
     suspects = _suspects(frames, thresholds)
     if not suspects:
         return []
-    spans = frames.spans.filter(pl.col("run_id").is_in(list(suspects)) & pl.col("duplicate_of").is_null())
+    spans = frames.spans.select("run_id", *COLUMNS, "duplicate_of").filter(
+        pl.col("run_id").is_in(list(suspects)) & pl.col("duplicate_of").is_null()
+    )
     links = _links(frames, spans)
     found: list[Finding] = []
     ordered = spans.select("run_id", *COLUMNS).sort("run_id", "start_ns", "span_id").iter_rows(named=True)
     for run, part in groupby(ordered, key=itemgetter("run_id")):
         rows = list(part)
         tree = RunTree.grown(rows, links.get(run, ()))
-        path = walk(tree)
-        loads = [load for agent in suspects[run] if (load := _load(agent, rows, tree, path, thresholds)) is not None]
+        path = cache(partial(walk, tree))
+        active = _active(rows)
+        loads = [
+            load for agent in suspects[run] if (load := _load(agent, rows, tree, active, path, thresholds)) is not None
+        ]
         if loads:
             worst = max(loads, key=lambda load: (load.idle_share, load.path_share, load.agent))
             found.append(_finding(run, worst, thresholds))
@@ -112,7 +118,7 @@ def _links(frames: Frames, spans: pl.DataFrame) -> dict[str, list[tuple[str, str
 
 def _suspects(frames: Frames, t: BottleneckThresholds) -> dict[str, list[str]]:
     """Run -> agents whose work fills enough of it, where at least two others work too."""
-    work = frames.spans.filter(
+    work = frames.spans.lazy().filter(
         pl.col("kind").is_in([str(kind) for kind in _WORK])
         & pl.col("duplicate_of").is_null()
         & pl.col("end_ns").is_not_null()
@@ -127,9 +133,8 @@ def _suspects(frames: Frames, t: BottleneckThresholds) -> dict[str, list[str]]:
     )
     runs = each.group_by("run_id").agg(agents=pl.len(), whole=pl.col("last").max() - pl.col("first").min())
     runs = runs.filter((pl.col("agents") > t.idle_workers) & (pl.col("whole") >= t.shortest_ns))
-    loaded = each.join(runs, on="run_id").filter(
-        (pl.col("calls") >= t.calls) & (pl.col("busy") >= t.path * pl.col("whole"))
-    )
+    filling = (pl.col("calls") >= t.calls) & (pl.col("busy") >= t.path * pl.col("whole"))
+    loaded = each.join(runs, on="run_id").filter(filling).collect()
     suspects: dict[str, list[str]] = defaultdict(list)
     asked = _hubs(frames, loaded, t)
     for run_id, agent in asked.sort("run_id", "agent").iter_rows():
@@ -139,7 +144,8 @@ def _suspects(frames: Frames, t: BottleneckThresholds) -> dict[str, list[str]]:
 
 def _hubs(frames: Frames, loaded: pl.DataFrame, t: BottleneckThresholds) -> pl.DataFrame:
     """(run_id, agent) of `loaded` that enough agents with work of their own report to, as `_reports` has it."""
-    spans = frames.spans.filter(
+    wanted = ("run_id", "trace_id", "span_id", "parent_span_id", "kind", "agent", "target_agent", "wait_for")
+    spans = frames.spans.select(*wanted, "duplicate_of").filter(
         pl.col("run_id").is_in(loaded["run_id"].unique().implode()) & pl.col("duplicate_of").is_null()
     )
     pair = ["run_id", "agent", "worker"]
@@ -165,12 +171,17 @@ def _hubs(frames: Frames, loaded: pl.DataFrame, t: BottleneckThresholds) -> pl.D
 
 
 def _load(
-    agent: str, rows: Sequence[Row], tree: RunTree, path: Sequence[Piece], t: BottleneckThresholds
+    agent: str,
+    rows: Sequence[Row],
+    tree: RunTree,
+    active: Mapping[str, list[Interval]],
+    path: Callable[[], Sequence[Piece]],
+    t: BottleneckThresholds,
 ) -> _Load | None:
+    """What the agent holds up, None where nothing is; the path, the dearest question, is asked for last."""
     workers = _reports(agent, rows)
     if len(workers) < t.idle_workers:
         return None
-    active = _active(rows)
     own = active.get(agent, [])
     length = tree.end - tree.start
     if not own or length <= 0:
@@ -191,28 +202,31 @@ def _load(
             idle[worker] = time
             waits += [row["span_id"] for row in held]
             recorded = recorded or bool(held)
+    everyone = [one for held in active.values() for one in held]
+    anybody, several = covered(everyone), covered(common_windows(everyone, 2))
+    alone = (anybody - several) / anybody if anybody else 0.0
+    rounds, pieces = _rounds(agent, workers, rows)
+    queue = len(idle) >= t.idle_workers and sum(idle.values()) >= t.queue * length
+    hub = len(workers) >= t.hub_workers and rounds >= t.hub_rounds and alone >= t.hub_alone
+    if not queue and not hub:
+        return None
+    on_path = _share_on_path(agent, own, idle, path())
+    if queue and on_path >= t.path:
+        return _Load(agent, idle, recorded, on_path, alone, rounds, tree.start, length, pieces, waits)
+    if hub and on_path >= t.hub_path:
+        return _Load(
+            agent, dict.fromkeys(sorted(workers), 0), False, on_path, alone, rounds, tree.start, length, pieces, ()
+        )
+    return None
+
+
+def _share_on_path(agent: str, own: Sequence[Interval], idle: Collection[str], path: Sequence[Piece]) -> float:
     on_path = sum(piece.length_ns for piece in path if piece.agent == agent and piece.kind != SpanKind.WAIT)
     # A worker's invocation without work while the agent works: the path is really the agent's, only nobody recorded the wait.
     stalled = [(p.start_ns, p.end_ns) for p in path if p.kind == SpanKind.AGENT and p.agent in idle]
     on_path += covered(_common(union(stalled), own))
     total = sum(piece.length_ns for piece in path)
-    share_on_path = on_path / total if total else 0.0
-    everyone = [one for held in active.values() for one in held]
-    anybody, several = covered(everyone), covered(common_windows(everyone, 2))
-    rounds, pieces = _rounds(agent, workers, rows)
-    load = _Load(
-        agent, idle, recorded, share_on_path, (anybody - several) / anybody if anybody else 0.0, rounds, tree.start, length, pieces, waits
-    )  # fmt: skip
-    queue = len(idle) >= t.idle_workers and load.idle_share >= t.queue and share_on_path >= t.path
-    hub = (
-        len(workers) >= t.hub_workers
-        and rounds >= t.hub_rounds
-        and share_on_path >= t.hub_path
-        and load.alone_share >= t.hub_alone
-    )
-    if queue:
-        return load
-    return _Load(agent, dict.fromkeys(sorted(workers), 0), False, share_on_path, load.alone_share, rounds, tree.start, length, pieces, ()) if hub else None  # fmt: skip
+    return on_path / total if total else 0.0
 
 
 def _reports(agent: str, rows: Sequence[Row]) -> set[str]:

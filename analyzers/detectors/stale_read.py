@@ -158,7 +158,7 @@ def _certain(stale: _Stale, frames: Frames, run_id: str, t: StaleReadThresholds)
     """False where only two processes' clocks say that the newer version was there first, and they may differ by as much."""
     if stale.read.pid == stale.newer.pid or stale.read.at_ns - stale.newer.at_ns > t.hosts_ns:
         return True
-    relation = HappensBefore(frames.spans.filter(pl.col("run_id") == run_id), frames.links)
+    relation = HappensBefore(frames.spans_of(run_id), frames.links)
     return relation.before(stale.newer.span_id, stale.read.span_id)
 
 

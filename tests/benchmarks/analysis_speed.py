@@ -2,8 +2,9 @@
 
 Two thousand runs (some 20 spans each; one in ten is a hard negative of the tuning part, one in twenty has a fault, the others are
 ordinary work) are recorded by the real shim, folded and
-read; copies of them with ids, times and workflows of their own make up 100,000 and 1,000,000 spans. The texts are shared by the
+read, once (a minute); copies of them with ids and times of their own make up 100,000 and 1,000,000 spans. The texts are shared by the
 copies. Each size is analysed in a process of its own, from frames that are in memory already, as after the lease was let go.
+What is under way is told on stderr.
 
 Prints for each size the seconds (CPU and wall), the peak memory of the process, microseconds a span for each detector, and the
 exponent of the growth from the smaller to the larger size. Goals: 60 s and 3 GB for a million spans, exponent 1.1.
@@ -14,12 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import pickle
 import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -107,9 +111,9 @@ def enlarged(small: Frames, spans: int) -> Frames:
     )
 
 
-def measure(spans: int, runs: int) -> dict[str, Any]:
-    """Every detector once over about `spans` spans."""
-    frames = enlarged(template(runs), spans)
+def measure(spans: int, recorded: Path) -> dict[str, Any]:
+    """Every detector once over about `spans` spans, copies of the pickled frames `recorded`."""
+    frames = enlarged(pickle.loads(recorded.read_bytes()), spans)
     ready_mb = _peak_mb()
     started, cpu = time.perf_counter(), time.process_time()
     per_detector: dict[str, float] = {}
@@ -137,11 +141,37 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _apart(spans: int, runs: int) -> dict[str, Any]:
+def _apart(spans: int, recorded: Path) -> dict[str, Any]:
     """`measure` in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.analysis_speed", "--one", str(spans), "--runs", str(runs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.analysis_speed",
+        "--one",
+        str(spans),
+        "--recorded",
+        str(recorded),
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measured(sizes: Sequence[int], repeats: int, runs: int) -> dict[int, list[dict[str, Any]]]:
+    """Size -> what each repeat gave; sizes take turns."""
+    seen: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
+    with tempfile.TemporaryDirectory() as scratch:
+        recorded = Path(scratch) / "recorded.pickle"
+        _say(f"recording {runs:,} runs ...")
+        recorded.write_bytes(pickle.dumps(template(runs)))
+        for repeat in range(1, repeats + 1):
+            for size, results in seen.items():
+                results.append(_apart(size, recorded))
+                _say(f"{size:,} spans, {repeat} of {repeats}: {results[-1]['cpu_s']:.1f} s of CPU")
+    return seen
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,15 +182,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=2_000, help="distinct runs that are copied")
     parser.add_argument("--short", action="store_true", help="20,000 spans, once")
     parser.add_argument("--one", type=int, metavar="SPANS", help=argparse.SUPPRESS)
+    parser.add_argument("--recorded", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.one:
-        print(json.dumps(measure(options.one, options.runs)))
+        print(json.dumps(measure(options.one, options.recorded)))
         return 0
     large, repeats, runs = (20_000, 1, 100) if options.short else (options.spans, options.repeats, options.runs)
-    seen: dict[int, list[dict[str, Any]]] = {large // 10: [], large: []}
-    for _ in range(repeats):
-        for size, results in seen.items():
-            results.append(_apart(size, runs))
+    seen = _measured((large // 10, large), repeats, runs)
     middle: dict[int, float] = {}
     for size, results in seen.items():
         one = results[0]
