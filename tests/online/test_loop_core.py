@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -46,6 +47,60 @@ def test_arguments_name_their_items() -> None:
     assert argument_items("customer=Anna, x=3") == {"customer=anna", "x=3"}
     assert argument_items("Anna") == {"=anna"}
     assert argument_items('{"q": "please look for everything we have on this"}') == frozenset()
+
+
+ROUNDS = (
+    "Please clarify the figures of May.",
+    "Could you clarify May's figures?",
+    "The figures of May need clarifying.",
+)
+
+
+@pytest.mark.parametrize("key", ["round", "n", "updated_at"])
+def test_a_counter_in_the_state_is_no_progress(key: str) -> None:
+    """A node that is handed the same state with a higher count each time gets nowhere; the state key that counts neither."""
+
+    def rounds(i: int) -> list[Event]:
+        state = f'{{"{key}": {1_760_000_000 + i if key == "updated_at" else i}, "items": [], "ask": "{ROUNDS[i % 3]}"}}'
+        asked = Event(id=f"a{i}", agent="writer", kind="agent", text=state)
+        return [asked, Event(id=f"s{i}", agent="writer", kind="state", name=key, text=str(i + 1))]
+
+    alarms = replay((event for i in range(10) for event in rounds(i)), LoopCore())
+    assert {a.level for a in alarms if a.signal == "no_progress"} == {"warning", "critical"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda i: (
+            f'{{"n": {i}, "page": "{(said := "pqrstuvwxy"[i])}ear {said}ine {said}oor {said}ird {said}eap"}}'
+        ),  # new content
+        lambda i: (
+            f'{{"order": {4711 + i}, "do": "check whether the order is paid"}}'
+        ),  # an amount or an id: starts high
+        lambda i: f'{{"amount": {i * i + 3}, "do": "check whether the sum is paid"}}',  # not by the same step
+    ],
+)
+def test_numbers_that_name_something_are_progress(state: Callable[[int], str]) -> None:
+    """Pages with content of their own, ids and amounts are work."""
+    events = (Event(id=f"a{i}", agent="clerk", kind="agent", text=state(i)) for i in range(10))
+    assert [a for a in replay(events, LoopCore()) if a.signal == "no_progress"] == []
+
+
+def test_a_counter_by_itself_is_no_loop() -> None:
+    """Whoever only counts visitors goes round in no circle; what a state that counts says is nothing, not "no news"."""
+    events = (Event(id=f"s{i}", agent="gate", kind="state", name="visitors", text=str(i)) for i in range(40))
+    assert replay(events, LoopCore()) == []
+
+
+def test_only_one_statement_of_a_kind_is_a_shorter_list() -> None:
+    """A long text with a few words less is a list that shrinks; said again it is none."""
+    long = "to do: " + " ".join(
+        f"{word}ing" for word in ("paint", "mend", "clean", "sweep", "cook", "wash", "iron", "water")
+    )
+    short = long.replace("sweeping ", "").replace("cooking ", "")
+    alarms = replay((said(i, (long, short)[i % 2]) for i in range(20)), LoopCore())
+    assert any(a.level == "critical" for a in alarms)
 
 
 def test_errors_are_masked_by_kind() -> None:

@@ -2,7 +2,7 @@
 
 An *iteration* closes whenever a symbol (agent, kind, name) occurs again in its lane. It counts as *no progress* unless
 it brought something new: an item the symbol was never called with, a changed tool result, an unseen state, an explicit
-mark, or enough words never seen in the lane. What is measured is novelty, not similarity and not periodicity: a map
+mark, or enough words never seen in the lane. Counters, times and machine ids are no news. What is measured is novelty, not similarity and not periodicity: a map
 over forty documents is perfectly periodic and healthy; a quarrel in ever new words is neither equal nor periodic.
 
     lane      R  a  R  a  R  x  a  R  a          R = Researcher asks, a = Analyst asks back, x = something else
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from .loop_events import SPEECH, Alarm, Event, EventKind, Evidence, Iteration, Level, LoopThresholds, Signal
 from .memory import Lane, Request, Symbol, SymbolMemory, Totals
-from .novelty import EMPTY, Reading, argument_items, mask_error, quoted_items, read
+from .novelty import EMPTY, Reading, argument_items, is_counter, mask_error, quoted_items, read
 from .words import COMMON, COURTESIES, FUNCTION_WORDS
 
 LONG_TEXT = 40
@@ -65,6 +65,8 @@ class LoopCore:
         lane.count += 1
         memory = lane.symbol(symbol, self.thresholds.max_symbols)
         said = read(event.text)
+        if event.kind in SPEECH or event.kind == "state":
+            said = memory.without_counters(event.text, said)
         memory.compare(said.sequence, event.args)
         gain, asked = self._gain(lane, memory, event, symbol, said)
         lane.totals = lane.totals.plus(gain)
@@ -110,9 +112,10 @@ class LoopCore:
             and event.error is None
         )
         if event.kind == "state":
-            # A state that holds only what was said already (a growing message list) is no news.
-            marks += self._new_state(lane, memory, event, said)
-            judged = int(bool(event.text or event.result_hash or event.progress))
+            # A state that holds only what was said already (a growing message list) is no news; one that only counts says nothing.
+            counts = is_counter(event.name) or (bool(event.text) and not said.sequence)
+            marks += 0 if counts else self._new_state(lane, memory, event, said)
+            judged = int(bool(event.progress or (not counts and (event.text or event.result_hash))))
             return Totals(progress=marks, judged=judged, marks=int(event.progress), meant=judged), asked
         items = set(argument_items(event.args))
         if event.task_id:
@@ -193,9 +196,10 @@ class LoopCore:
                 memory.drafts.append(said.sequence)
         memory.tokens = now
         previous, memory.sequence = memory.sequence, said.sequence[:SHORT_TEMPLATE]
+        unsaid = bool(memory.results.add_new((said.fingerprint,)))
         if not before:
             return 0
-        if len(now) > 8 and added <= 2 and gone > added and gone <= len(now):
+        if unsaid and len(now) > 8 and added <= 2 and gone > added and gone <= len(now):
             return 1  # a work list getting shorter
         if not fresh:
             return 0

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from .novelty import Reading
+from .novelty import Reading, countable
 
 Symbol = tuple[str, str, str]
 """(agent, kind, name)"""
@@ -20,6 +20,10 @@ MAX_REQUESTS = 6
 """requests of a symbol a new one is compared with"""
 MAX_KEPT = 500
 """occurrences listed for one repeated request or error"""
+LAST_FIRST = 2
+"""a counter starts at 0, 1 or 2; what starts higher is an amount or an id"""
+MIN_WORDS_BESIDE = 3
+"""words beside the numbers of an object, for them to be counters"""
 ECHO_WINDOW = 4
 """events back in which the same text under another symbol is an echo of one statement"""
 
@@ -140,6 +144,8 @@ class SymbolMemory:
     spoken: tuple[object, ...] = ()
     verbatim: bool = False
     """its last two texts and arguments are the same but for volatile parts, and long enough to mean something"""
+    counters: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """what may be a counter in its texts -> (last value, how far it went up)"""
     requests: deque[Request] = field(default_factory=lambda: deque[Request](maxlen=MAX_REQUESTS))
     failure: Request | None = None
 
@@ -152,6 +158,31 @@ class SymbolMemory:
         now = (sequence, args)
         self.verbatim = now == self.spoken and (len(sequence) >= 5 or bool(args))
         self.spoken = now
+
+    def without_counters(self, text: str, said: Reading) -> Reading:
+        """`said` without the numbers of `text` that only count: from 0, 1 or 2 up, by 1 or by the same each time.
+
+        {"n": 1, "ask": "Which year?"}   {"n": 2, "ask": "Which year?"}        the same thing twice
+        """
+        told = countable(text)
+        # An object of numbers alone is what the call is about: which one, not how many.
+        if not told or ("" not in told and len(said.words) < MIN_WORDS_BESIDE):
+            return said
+        ticked: set[str] = set()
+        for key, value in told.items():
+            before, step = self.counters.get(key, (None, 0))
+            if before is None:
+                if value <= LAST_FIRST and len(self.counters) < MAX_REQUESTS:
+                    self.counters[key] = value, 0
+                    ticked.add(str(value))
+            elif value == before or value - before == 1 or (value > before and value - before == step):
+                self.counters[key] = value, value - before or step
+                ticked.add(str(value))
+            else:
+                self.counters[key] = value, 0 if value < before else value - before
+        if not ticked:
+            return said
+        return Reading(said.hard - ticked, said.words, tuple(token for token in said.sequence if token not in ticked))
 
     def revise(self, sequence: tuple[str, ...]) -> tuple[int, int]:
         """(kept, new): runs of three tokens this symbol has written before, and those it has not.

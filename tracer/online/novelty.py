@@ -50,6 +50,7 @@ _WORD = re.compile(r"[^\W_]+(?:[._/:@-][^\W_]+)*", re.UNICODE)
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _EDGE = "\"'`“”‘’«»()[]{}<>,;:!?.*|\\=~"
 _PAIR = re.compile(r"[\"']?(\w+)[\"']?\s*[:=]\s*[\"']?([^,;&\n\"'{}\[\]]+)")
+_COUNTABLE = re.compile(r"[\"'](\w+)[\"']\s*:\s*(\d{1,6})(?=\s*[,}\]])")
 _QUOTED = re.compile(r"[\"“‘`']([A-Z0-9][^\"”’`'\n]{2,60})[\"”’`']")
 
 _COUNTER_FLAG, _NUMBER_FLAG, _UNIT_FLAG, _OF_FLAG = 1, 2, 4, 8
@@ -235,8 +236,25 @@ def _item(key: str, value: str, limit: int = SHORT_ITEM_WORDS) -> str:
 
 
 def quoted_items(text: str) -> frozenset[str]:
-    """Names in quotation marks, such as 'Road to Perdition'."""
-    return frozenset(name.lower() for name in _QUOTED.findall(text))
+    """Names in quotation marks, such as 'Road to Perdition'; in JSON, where everything is quoted, short values that are no sentence."""
+    names = _QUOTED.findall(text)
+    if text[:1] in "{[":
+        names = [n for n in names if n[-1] not in ".?!" and len(n.split()) <= SHORT_ITEM_WORDS]
+    return frozenset(name.lower() for name in names)
+
+
+def is_counter(name: str) -> bool:
+    """Whether a field of that name counts or times rounds, such as `retry_count` or `updated_at`: its value is never news."""
+    return bool(_COUNTER.fullmatch(name.lower()))
+
+
+def countable(text: str) -> dict[str, int]:
+    """What in a text may be a counter: the whole numbers of a JSON object by key ("" for a text that is nothing else); no ids."""
+    if text.isdecimal():
+        return {"": int(text)} if len(text) <= 6 else {}
+    if text[:1] != "{":
+        return {}
+    return {key: int(value) for key, value in _COUNTABLE.findall(clip(text)) if not key.lower().endswith("id")}
 
 
 _MASK_ERROR = re.compile(r"0x[0-9a-f]+|(?:/|[a-z]:\\)\S+|\S+/\S*|\S*\d\S*", re.IGNORECASE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.benchmarks.scenarios.catalogue import Catalogue
 from tests.benchmarks.scenarios.phrases import Phrase
 from tests.benchmarks.scenarios.stage import Stage
@@ -120,6 +122,31 @@ def permit_desks(s: Stage) -> None:
             with s.agent("Counter"):
                 s.llm(s.phrase(COMPLETE), "The file came back.")
                 s.handoff("Building office", s.phrase(COMPLETE), task_id="permit")
+
+
+@LOOPS.fault("loop", "building office and counter, each handed the whole state, in which only the rounds are counted")
+def counted_rounds(s: Stage) -> None:
+    said = "The file has arrived."
+    for number in range(s.times(10)):
+        s.again()
+        for desk, phrase in (("Building office", INCOMPLETE), ("Counter", COMPLETE)):
+            with s.key(), s.agent(desk, json.dumps({"permit": "B-1911", "n": number, "said": said})):
+                said = s.phrase(phrase)
+                s.llm(said)
+                if desk == "Counter":
+                    s.write("n", number, number + 1)
+
+
+@LOOPS.healthy("clerk and archivist, each handed the whole state, read a file page by page")
+def counted_pages(s: Stage) -> None:
+    said = "The file has arrived."
+    for number in range(s.times(10)):
+        for desk in ("Clerk", "Archivist"):
+            with s.agent(desk, json.dumps({"permit": "B-1911", "n": number, "said": said})):
+                said = s.fact()
+                s.llm(said)
+                if desk == "Archivist":
+                    s.write("n", number, number + 1)
 
 
 @LOOPS.fault("loop", "three desks send a caller on in a circle", also=("ping_pong",))
