@@ -105,7 +105,8 @@ def environment(
 ) -> dict[str, str]:
     """The program's environment: our bootstrap first on its path, and what its children need to join the run."""
     variables = dict(os.environ)
-    here = variables.get("PYTHONPATH")
+    # As the user set it: directories with packages of our names are out of the way for ourselves only.
+    here = variables.pop("TRACEHOUND_GIVEN_PYTHONPATH", None) or variables.get("PYTHONPATH")
     variables["PYTHONPATH"] = os.pathsep.join([str(_bootstrap()), *([here] if here else [])])
     variables["TRACEHOUND_STORE"] = str(store)
     variables["TRACEHOUND_RUN_ID"] = uuid.uuid4().hex
