@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
+MOMENT_NS = 1_000_000
 
 
 def usd(amount: Decimal | float | None) -> str:
@@ -19,22 +20,32 @@ def usd(amount: Decimal | float | None) -> str:
 
 
 def duration(ns: int) -> str:
-    """A length of time: "340 ms", "12.3 s", "4 min 10 s", "2 h 5 min", "3 d 4 h"."""
+    """A length of time: "340 ms", "12.3 s", "4 min 10 s", "2 h", "3 d 4 h"."""
     seconds = ns / 1e9
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
     if seconds < MINUTE_S:
         return f"{seconds:.3g} s"
-    if seconds < HOUR_S:
-        return f"{seconds // MINUTE_S:.0f} min {seconds % MINUTE_S:.0f} s"
-    if seconds < DAY_S:
-        return f"{seconds // HOUR_S:.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"
-    return f"{seconds // DAY_S:.0f} d {seconds % DAY_S // HOUR_S:.0f} h"
+    whole = round(seconds)
+    if whole < HOUR_S:
+        return _with_rest(whole // MINUTE_S, "min", whole % MINUTE_S, "s")
+    if whole < DAY_S:
+        return _with_rest(whole // HOUR_S, "h", whole % HOUR_S // MINUTE_S, "min")
+    return _with_rest(whole // DAY_S, "d", whole % DAY_S // HOUR_S, "h")
+
+
+def _with_rest(large: int, one: str, small: int, other: str) -> str:
+    return f"{large} {one} {small} {other}" if small else f"{large} {one}"
 
 
 def since(ns: int, start_ns: int) -> str:
-    """A moment, counted from the start of its run: "12.3 s into the run"."""
-    return f"{duration(max(0, ns - start_ns))} into the run"
+    """A moment, counted from the start of its run: "12.3 s into the run"; below 1 ms "at the start of the run"."""
+    return "at the start of the run" if ns - start_ns < MOMENT_NS else f"{duration(ns - start_ns)} into the run"
+
+
+def onwards(ns: int, start_ns: int) -> str:
+    """The same as the beginning of something lasting: "from 12.3 s into the run on", "from the start of the run on"."""
+    return "from the start of the run on" if ns - start_ns < MOMENT_NS else f"from {since(ns, start_ns)} on"
 
 
 def amount(number: int, one: str, many: str = "") -> str:

@@ -73,6 +73,9 @@ class BudgetExceeded(TracehoundError):
     guard's own; `partial` is the last answer before the stop, or what was handed to `Guard.keep`.
     """
 
+    # Below `tracehound run` this file has a private name; who reads a traceback knows the public one.
+    __module__ = "tracer.errors"
+
     def __init__(
         self,
         message: str,

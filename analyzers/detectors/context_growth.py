@@ -24,7 +24,7 @@ import polars as pl
 
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
-from analyzers.wording import amount, share, since
+from analyzers.wording import amount, onwards, share
 
 KIND = "context_growth"
 LONG = 200
@@ -129,7 +129,7 @@ def _finding(
         confidence=0.9,
         title=f"{who} sent {share(ratio)} of its input again: {paid:,} tokens over {len(rows)} calls",
         explanation=(
-            f"From {since(rows[0]['start_ns'], start_ns)} on, {who} made {amount(len(rows), 'call')} whose input grew from {sent[0]:,} to {sent[-1]:,} tokens, "
+            f"{onwards(rows[0]['start_ns'], start_ns).capitalize()}, {who} made {amount(len(rows), 'call')} whose input grew from {sent[0]:,} to {sent[-1]:,} tokens, "
             f"about {slope:,.0f} more each time. {share(ratio)} of the {sum(sent):,} tokens sent had been sent before; "
             f"{paid:,} of them were paid in full"
             + (f" ({cached:,} came from a prompt cache)" if cached else "")

@@ -36,7 +36,7 @@ from analyzers.graph import cycle_through_all, shortest_cycle, smallest_hitting
 from analyzers.lost_spans import guessed_waits, lossy_runs
 from analyzers.requests import unanswered
 from analyzers.waiting import AgentAtWork, Episode, Phantom, RecordedWait, find_episodes, plainly_named, with_holders
-from analyzers.wording import since
+from analyzers.wording import duration, onwards
 from tracer.model import RunOutcome, SpanKind, SpanStatus
 from tracer.online.held_waits import instance_name
 from tracer.online.waits import Wait, WaitMode, stuck_waiters
@@ -276,7 +276,8 @@ def _finding(
     shape = "cycle" if not modes or modes == {"all"} else "knot" if modes == {"any"} else "mixture"
     needs = {w.agent: Wait(frozenset(w.targets), w.mode) for w in first.waits}
     release = smallest_hitting(needs, lambda gone: not stuck_waiters({a: w for a, w in needs.items() if a not in gone}))
-    lost_s = sum(((e.window[1] or max(last_ns, e.window[0])) - e.window[0]) / 1e9 for e in episodes)
+    lost_ns = sum((e.window[1] or max(last_ns, e.window[0])) - e.window[0] for e in episodes)
+    lost_s = lost_ns / 1e9
     ended = episodes[-1].first_end
     # Cancelled all at once: nobody solved anything, the run was ended from outside.
     killed = ended is not None and all(w.outcome in _FROM_OUTSIDE for w in episodes[-1].waits)
@@ -287,11 +288,11 @@ def _finding(
     drawn = " → ".join([*path, path[0]]) if path else ", ".join(sorted(first.core))
     closing = first.closing
     how = (
-        f"resolved by {_how_ended(ended)} of {ended.agent} after {lost_s:.1f} s"
+        f"resolved by {_how_ended(ended)} of {ended.agent} after {duration(lost_ns)}"
         if ended is not None and not killed
-        else f"ended only when the run was cancelled after {lost_s:.1f} s"
+        else f"ended only when the run was cancelled after {duration(lost_ns)}"
         if killed
-        else "never resolved" + (f" ({lost_s:.1f} s seen)" if lost_s >= 0.1 else "")
+        else "never resolved" + (f" ({duration(lost_ns)} seen)" if lost_s >= 0.1 else "")
     )
     sure = SURE if all(w.outcome != "unknown" for w in first.waits) else 0.85
     holds = {w.agent: list(w.holds) for w in first.waits}
@@ -310,7 +311,7 @@ def _finding(
         confidence=sure,
         title=f"Deadlock {drawn}, {how}",
         explanation=(
-            f"From {since(first.window[0], began_ns)} on, {who} and nobody who runs can release {them}: {drawn} ({shape}). "
+            f"{onwards(first.window[0], began_ns).capitalize()}, {who} and nobody who runs can release {them}: {drawn} ({shape}). "
             f"The closing wait is {closing.agent} for {', '.join(closing.targets)}. "
             + (f"Meanwhile {held}. " if held else "")
             + (f"{', '.join(first.victims)} wait for them too. " if first.victims else "")

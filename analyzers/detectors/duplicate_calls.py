@@ -27,7 +27,7 @@ from analyzers.frames import Frames
 from analyzers.lost_spans import lossy_runs
 from analyzers.similarity import same_questions
 from analyzers.tally import COUNTED, end_of, spent
-from analyzers.wording import amount, duration, listing, share, since, usd
+from analyzers.wording import amount, duration, listing, onwards, share, usd
 from tracer.model import SpanKind, SpanStatus
 
 KIND = "duplicate_calls"
@@ -189,7 +189,7 @@ def _finding(run_id: str, rows: Sequence[Row], groups: Sequence[Sequence[Row]], 
         confidence=0.8 if reworded or len(groups[0]) < t.same else 0.95,
         title=f"{amount(len(extra), 'call')} asked again for what was known: {listing(names, 3)}",
         explanation=(
-            f"From {since(members[0]['start_ns'], rows[0]['start_ns'])} on, {listing(names)} gave the same result for the same {'question, in several wordings,' if reworded else 'input'} every time. "
+            f"{onwards(members[0]['start_ns'], rows[0]['start_ns']).capitalize()}, {listing(names)} gave the same result for the same {'question, in several wordings,' if reworded else 'input'} every time. "
             f"{amount(len(extra), 'call')} after the first took {duration(seconds)}"
             + (f" and {usd(money)}, {share(part)} of the run" if money is not None else "")
             + (

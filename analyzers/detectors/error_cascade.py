@@ -132,7 +132,7 @@ def _finding(
         + (", and the run failed" if lost else ""),
         explanation=_told(rows, origin, others, said, length)
         + (
-            f"{len(caused)} of them came after it on a recorded path (a message, a handoff, the order of steps). "
+            f"{_how_many(len(caused), len(others))} came after it on a recorded path (a message, a handoff, the order of steps). "
             if caused
             else ""
         )
@@ -170,6 +170,12 @@ def _finding(
             "wasted_spans": calls,
         },
     )
+
+
+def _how_many(caused: int, others: int) -> str:
+    if caused < others:
+        return f"{caused} of them"
+    return "It" if others == 1 else "Both" if others == 2 else f"All {others}"
 
 
 def _told(rows: Sequence[Row], origin: Row, others: Sequence[Row], said: str, length: int) -> str:

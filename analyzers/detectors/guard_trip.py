@@ -21,7 +21,7 @@ import polars as pl
 from analyzers.attributes import attributes_of, number
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
-from analyzers.wording import amount, listing, share, since, usd
+from analyzers.wording import amount, duration, listing, share, since, usd
 from tracer.model import RunOutcome, SpanKind, SpanStatus
 from tracer.semconv import Tracehound
 
@@ -244,6 +244,8 @@ def _measured(trip: Row) -> str:
         return f"{spent:,.6g} {unit}".strip()
     if unit.lower() == "usd":
         told = f"{usd(spent)} of {usd(limit)}"
+    elif unit == "s" and limit is not None and spent is not None:
+        told = f"{duration(round(spent * 1e9))} of {duration(round(limit * 1e9))}"
     else:
         told = f"{spent if spent is None else f'{spent:,.6g}'} of {limit if limit is None else f'{limit:,.6g}'} {unit}".strip()
     return f"{told} ({share(spent / limit)})" if limit and spent is not None else told

@@ -31,7 +31,7 @@ from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
 from analyzers.loops import Loop, find_in
-from analyzers.wording import since
+from analyzers.wording import amount, duration, since
 from analyzers.wording import usd as money
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import LoopThresholds
@@ -135,14 +135,13 @@ def _finding(
     # Where only a tool or request comes back, the path does not say whose it is.
     whose = f"{loop.agents[0]} with {path}" if loop.agents and not {*loop.agents} & {*loop.path} else path
     what = _described(loop)
-    seconds = (end_ns - start_ns) / 1e9
     cost = _cost_text(usd, tokens, unpriced)
     return Finding(
         kind=KIND,
         severity=severity,
         confidence=_confidence(loop),
         title=f"{whose}: {iterations} rounds, {what}" + (f", {cost} wasted" if cost else ""),
-        explanation=_explanation(loop, path, what, seconds, cost, iterations, began_ns),
+        explanation=_explanation(loop, path, what, end_ns - start_ns, cost, iterations, began_ns),
         suggestion=_suggestion(loop),
         trace_id=run_id,
         spans=tuple(r.event.id for r in loop.events),
@@ -243,15 +242,15 @@ def _cost_text(usd: Decimal | None, tokens: int | None, unpriced: int) -> str:
 
 
 def _explanation(
-    loop: Loop, path: str, what: str, seconds: float, cost: str, iterations: int, began_ns: int | None
+    loop: Loop, path: str, what: str, length_ns: int, cost: str, iterations: int, began_ns: int | None
 ) -> str:
     """`began_ns` is the start of the run, None where it has no clock."""
     agent, kind, name = loop.symbol
-    step = f"{agent or 'the run'} {kind}" + (f" {name}" if name and name != "*" else "")
+    step = _spoken(agent or "the run", kind, name)
     steps = [r.step for r in loop.events if r.step is not None]
     parts = [f"The cycle {path} went round {iterations} times ({step} is what comes back), {what}."]
     if began_ns is not None:
-        lasted = f"It began {since(loop.events[0].start_ns, began_ns)}, lasted {seconds:.1f} s"
+        lasted = f"It began {since(loop.events[0].start_ns, began_ns)}, lasted {duration(length_ns)}"
         parts.append(lasted + (f" and spent {cost} after its first round." if cost else "."))
     elif steps:
         parts.append(f"It goes from step {min(steps)} to step {max(steps)}" + (f" and spent {cost}." if cost else "."))
@@ -259,7 +258,7 @@ def _explanation(
         parts.append(f"It spent {cost} after its first round.")
     if loop.novelty:
         parts.append(
-            f"A repeat said {median(loop.novelty):.0%} new words in the median and named {sum(loop.new_items)} new items in all."
+            f"A repeat said {median(loop.novelty):.0%} new words in the median and named {amount(sum(loop.new_items), 'new item') if any(loop.new_items) else 'no new item'} in all."
         )
     if "reask" in loop.signals:
         parts.append(f"One request was made {loop.repeats} times in nearly the same words.")
@@ -274,6 +273,19 @@ def _explanation(
     how = "Sure" if sure >= SURE else "Fairly sure" if sure >= FAIRLY else "Only suspected"
     parts.append(f"{how} ({sure:.0%}): {_why(loop)}.")
     return " ".join(parts)
+
+
+def _spoken(agent: str, kind: str, name: str) -> str:
+    """The step that comes back: "Researcher's message to Analyst", "researcher's tool search_docs", "writer's turn"."""
+    to = f" to {name}" if name and name != "*" else ""
+    if kind in ("message", "handoff"):
+        return f"{agent}'s {kind}{to}"
+    if kind == "agent" and name == "*":
+        return f"a call by {agent}"
+    if kind == "agent":
+        return f"{agent}'s turn" + (f", called by {name}" if name and name != "*" else "")
+    what = {"llm": "model call", "state": "write of"}.get(kind, kind)
+    return f"{agent}'s {what}" + (f" {name}" if name and name != "*" else "")
 
 
 def _why(loop: Loop) -> str:

@@ -117,7 +117,11 @@ def _left_behind(run_id: str, rows: Sequence[Row], calls: Sequence[Row], start_n
     agents = tuple(dict.fromkeys(row["agent"] for row in rows if row["agent"]))
     owners = tuple(dict.fromkeys(row["parent_agent"] for row in rows if row["parent_agent"]))
     owner = listing(owners) or f"the {rows[0]['parent_kind']}"
-    fate = f"{len(cut)} never ended" if cut else f"they went on for up to {duration(longest)}"
+    fate = (
+        f"{len(cut)} never ended"
+        if cut
+        else f"{'it' if len(rows) == 1 else 'they'} went on for {'' if len(rows) == 1 else 'up to '}{duration(longest)}"
+    )
     return Finding(
         kind=KIND,
         severity=severity,

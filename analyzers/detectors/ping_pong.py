@@ -27,7 +27,7 @@ from analyzers.frames import Frames
 from analyzers.lost_spans import lossy_runs
 from analyzers.news import News
 from analyzers.tally import COUNTED, end_of, spent
-from analyzers.wording import amount, duration, since, usd
+from analyzers.wording import amount, duration, onwards, usd
 from tracer.model import SpanKind, SpanStatus
 
 KIND = "ping_pong"
@@ -229,7 +229,7 @@ def _finding(
         confidence=confidence,
         title=f"{one} and {other} handed one task back and forth {len(chain)} times without working on it",
         explanation=(
-            f"From {since(start_ns, rows[0]['start_ns'])} on, {one} and {other} passed "
+            f"{onwards(start_ns, rows[0]['start_ns']).capitalize()}, {one} and {other} passed "
             f"{f'task {task}' if task else 'the work'} to each other {len(chain)} times within {duration(end_ns - start_ns)}: "
             f"{amount(returns, 'return')} to {one} without a new tool call, a new state or a text with anything new in it."
             f"{cost} "

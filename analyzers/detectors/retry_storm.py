@@ -29,7 +29,7 @@ from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
 from analyzers.overlaps import MARKED
 from analyzers.tally import COUNTED, end_of, spent
-from analyzers.wording import amount, duration, since, usd
+from analyzers.wording import amount, duration, onwards, usd
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.novelty import mask_error
 from tracer.semconv import Tracehound
@@ -221,7 +221,7 @@ def _finding(
         + (f" ({factors})" if len(layers) > 1 else "")
         + (", and failed every time" if not solved else ", and worked only then"),
         explanation=(
-            f"{agent or 'The run'} called {what} with the same input {len(attempts)} times from {since(first['start_ns'], start_ns)} on, "
+            f"{agent or 'The run'} called {what} with the same input {len(attempts)} times {onwards(first['start_ns'], start_ns)}, "
             f"over {duration(lost_ns)}; {amount(len(failures), 'try', 'tries')} failed ({', '.join(errors)}).{nested}"
             + (f" The failed calls cost {usd(money)}." if money is not None else "")
             + (" The pauses between the tries grew." if backed_off else " The pauses between the tries did not grow.")
@@ -233,11 +233,7 @@ def _finding(
             )
         ),
         suggestion=(
-            (
-                f"Retry in one layer only ({layers[-1]['name']} or {layers[0]['name']}, not both); "
-                if len(layers) > 1
-                else ""
-            )
+            (f"Retry in one layer only ({_either(layers[-1]['name'], layers[0]['name'])}); " if len(layers) > 1 else "")
             + f"stop after 3 tries with growing pauses, open a circuit breaker for {what}, and go to a fallback or fail clearly."
         ),
         trace_id=run_id,
@@ -273,6 +269,10 @@ def _finding(
             "wasted_spans": calls,
         },
     )
+
+
+def _either(inner: str, outer: str) -> str:
+    return f"{inner} or what calls it, not both" if inner == outer else f"{inner} or {outer}, not both"
 
 
 def _factors(layers: Sequence[Mapping[str, Any]]) -> str:

@@ -260,7 +260,7 @@ def _finding(
             f"{since(at, rows[0]['start_ns']).capitalize()}, when {amount(alarm.started, 'agent')} had been started, {why}. "
             f"By generation, the first being the run itself: {sizes}; at most {replay.peak} were at work at once and {ended} of {len(agents)} ended. "
             f"The line of the one that gave the alarm: {' → '.join(held[span]['agent'] or held[span]['name'] for span in chain)}.{usually} "
-            + (f"What the agents started after that moment did cost {usd(money)}. " if money is not None else "")
+            + (f"What the agents started after that moment cost {usd(money)}. " if money is not None else "")
             + (f"A plan for {amount(replay.planned, 'agent')} was recorded and allowed for. " if replay.planned else "No plan of so many parts was recorded. ")
             + (f"Sure: {len(rules)} rules hold ({listing(rules)})." if len(rules) > 1 else "Fairly sure: a map of that size whose plan was not recorded looks the same.")
         ),

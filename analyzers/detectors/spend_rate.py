@@ -26,6 +26,7 @@ from analyzers.detectors.cost_anomaly import FACTORS, decompose, per_run, totals
 from analyzers.finding import Check, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.repeated_queries import Asking, repeated_queries
+from analyzers.similarity import flat
 from analyzers.surges import Surge, find_surges
 from analyzers.wording import amount, duration, listing, share, times, usd
 
@@ -278,7 +279,7 @@ def _say_asking(asking: Asking, before: Asking) -> str:
     told = f"{share(asking.share)} of their {asking.queries:,} queries had been asked by an earlier run in the same or other words"
     if before.queries:
         told += f" (in the runs before: {share(before.share)})"
-    return told + (f", most often {asking.examples[0][:120]!r}. " if asking.examples else ". ")
+    return told + (f", most often {flat(asking.examples[0])[:120]!r}. " if asking.examples else ". ")
 
 
 def _waste(runs: pl.DataFrame, asking: Asking) -> Decimal | None:

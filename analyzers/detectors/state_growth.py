@@ -23,7 +23,7 @@ import polars as pl
 from analyzers.context_windows import context_window
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
-from analyzers.wording import listing, share, since
+from analyzers.wording import listing, onwards, share
 from tracer.model import CasOutcome, SpanKind
 
 KIND = "state_growth"
@@ -117,6 +117,11 @@ def _together(writes: Sequence[_Write]) -> list[_Write]:
     return out
 
 
+def _shrank(series: Sequence[_Write]) -> str:
+    part = 1 - _not_smaller(series)
+    return f"got smaller at {part:.0%} of them" if part else "never got smaller"
+
+
 def _not_smaller(series: Sequence[_Write]) -> float:
     return sum(b.size >= a.size for a, b in pairwise(series)) / max(1, len(series) - 1)
 
@@ -162,8 +167,8 @@ def _finding(
         title=f"{what[0].upper()}{what[1:]} grew to {size / 1000:,.0f} kB over {len(series)} writes"
         + (f", {share(part)} of {model}'s context window" if part else ""),
         explanation=(
-            f"From {since(series[0].at_ns, start_ns)} on, {listing(agents) or 'the run'} wrote {what} {len(series)} times; it grew from "
-            f"{series[0].size:,} to {size:,} bytes, about {slope:,.0f} bytes with every write, and got smaller at {1 - _not_smaller(series):.0%} of them. "
+            f"{onwards(series[0].at_ns, start_ns).capitalize()}, {listing(agents) or 'the run'} wrote {what} {len(series)} times; it grew from "
+            f"{series[0].size:,} to {size:,} bytes, about {slope:,.0f} bytes with every write, and {_shrank(series)}. "
             + (
                 f"That is some {size / t.bytes_per_token:,.0f} tokens, {share(part)} of {model}'s context window ({window:,}); at this pace it is full in {left:,} more writes. "
                 if part is not None and left is not None

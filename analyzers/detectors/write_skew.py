@@ -26,7 +26,7 @@ from analyzers.frames import Frames
 from analyzers.state_graph import Dependency, Skew, dependencies, write_skews
 from analyzers.state_history import KeyHistory, StateOp, histories
 from analyzers.state_losses import gaps
-from analyzers.wording import duration, listing, since
+from analyzers.wording import duration, listing, onwards
 from tracer.model import CasOutcome, SpanKind
 
 KIND = "write_skew"
@@ -121,7 +121,7 @@ def _finding(
         title=f"{listing(dict.fromkeys(names.values()))} each changed what the other had checked: {listing([repr(k) for k in skew.keys])}"
         + (" (suspected)" if missing else ""),
         explanation=(
-            f"From {since(ordered[0].at_ns, start_ns)} on, {listing(told)}. "
+            f"{onwards(ordered[0].at_ns, start_ns).capitalize()}, {listing(told)}. "
             "Each of them wrote a different key, so no write was lost and every store with checks per key lets it pass; but no order in "
             f"which {'they' if len(skew.steps) > 2 else 'the two'} run one after the other gives what they saw. A rule over "
             f"{listing([repr(k) for k in skew.keys])} that each of them checked may be broken now. "

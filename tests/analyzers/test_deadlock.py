@@ -176,7 +176,7 @@ def test_timeout_that_broke_a_cycle_is_told_with_its_price(seconds: float, outco
     assert found.severity == severity
     assert found.data["lost_s"] == seconds
     assert found.data["resolved_by"]["how"] == "timeout"
-    assert f"after {seconds:.1f} s" in found.title
+    assert f"after {'45 min' if seconds == 2700 else '20 s'}" in found.title
 
 
 def test_cancelling_the_whole_run_solves_nothing() -> None:
@@ -184,7 +184,7 @@ def test_cancelling_the_whole_run_solves_nothing() -> None:
     (found,) = of(team(("A", held("B", 1, 9, "cancelled")), ("B", held("A", 2, 9, "cancelled"))))
 
     assert (found.severity, found.data["resolved_by"], found.data["lost_s"]) == ("critical", None, 7.0)
-    assert "cancelled after 7.0 s" in found.title
+    assert "cancelled after 7 s" in found.title
 
 
 def test_the_same_agents_stuck_again_are_one_finding() -> None:

@@ -200,7 +200,7 @@ READS: dict[str, tuple[Told, ...]] = {
     ),
     "error_cascade": (
         Told(kind="error_cascade", severity="critical", agents=("Loader", "Pricer", "Hedger", "Reporter"), title="and the run failed",
-             explanation=("503 service unavailable", "3 of them came after it on a recorded path"), suggestion="Mend fetch_prices of Loader first"),
+             explanation=("503 service unavailable", "All 3 came after it on a recorded path"), suggestion="Mend fetch_prices of Loader first"),
         Told(kind="retry_storm", severity="critical", agents=("Loader",), title="9 times (3 x 3)",
              explanation=("2 layers retry",), suggestion="one layer only"),
     ),

@@ -146,8 +146,10 @@ class Guard:
             raise self._raised()
         if self._alarm is not None:
             alarm, self._alarm = self._alarm, None
+            # Equal repeats weigh more, so that they may stop before the number of rounds is reached.
+            allowed = alarm.count - 1 if isinstance(self.limits.loop, str) else int(self.limits.loop or 0)
             self.trip(
-                "loop", "rounds", alarm.count - 1, alarm.count,
+                "loop", "rounds", min(allowed, alarm.count), alarm.count,
                 f"{alarm.count} rounds without anything new ({alarm.signal})",
             )  # fmt: skip
         if self.limits.seconds is not None and self.since_ns is not None:
