@@ -19,6 +19,9 @@ from pathlib import Path
 from tests.benchmarks import generate
 from tests.lake.cluster import prove
 
+LEAST_LIMIT_S, LIMIT_S_PER_SPAN = 240.0, 0.003
+"""how long the cluster may take: some six times what it took for a million spans"""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.cluster")
@@ -27,7 +30,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the cluster would outlive whoever gave up on us
     with tempfile.TemporaryDirectory(prefix="tracehound-cluster-") as folder:
         generate.main([f"{folder}/traces.duckdb", "--spans", str(args.spans), "--as", "store"])
-        told = prove(Path(folder))
+        told = prove(Path(folder), job_limit_s=LEAST_LIMIT_S + LIMIT_S_PER_SPAN * args.spans)
     told |= {"load": os.getloadavg(), "cpu_s": time.process_time()}
     print(json.dumps(told))
     equal = told["spans_equal"] and told["findings_equal"] and told["local"] == told["ray"]

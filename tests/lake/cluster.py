@@ -240,7 +240,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(NO_CLUSTER)
 
 
-def prove(folder: Path, *, commands: bool = False) -> dict[str, Any]:
+def prove(folder: Path, *, commands: bool = False, job_limit_s: float = JOB_LIMIT_S) -> dict[str, Any]:
     """Ship FOLDER/traces.duckdb, analyse it on the cluster with a worker killed meanwhile, and locally; what was seen."""
     store = Store(folder / "traces.duckdb")
     told: dict[str, Any] = {}
@@ -260,7 +260,7 @@ def prove(folder: Path, *, commands: bool = False) -> dict[str, Any]:
         told["runs"], told["findings"] = frames.traces.height, len(analysis.findings) + len(analysis.fleet)
         workers = stack.enter_context(ray_cluster(Path(stack.enter_context(_short_folder()))))
         began = time.perf_counter()
-        with _killer(workers, told), _no_longer_than(JOB_LIMIT_S):
+        with _killer(workers, told), _no_longer_than(job_limit_s):
             found, seen = analyse_lake(lake, ENGINES["ray"])
         told["ray_s"] = time.perf_counter() - began
         told["spans_equal"] = found.spans.drop("attributes").equals(_whole(frames.spans, found.spans))
