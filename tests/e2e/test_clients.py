@@ -27,6 +27,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
 CLIENTS = {
     # 600 x 3.00 + 400 x 0.30 + 200 x 15.00 = 1,800 + 120 + 3,000 millionths
     "anthropic": ("claude-sonnet-4-5", None, Decimal("0.00492")),
+    "anthropic_helpers": ("claude-sonnet-4-5", None, Decimal("0.00492")),
     # 600 x 0.30 + 400 x 0.03 + 200 x 2.50 = 180 + 12 + 500; thoughts are part of the 200
     "google": ("gemini-2.5-flash", REASONING, Decimal("0.000692")),
     "litellm": ("gpt-4.1-mini", REASONING, Decimal("0.0006")),

@@ -25,6 +25,26 @@ def anthropic() -> None:
     asyncio.run(later())
 
 
+def anthropic_helpers() -> None:
+    from anthropic import Anthropic, AsyncAnthropic
+
+    asked = {"model": "claude-sonnet-4-5", "max_tokens": 300, "messages": ASKED}
+    client = Anthropic(api_key="sk", base_url=URL)
+    client.messages.stream(**asked)  # never entered: no request
+    with client.messages.stream(**asked) as events:
+        print("".join(events.text_stream).strip())
+    print(client.beta.messages.create(**asked).content[0].text)
+
+    async def later() -> None:
+        client = AsyncAnthropic(api_key="sk", base_url=URL)
+        async with client.messages.stream(**asked) as events:
+            print((await events.get_final_message()).content[0].text.strip())
+        async with client.beta.messages.stream(**asked) as events:
+            print("".join([text async for text in events.text_stream]).strip())
+
+    asyncio.run(later())
+
+
 def google() -> None:
     from google import genai
 
@@ -60,4 +80,4 @@ def litellm() -> None:
     asyncio.run(later())
 
 
-{"anthropic": anthropic, "google": google, "litellm": litellm}[LIBRARY]()
+{"anthropic": anthropic, "anthropic_helpers": anthropic_helpers, "google": google, "litellm": litellm}[LIBRARY]()

@@ -27,6 +27,7 @@ from ..loose import loose_run
 from ..response import facts_of
 from ..scope import Spec, begin, finish
 from .carrier import langchain_span_context
+from .managers import through_manager
 from .streams import Sum, follow
 from .tries import is_llm
 from .unread import when_parsed
@@ -49,6 +50,8 @@ class Wrapped(NamedTuple):
     is_async: bool = False
     streams: bool = False
     """the answer always comes in pieces; else where `stream=True` was asked for"""
+    by_manager: bool = False
+    """it gives a manager that makes the request when it is entered"""
 
 
 CLIENTS: Final[Mapping[str, tuple[Wrapped, ...]]] = {
@@ -58,8 +61,17 @@ CLIENTS: Final[Mapping[str, tuple[Wrapped, ...]]] = {
         for prefix in ("", "Async")
     ),
     "anthropic": tuple(
-        Wrapped("anthropic.resources.messages", f"{prefix}Messages", ("create",), "anthropic", bool(prefix))
+        Wrapped(
+            f"anthropic.resources.{module}",
+            f"{prefix}Messages",
+            (name,),
+            "anthropic",
+            bool(prefix),
+            by_manager=name == "stream",
+        )
+        for module in ("messages", "beta.messages")
         for prefix in ("", "Async")
+        for name in ("create", "parse", "stream")
     ),
     "google-genai": tuple(
         # The public methods may make several calls, where they call tools by themselves; these make one each.
@@ -90,12 +102,18 @@ def wrap_client(package: str) -> list[str]:
         for name in wrapped.methods:
             original = getattr(owner, name, None)
             if original is not None and not hasattr(original, "__tracehound__"):
-                make = _async if wrapped.is_async else _sync
-                wrapper: Any = functools.wraps(original)(make(original, wrapped))
+                wrapper: Any = _wrapper(original, wrapped)
                 wrapper.__tracehound__ = True
                 setattr(owner, name, wrapper)
                 done.append(".".join(filter(None, (wrapped.owner, name))))
     return done
+
+
+def _wrapper(original: Callable[..., Any], wrapped: Wrapped) -> Callable[..., Any]:
+    around = functools.partial(_async if wrapped.is_async else _sync, wrapped=wrapped)
+    if wrapped.by_manager:
+        return through_manager(original, around, is_async=wrapped.is_async)
+    return functools.wraps(original)(around(original))
 
 
 def _sync(original: Callable[..., Any], wrapped: Wrapped) -> Callable[..., Any]:

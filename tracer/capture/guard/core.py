@@ -179,7 +179,8 @@ class Guard:
         window = full.window
         unit = "usd" if window.name.startswith("per_") else "runs"
         sentence = (
-            f"{_amount(full.spent, unit)} of {_amount(window.limit, unit)} spent by all processes of this store"
+            f"{_amount(full.spent, unit)} of {_amount(window.limit, unit)} spent by all processes of this store, "
+            f"the next call needs {_amount(full.needed, unit)}"
             if unit == "usd"
             else f"{int(full.spent)} runs, {int(window.limit)} are allowed"
         )

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from ..active import complain
+from ..auto.managers import through_manager
 from ..auto.unread import when_parsed
 from . import carry, framework_agents
 from .calls import Ticket, admit
@@ -46,6 +47,8 @@ class Client:
     names: tuple[str, ...]
     """the first that is there is wrapped"""
     is_async: bool = False
+    by_manager: bool = False
+    """it gives a manager that makes the request when it is entered"""
 
 
 CLIENTS: tuple[Client, ...] = (
@@ -56,9 +59,10 @@ CLIENTS: tuple[Client, ...] = (
         for name in ("create", "parse")
     ),
     *(
-        Client("anthropic.resources.messages", f"{prefix}Messages", (name,), bool(prefix))
+        Client(f"anthropic.resources.{module}", f"{prefix}Messages", (name,), bool(prefix), name == "stream")
+        for module in ("messages", "beta.messages")
         for prefix in ("", "Async")
-        for name in ("create", "parse")
+        for name in ("create", "parse", "stream")
     ),
     Client("litellm", None, ("completion",)),
     Client("litellm", None, ("acompletion",), True),
@@ -101,9 +105,18 @@ def wrap_module(module: ModuleType, name: str) -> None:
         original = getattr(owner, found)
         if not _guarded(original):
             try:
-                setattr(owner, found, guarded(original, is_async=client.is_async))
+                setattr(owner, found, _wrapped(original, client))
             except (AttributeError, TypeError):
                 logger.warning("tracehound: %s.%s cannot be guarded", client.owner or name, found, exc_info=True)
+
+
+def _wrapped(original: Callable[..., Any], client: Client) -> Callable[..., Any]:
+    around = functools.partial(guarded, is_async=client.is_async)
+    if not client.by_manager:
+        return around(original)
+    wrapper = through_manager(original, around, is_async=client.is_async)
+    setattr(wrapper, MARK, True)
+    return wrapper
 
 
 def guarded(original: Callable[..., Any], *, is_async: bool) -> Callable[..., Any]:
