@@ -199,7 +199,7 @@ def compare(folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int])
 
 
 def test_leaves_by_column_are_what_the_general_way_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(tmp_path, monkeypatch, [*range(9), 1_002, 1_199])
+    compare(tmp_path, monkeypatch, [3, 1_002])
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ def test_new_leaves_below_a_span_that_came_before(empty_store: Store, monkeypatc
 
 @pytest.mark.slow
 def test_many_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(tmp_path, monkeypatch, range(1_000, 1_060))
+    compare(tmp_path, monkeypatch, [*range(9), *range(1_000, 1_060), 1_199])
 
 
 @pytest.mark.slow

@@ -11,30 +11,30 @@ this module must agree with to the last column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
+
+import polars as pl
 
 from tracer.model import RawSpan, SpanKind, SpanStatus
 from tracer.normalise.build import Origin, Shape, look_at
-from tracer.normalise.contents import Contents
+from tracer.normalise.contents import LONG, Contents
 from tracer.normalise.langgraph import CONTROL_FLOW, PAUSED
-from tracer.normalise.mapping import Converter
+from tracer.normalise.mapping import RULES, Converter
 from tracer.normalise.reading import COUNTED, hash_of_ids, names_agents
-from tracer.normalise.values import as_int, as_text
-from tracer.pricing import NO_PROVIDERS, Prices, Usage
+from tracer.normalise.unanswered import tells_giving_up
+from tracer.normalise.values import as_float, as_int, as_sent_tokens, as_text, as_texts, first_text, seconds_as_ns
+from tracer.pricing import NO_PROVIDERS, TOKENS, Prices, price_calls
 from tracer.semconv import Common, Frameworks, GenAI, OpenInference, PydanticAI, Stored, Tracehound
 
-Body = dict[str, Any]
-"""a span as our recorder wrote it: the JSON object of a segment"""
-
-KEYS = frozenset(
-    {"trace_id", "span_id", "name", "start_ns", "parent_span_id", "end_ns", "status", "attributes", "content"}
-    | {"scope", "dropped_attributes"}
-)
-"""what such a span may have; one with events, links or a resource of its own goes the general way"""
-_NEEDED = frozenset({"trace_id", "span_id", "name", "start_ns", "end_ns", "attributes"})
+COLUMN = "value "
+"""what stands before the name of an attribute in the name of the column that holds its values"""
+READABLE = frozenset({*RULES["tracehound"], *RULES["otel_genai"], Common.ERROR_TYPE, GenAI.OPERATION, Tracehound.KIND})
+"""attributes whose values are asked for, each in one type"""
+VALUE_TYPES: dict[str, Any] = {"VARCHAR": "VARCHAR", "BIGINT": "BIGINT", "DOUBLE": "DOUBLE", '["VARCHAR"]': ["VARCHAR"]}
+"""kind of value in JSON -> type of the column that holds it"""
 KINDS = frozenset(
     {
         SpanKind.LLM,
@@ -104,42 +104,15 @@ class LeafShape:
     """status error"""
 
 
-def may_be_read(body: Body) -> bool:
-    """Whether a span may be read by column, by what it has; `leaf_shape` tells the rest."""
-    return _readable(tuple(body)) and type(body["name"]) is str and type(body["attributes"]) is dict
-
-
-@lru_cache(1024)
-def _readable(keys: tuple[str, ...]) -> bool:
-    return set(keys) >= _NEEDED and (KEYS.issuperset(keys) or (_WITH_ERROR.issuperset(keys)))
-
-
-_WITH_ERROR = KEYS | {"status_message"}
-
-
-def shape_key(body: Body, scope: str) -> tuple[object, ...]:
-    """Bodies with equal keys have the same `leaf_shape` (`Adapter.recognises` says why)."""
-    attributes = body["attributes"]
-    operation, kind = attributes.get(GenAI.OPERATION), attributes.get(Tracehound.KIND)
-    content = body.get("content")
-    return (
-        tuple(attributes),
-        scope,
-        body["name"].partition(" ")[:2],
-        operation if isinstance(operation, str) else None,
-        kind if isinstance(kind, str) else None,
-        tuple(content) if content else None,
-        body.get("status") == "error",
-    )
-
-
 def leaf_shape(raw: RawSpan) -> LeafShape | None:
-    """The shape of `raw` and of all that have its key; None where they go the general way."""
+    """The shape of `raw` and of all that look like it (`Adapter.recognises`); None where they go the general way."""
     names = tuple(raw.attributes)
     shape = look_at(raw)
     if not (_CONVENTIONS.issuperset(adapter.name for adapter in shape.speaking) and shape.speaking):
         return None
     if not _READ_BY_ADAPTERS.isdisjoint(names) or set(raw.content) not in _SLOTS:
+        return None
+    if any(name.startswith(Tracehound.CONTENT) for name in names):
         return None
     failed = raw.status == "error"
     if raw.status_message and not failed:
@@ -149,63 +122,71 @@ def leaf_shape(raw: RawSpan) -> LeafShape | None:
     columns, attributes = _ABOVE.get(kind, (_TELLS_THE_RUN, frozenset()))
     if (kind not in KINDS and kind not in _ABOVE) or (kind == SpanKind.HANDOFF and convention != "tracehound"):
         return None
-    if failed and kind == SpanKind.TOOL and convention != "tracehound":
-        return None  # it may be a request to an agent that was given up (`unanswered`)
     if any(column in columns for column, _, _ in shape.plan) or not attributes.isdisjoint(names):
         return None
     return LeafShape(shape, kind, convention, names, failed)
 
 
 def read_leaves(
-    bodies: Sequence[Body], found: LeafShape, origin: Origin, scope: str, contents: Contents, prices: Prices
-) -> tuple[dict[str, Sequence[Any]], dict[str, Any]] | None:
-    """(columns, columns that are the same in all rows) of spans of one shape; None where a value is unusual after all."""
-    held = [body["attributes"] for body in bodies]
-    values = dict(zip(found.names, zip(*[each.values() for each in held], strict=True), strict=True))
-    columns: dict[str, Sequence[Any]] = {
-        name: [body[name] for body in bodies] for name in ("trace_id", "span_id", "name", "start_ns", "end_ns")
-    }
-    columns["parent_span_id"] = [body.get("parent_span_id") or None for body in bodies]
-    columns["run_id"] = columns["trace_id"]
-    columns["dropped_attributes"] = [body.get("dropped_attributes", 0) for body in bodies]
+    rows: pl.DataFrame,
+    found: LeafShape,
+    kinds: Mapping[str, str],
+    origin: Origin,
+    scope: str,
+    contents: Contents,
+    prices: Prices,
+) -> tuple[pl.DataFrame, dict[str, Any]] | None:
+    """(columns, columns that are the same in all rows) of spans of one shape; None where a value is unusual after all.
+
+    `rows` are fields of the records, and the values of attributes as `COLUMN` + name; `kinds` says of each attribute of
+    this shape what its values are in JSON, or that they are not in `rows` ("").
+    """
+    asked = {name: pl.col(name) for name in _AS_THEY_ARE}
+    asked["parent_span_id"] = _filled("parent_span_id")
+    asked["run_id"] = pl.col("trace_id")
+    asked["dropped_attributes"] = pl.col("dropped_attributes").fill_null(0)
     for column, name, convert in found.shape.plan:
-        better = _converted(values[name], convert)
-        known = columns.get(column)
-        columns[column] = (
-            better if known is None else [old if new is None else new for old, new in zip(known, better, strict=True)]
-        )
-    for slot in bodies[0].get("content", ()):  # the same in all
-        columns[f"{slot}_refs"] = [body["content"][slot] for body in bodies]
-        if found.kind == SpanKind.TOOL:
-            columns[_HASHES[slot]] = [hash_of_ids(body["content"][slot]) for body in bodies]
+        better = _converted(rows, name, kinds[name], convert)
+        asked[column] = pl.coalesce(better, asked[column]) if column in asked else better
     if any(adapter.name == "otel_genai" for adapter in found.shape.speaking):
-        _named(columns, "tool_name", _TOOL, len(bodies))
+        _named(asked, rows["name"][0], "tool_name", _TOOL)
         if found.kind == SpanKind.AGENT:
-            _named(columns, "agent", _AGENT, len(bodies))
-    if found.failed and not _failed(columns, bodies, values):
+            _named(asked, rows["name"][0], "agent", _AGENT)
+    if "provider" in asked:
+        lowered = asked["provider"].str.to_lowercase()
+        asked["provider"] = pl.when(~lowered.is_in(list(NO_PROVIDERS))).then(asked["provider"])
+    if found.kind not in COUNTED:
+        for column in _COUNTED_COLUMNS & asked.keys():
+            del asked[column]
+    if found.failed:
+        known = Common.ERROR_TYPE in kinds
+        asked["error_type"] = (
+            _converted(rows, Common.ERROR_TYPE, kinds[Common.ERROR_TYPE], as_text) if known else _NO_TEXT
+        )
+        asked["error_message"] = _filled("status_message")
+    frame = rows.select(expression.alias(column) for column, expression in asked.items())
+    if found.failed and not _just_failed(frame, found):
         return None
-    if found.kind == SpanKind.TOOL and any(map(names_agents, set(columns.get("tool_name", ())))):
-        return None
-    if PAUSED in columns.get("finish_reason", ()):
-        return None
-    if "provider" in columns:
-        columns["provider"] = [
-            None if provider is not None and provider.lower() in NO_PROVIDERS else provider
-            for provider in columns["provider"]
-        ]
-    if found.kind in COUNTED:
-        if not _priced(columns, len(bodies), prices):
+    if found.kind == SpanKind.TOOL:
+        if "tool_name" in asked and any(map(names_agents, frame["tool_name"].unique())):
             return None
-    else:
-        for column in _COUNTED_COLUMNS & columns.keys():
-            del columns[column]
+        hashes = {
+            column: [hash_of_ids(ids) for ids in frame[f"{slot}_refs"].to_list()] for slot, column in _HASHES.items()
+        }
+        frame = frame.with_columns(pl.Series(column, values, dtype=pl.String) for column, values in hashes.items())
+    if "finish_reason" in asked and (frame["finish_reason"] == PAUSED).any():
+        return None
+    if found.kind in COUNTED:
+        priced = _priced(frame, prices)
+        if priced is None:
+            return None
+        frame = frame.with_columns(priced)
     same: dict[str, Any] = {}
     if scope:
         same[Stored.SCOPE] = scope
     if origin.rest is not None:
         same[Stored.RESOURCE] = {"$content": origin.rest}
-    columns["attributes"] = contents.encode_all(values, same, len(bodies))
-    return columns, {
+    return frame.with_columns(_stored(rows["attributes"], found, kinds, contents, same).alias("attributes")), {
         "kind": found.kind,
         "status": SpanStatus.ERROR.value if found.failed else SpanStatus.OK.value,
         "convention": found.convention,
@@ -223,69 +204,107 @@ def read_leaves(
 _COUNTED_COLUMNS = frozenset(
     {"input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens", "cache_write_tokens"}
 )
+_CONVERTED: dict[tuple[Converter, str], Callable[[pl.Expr], pl.Expr]] = {
+    (as_text, "VARCHAR"): lambda value: pl.when(value != "").then(value),
+    (as_text, "BIGINT"): lambda value: value.cast(pl.String),
+    (as_int, "BIGINT"): lambda value: pl.when(value >= 0).then(value),
+    (as_sent_tokens, "BIGINT"): lambda value: pl.when(value > 0).then(value),
+    (as_float, "DOUBLE"): lambda value: pl.when(value.is_finite()).then(value),
+    (as_float, "BIGINT"): lambda value: value.cast(pl.Float64),
+    (as_texts, '["VARCHAR"]'): lambda value: value,
+    (first_text, '["VARCHAR"]'): lambda value: value.list.first(),
+    (seconds_as_ns, "DOUBLE"): lambda value: pl.when(value >= 0).then(
+        (value * 1e9).round(mode="half_to_even").cast(pl.Int64, strict=False)
+    ),
+}
+"""what the converters do, for the kinds of value that are usual"""
+_NO_TEXT = pl.lit(None, pl.String)
+_AS_THEY_ARE = ("trace_id", "span_id", "name", "start_ns", "end_ns", "input_refs", "output_refs", "_source", "_hangs")
+_WHOLE = (as_int, as_sent_tokens)
+"""what is beyond 64 bits is nothing to these, too"""
+_DTYPES: dict[Converter, pl.DataType] = {
+    as_text: pl.String(), first_text: pl.String(), as_int: pl.Int64(), as_sent_tokens: pl.Int64(),
+    seconds_as_ns: pl.Int64(), as_float: pl.Float64(), as_texts: pl.List(pl.String()),
+}  # fmt: skip
 
 
-def _converted(values: Sequence[Any], convert: Converter) -> Sequence[Any]:
-    kinds = set(map(type, values))
-    if kinds == {str} and convert is as_text:
-        return [value or None for value in values]
-    if kinds == {int} and convert is as_int and min(values) >= 0 and max(values) < 2**63:
-        return values
-    return [convert(value) for value in values]
+def _converted(rows: pl.DataFrame, name: str, kind: str, convert: Converter) -> pl.Expr:
+    known = _CONVERTED.get((convert, kind))
+    if known is not None and not (kind == "BIGINT" and convert not in _WHOLE and rows[COLUMN + name].null_count()):
+        return known(pl.col(COLUMN + name))
+    values = [convert(json.loads(text).get(name)) for text in rows["attributes"]]
+    return pl.lit(pl.Series(name, values, dtype=_DTYPES[convert], strict=True))
 
 
-def _named(columns: dict[str, Sequence[Any]], column: str, operation: str, rows: int) -> None:
+def _filled(column: str) -> pl.Expr:
+    return pl.when(pl.col(column) != "").then(pl.col(column))
+
+
+def _named(asked: dict[str, pl.Expr], name: str, column: str, operation: str) -> None:
     """`execute_tool search` names the tool, `invoke_agent desk` the agent, where no attribute does."""
-    names = columns["name"]
-    if not names[0].startswith(operation):  # the first word is part of the shape
-        return
-    known = columns.get(column, [None] * rows)
-    columns[column] = [given or name[len(operation) :] for given, name in zip(known, names, strict=True)]
+    if name.startswith(operation):  # the first word is part of the shape
+        told = pl.col("name").str.slice(len(operation))
+        asked[column] = pl.coalesce(asked[column], told) if column in asked else told
 
 
-def _failed(columns: dict[str, Sequence[Any]], bodies: Sequence[Body], values: Mapping[str, Sequence[Any]]) -> bool:
-    """Add what went wrong; False where it may be no error but control that is passed (`build` knows)."""
-    told = values.get(Common.ERROR_TYPE)
-    kinds = [None] * len(bodies) if told is None else [as_text(value) for value in told]
-    messages: list[str] = [body.get("status_message", "") for body in bodies]
-    for kind, message in zip(kinds, messages, strict=True):
+def _just_failed(frame: pl.DataFrame, found: LeafShape) -> bool:
+    """False where it may be no error but control that is passed, or a request nobody waited for any longer.
+
+    `build` and `unanswered` know.
+    """
+    waited = found.kind == SpanKind.TOOL and found.convention != "tracehound"
+    for kind, message in frame.select("error_type", "error_message").unique().iter_rows():
         if kind == "Exception" or (kind or "").rsplit(".", 1)[-1] in CONTROL_FLOW:
             return False
-        if message.split("(", 1)[0] in CONTROL_FLOW:
+        if (message or "").split("(", 1)[0] in CONTROL_FLOW or (waited and tells_giving_up(kind, message)):
             return False
-    columns["error_type"], columns["error_message"] = kinds, [message or None for message in messages]
     return True
 
 
-def _priced(columns: dict[str, Sequence[Any]], rows: int, prices: Prices) -> bool:
-    """Add cost_usd and cost_source; False where cached tokens do not fit into the input (`build` mends that)."""
-    nothing: Sequence[Any] = [None] * rows
-
-    def column(name: str) -> Sequence[Any]:
-        return columns.get(name, nothing)
-
-    usages = zip(
-        *map(column, ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")),
-        strict=True,
+def _priced(frame: pl.DataFrame, prices: Prices) -> list[pl.Series] | None:
+    """cost_usd and cost_source; None where cached tokens do not fit into the input (`build` mends that)."""
+    calls = frame.select(
+        *[name if name in frame.columns else _NO_TEXT.alias(name) for name in ("model", "provider")],
+        *[name if name in frame.columns else pl.lit(None, pl.Int64).alias(name) for name in TOKENS],
+        at_ns="start_ns",
     )
-    costs: list[Any] = []
-    sources: list[str | None] = []
-    for (sent, got, cached, written, reasoned), model, provider, start_ns in zip(
-        usages, column("model"), column("provider"), columns["start_ns"], strict=True
-    ):
-        if sent is not None and (cached or 0) + (written or 0) > sent:
-            return False
-        cost, source = None, None
-        if model is not None:
-            usage = Usage(
-                input_tokens=sent,
-                output_tokens=got,
-                cached_tokens=cached,
-                cache_write_tokens=written,
-                reasoning_tokens=reasoned,
-            )
-            cost, source = prices.price(model, provider, usage, start_ns)
-        costs.append(cost)
-        sources.append(source)
-    columns["cost_usd"], columns["cost_source"] = costs, sources
-    return True
+    if not {"cached_tokens", "cache_write_tokens"}.isdisjoint(frame.columns):
+        cached = pl.col("cached_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)
+        if calls.select((cached > pl.col("input_tokens")).any()).item():
+            return None
+    cost, source = price_calls(prices, calls)
+    return [cost.alias("cost_usd"), source.alias("cost_source")]
+
+
+_LONG = rf'"(?:[^"\\]|\\.){{{LONG + 1},}}'
+_OTHER_SPELLING = r"[:\[,]-?[0-9.]*(?:[0-9]e|\.0000|[0-9]{16})|NaN|Infinity"
+"""numbers that Python writes in another way, or may"""
+
+
+def _stored(
+    held: pl.Series, found: LeafShape, kinds: Mapping[str, str], contents: Contents, same: Mapping[str, Any]
+) -> pl.Series:
+    """What `Contents.encode` gives for each: mostly the JSON as it is, and behind it what all have in common."""
+    end = contents.encode(same)
+    unlike = held.str.contains("\\u", literal=True)
+    if (held.str.len_bytes() > LONG).any():
+        unlike |= (held.str.len_bytes() > LONG) & held.str.contains(_LONG)
+    if not {"VARCHAR", "BIGINT", "BOOLEAN", "NULL", '["VARCHAR"]'}.issuperset(kinds.values()):
+        unlike |= held.str.contains(_OTHER_SPELLING)
+    if not found.names:
+        stored = pl.Series([end], dtype=pl.String).new_from_index(0, len(held))
+    else:
+        stored = held if not same else held.str.head(-1) + ("," + end[1:])
+    if unlike.any():
+        made = [contents.encode(json.loads(text) | same) for text in held.filter(unlike)]
+        stored = _replaced(stored, unlike, pl.Series(made, dtype=pl.String))
+    return stored
+
+
+def _replaced(values: pl.Series, chosen: pl.Series, by: pl.Series) -> pl.Series:
+    """`values` with those that are `chosen` replaced in order. (`scatter` imports numpy, a quarter of a second.)"""
+    at = chosen.cast(pl.UInt32).cum_sum() - 1
+    frame = pl.DataFrame({"old": values, "at": pl.select(pl.when(chosen).then(at)).to_series()})
+    new = pl.DataFrame({"new": by}).with_row_index("at")
+    joined = frame.join(new, on="at", how="left", maintain_order="left")
+    return joined["old"].zip_with(~chosen, joined["new"])

@@ -120,10 +120,12 @@ def _waits(span: Span, target: str | None) -> None:
 
 
 def _gave_up(span: Span) -> bool:
-    """Ended in a timeout of whoever asked, or was cancelled by it."""
-    if span.status != _ERROR:
-        return False
-    said = f"{span.error_type or ''} {(span.error_message or '')[:200]}"
+    return span.status == _ERROR and tells_giving_up(span.error_type, span.error_message)
+
+
+def tells_giving_up(error_type: str | None, error_message: str | None) -> bool:
+    """Whether an error is a timeout of whoever asked, or that it was cancelled."""
+    said = f"{error_type or ''} {(error_message or '')[:200]}"
     return tells_timeout(said) or "cancel" in said.lower()
 
 

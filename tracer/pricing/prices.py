@@ -116,17 +116,19 @@ class Prices:
 
     def price(self, model: str, provider: str | None, usage: Usage, at_ns: int) -> tuple[Decimal | None, str | None]:
         """(USD, where the price comes from) of one call at `at_ns`; (None, None) where model or usage is unknown."""
+        rates = self.rates(model, provider, at_ns)
+        cost = rates.cost(usage) if rates else None
+        return (None, None) if rates is None or cost is None else (cost, rates.source)
+
+    def rates(self, model: str, provider: str | None, at_ns: int) -> Rates | None:
+        """What a call at `at_ns` costs; None where nobody knows."""
         key = (model, provider, at_ns // SLOT_NS)
         try:
-            rates = self._known[key]
+            return self._known[key]
         except KeyError:
             override = self._override(model)
-            rates = override.rates() if override else _look_up(model, provider, at_ns)
-            self._known[key] = rates
-        if rates is None:
-            return None, None
-        cost = rates.cost(usage)
-        return (None, None) if cost is None else (cost, rates.source)
+            rates = self._known[key] = override.rates() if override else _look_up(model, provider, at_ns)
+            return rates
 
     def _override(self, model: str) -> Override | None:
         if not self._overrides:

@@ -36,7 +36,9 @@ class FrameKind(IntEnum):
     """What a payload holds."""
 
     RECORDS = 1
-    """our own records: UTF-8 JSON in one line; behind its end the texts of its "bodies", one after the other, as they are"""
+    """our own records: UTF-8 JSON in one line; behind its end the texts of its "bodies", one after the other, as they are
+
+    What spans gain later comes in a kind of its own, which an older reader keeps apart: of this one it reads the fields it knows."""
     OTLP_TRACES = 2
     """ExportTraceServiceRequest, protobuf, as it came"""
     OTLP_LOGS = 3
@@ -77,20 +79,6 @@ class Records:
     """spans the writer could not write before this frame"""
     counts: dict[str, int] = field(default_factory=dict[str, int])
     """of `COUNTS`, what happened before this frame"""
-
-
-@dataclass(slots=True, kw_only=True)
-class Bodies:
-    """As `Records`, with the spans still as they lie in the JSON; `span_of_body` makes one of them a `RawSpan`."""
-
-    starts: list[dict[str, Any]]
-    spans: list[dict[str, Any]]
-    resource: dict[str, Any]
-    scope: str
-    contents: dict[int, str]
-    pid: int
-    dropped: int
-    counts: dict[str, int]
 
 
 def encode_frame(kind: FrameKind, payload: bytes, *, compress: bool = True) -> bytes:
@@ -197,7 +185,8 @@ def encode_records(
     return b"".join(("".join(parts).encode("utf-8", "surrogatepass"), *bodies))
 
 
-def _counts(value: Any) -> dict[str, int]:
+def counts_of(value: Any) -> dict[str, int]:
+    """What a recorder counted, of `COUNTS`."""
     if not isinstance(value, dict):
         return {}
     held = cast("dict[str, Any]", value)
@@ -210,51 +199,43 @@ def decode_records(payload: bytes) -> Records:
     Raises:
         ValueError: the payload is not a record of ours.
     """
-    found = decode_bodies(payload)
+    head, texts = halves(payload)
     try:
+        record: dict[str, Any] = from_json(head)
+        resource, scope = record.get("resource", {}), record.get("scope", "")
         return Records(
-            starts=[span_of_body(body, found.resource, found.scope) for body in found.starts],
-            spans=[span_of_body(body, found.resource, found.scope) for body in found.spans],
-            contents=found.contents,
-            pid=found.pid,
-            dropped=found.dropped,
-            counts=found.counts,
-        )
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"not a record of tracehound: {error}") from error
-
-
-def decode_bodies(payload: bytes) -> Bodies:
-    """As `decode_records`, without making the spans.
-
-    Raises:
-        ValueError: the payload is not a record of ours.
-    """
-    head, _, texts = payload.partition(b"\n")
-    if _SURROGATE.search(head):
-        head = _text(head).encode()
-    try:
-        hook = _bytes_back if b'"$bytes"' in head else None
-        record: dict[str, Any] = json.loads(head, object_hook=hook)
-        return Bodies(
-            starts=list(record.get("starts", ())),
-            spans=list(record.get("spans", ())),
-            resource=record.get("resource", {}),
-            scope=record.get("scope", ""),
-            contents=_contents(record, texts),
+            starts=[span_of_body(body, resource, scope) for body in record.get("starts", ())],
+            spans=[span_of_body(body, resource, scope) for body in record.get("spans", ())],
+            contents=contents_of(record.get("contents", {}), record.get("bodies", ()), texts),
             pid=int(record.get("pid", 0)),
             dropped=int(record.get("dropped", 0)),
-            counts=_counts(record.get("counts")),
+            counts=counts_of(record.get("counts")),
         )
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(f"not a record of tracehound: {error}") from error
 
 
-def _contents(record: dict[str, Any], texts: bytes) -> dict[int, str]:
-    # Frames of the first releases hold the texts in the JSON.
-    found = {int(key): str(body) for key, body in record.get("contents", {}).items()}
+def halves(payload: bytes) -> tuple[bytes, bytes]:
+    """(JSON in UTF-8, the texts behind it) of one frame of RECORDS."""
+    head, _, texts = payload.partition(b"\n")
+    return (_text(head).encode() if _SURROGATE.search(head) else head), texts
+
+
+def from_json(text: str | bytes) -> Any:
+    """What is recorded in `text`, bytes included."""
+    mark: Any = '"$bytes"' if isinstance(text, str) else b'"$bytes"'
+    return json.loads(text, object_hook=_bytes_back if mark in text else None)
+
+
+def contents_of(written: Mapping[str, Any], bodies: Iterable[Sequence[int]], texts: bytes) -> dict[int, str]:
+    """The texts of a frame: those `written` in its JSON, as in the first releases, and its `bodies`, (id, bytes) each.
+
+    Raises:
+        ValueError: the bodies are not what is there.
+    """
+    found = {int(key): str(body) for key, body in written.items()}
     at = 0
-    for named, length in record.get("bodies", ()):
+    for named, length in bodies:
         found[int(named)] = _text(texts[at : at + length])
         at += length
     if at != len(texts):

@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import polars as pl
 
 from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanLink
 from tracer.normalise import Batch, normalise
 from tracer.normalise.contents import Contents
-from tracer.normalise.leaves import may_be_read
-from tracer.pricing import default_prices
 from tracer.store import leaves, whole
 from tracer.store.columns import frame_of
-from tracer.store.frame import BadFrame, Frame, FrameKind, decode_bodies, span_of_body
-from tracer.store.leaves import Leaves, Rows, Written
+from tracer.store.frame import BadFrame, Frame, FrameKind, contents_of, counts_of, decode_records, halves
+from tracer.store.leaves import Leaves, Rows
+from tracer.store.records import SOURCE, read_records
 from tracer.store.spool import Segment, quarantine, read_segment
 
 SpanKey = tuple[str, str]
 """(trace_id, span_id)"""
-BY_COLUMN_FROM = 1_000
-"""spans from which leaves are read by column; below, setting that up costs more than it saves"""
+BY_COLUMN_FROM = 2_000
+"""spans from which our own records are read by column; below, setting that up costs more than it saves"""
 
 
 @dataclass(slots=True)
@@ -65,12 +65,12 @@ class Gathered:
 
     def one_by_one(self, trace_ids: Set[str]) -> None:
         """Give the spans of `whole` that are of these traces rows of their own among `spans`."""
-        if self.whole.written:
+        if self.whole.frame.height:
             self._add(self.whole.take_out(self.whole.of_traces(trace_ids)))
 
-    def _add(self, rows: Sequence[Written | Span]) -> None:
+    def _add(self, rows: Sequence[RawSpan | Span]) -> None:
         self.spans += [found for found in rows if isinstance(found, Span)]
-        batch = normalise([found.raw() for found in rows if isinstance(found, Written)])
+        batch = normalise([found for found in rows if isinstance(found, RawSpan)])
         self.spans += batch.spans
         self.contents.update(batch.contents)
 
@@ -92,22 +92,44 @@ class Gathered:
             self.counts[name] = self.counts.get(name, 0) + number
 
 
+class _Written(NamedTuple):
+    """A frame of our own records that is not decoded yet."""
+
+    number: int
+    """in order of reading"""
+    segment: Segment
+    frame: Frame
+    head: bytes
+    texts: bytes
+    spans: int
+    """ended ones and starts"""
+
+
 @dataclass(slots=True)
 class _Raw:
-    """Decoded and not yet normalised; the last end of a span wins, a start only counts while there is no end."""
+    """Decoded and not yet normalised."""
 
-    ended: dict[SpanKey, RawSpan | Written] = field(default_factory=dict[SpanKey, "RawSpan | Written"])
-    running: dict[SpanKey, RawSpan] = field(default_factory=dict[SpanKey, RawSpan])
+    written: list[_Written] = field(default_factory=list[_Written])
+    came: list[tuple[int, str, RawSpan]] = field(default_factory=list[tuple[int, str, RawSpan]])
+    """(number of its frame, writer, span)"""
     logs: list[RawEvent] = field(default_factory=list[RawEvent])
-    resources: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """different ones; every frame of a process brings one that is equal to the last"""
+    frames: int = 0
 
-    def one_of(self, resource: dict[str, Any]) -> dict[str, Any]:
-        """The same object for equal resources."""
-        found = next((known for known in self.resources if known == resource), resource)
-        if found is resource:
-            self.resources.append(resource)
-        return found
+    def latest(self, gathered: Gathered) -> tuple[dict[SpanKey, RawSpan], dict[SpanKey, RawSpan]]:
+        """(ended, running): the last end of a span wins, a start only counts while there is no end."""
+        ended: dict[SpanKey, RawSpan] = {}
+        running: dict[SpanKey, RawSpan] = {}
+        for _, writer, span in sorted(self.came, key=itemgetter(0)):
+            key = (span.trace_id, span.span_id)
+            if span.end_ns is None:
+                running[key] = span
+                gathered.writers[key] = writer
+            else:
+                gathered.count("duplicate_spans", key in ended)
+                ended[key] = span
+        for key in ended.keys() & running.keys():
+            del running[key], gathered.writers[key]
+        return ended, running
 
 
 def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int], *, limit: int) -> Gathered:
@@ -124,19 +146,20 @@ def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int],
         if total >= limit:
             break
         total += _read(spool, segment, offsets.get(segment.name, 0), min(share, limit - total), gathered, raw)
-    for key in raw.ended.keys() & raw.running.keys():
-        del raw.running[key]
-    for key in gathered.writers.keys() - raw.running.keys():
-        del gathered.writers[key]
-    spans = (
-        _by_column(gathered, raw) if len(raw.ended) > BY_COLUMN_FROM else [_raw(span) for span in raw.ended.values()]
-    )
-    _normalise(spool, gathered, [*spans, *raw.running.values()], raw.logs)
-    if gathered.whole.written:
+    spans = None
+    if sum(written.spans for written in raw.written) > BY_COLUMN_FROM:
+        spans = _by_column(gathered, raw)
+    if spans is None:
+        for written in raw.written:
+            _decode_records(spool, written, gathered, raw)
+        ended, running = raw.latest(gathered)
+        spans = [*ended.values(), *running.values()]
+    _normalise(spool, gathered, spans, raw.logs)
+    if gathered.whole.frame.height:
         _keep_plain(spool, gathered)
     if len(gathered.spans) > max(BY_COLUMN_FROM, gathered.leaves.frame.height):
         _set_apart(gathered)
-    if gathered.leaves.written:
+    if gathered.leaves.frame.height:
         gathered.rows_for(leaves.not_plain(gathered.leaves, gathered.spans))
     return gathered
 
@@ -144,8 +167,9 @@ def gather(spool: Path, segments: Sequence[Segment], offsets: Mapping[str, int],
 def _keep_plain(spool: Path, gathered: Gathered) -> None:
     """Of whole traces only plain runs stay by column; of the others, their leaves."""
     more, others = whole.set_apart(gathered.whole, gathered.spans, gathered.events, gathered.links)
-    gathered.leaves.add(more)
-    _normalise(spool, gathered, [row.raw() for row in others.written if isinstance(row, Written)], [])
+    gathered.leaves.add(more.frame)
+    found = others.sources.give(others.frame[SOURCE]) if others.frame.height else []
+    _normalise(spool, gathered, [row for row in found if isinstance(row, RawSpan)], [])
 
 
 def _set_apart(gathered: Gathered) -> None:
@@ -156,20 +180,44 @@ def _set_apart(gathered: Gathered) -> None:
     needed |= {(event.trace_id, event.span_id) for event in gathered.events if event.refs}
     needed.update(gathered.leaves.frame.select("trace_id", "parent_span_id").iter_rows())
     found, gathered.spans = leaves.among(gathered.spans, needed)
-    gathered.leaves.add(Rows(frame_of("spans", found), list(found)))
+    if found:
+        gathered.leaves.add(frame_of("spans", found).with_columns(gathered.leaves.sources.add(found)))
 
 
-def _raw(span: RawSpan | Written) -> RawSpan:
-    return span if isinstance(span, RawSpan) else span.raw()
+def _by_column(gathered: Gathered, raw: _Raw) -> list[RawSpan] | None:
+    """Read leaves and whole traces by column; the spans that are left for the general way.
 
-
-def _by_column(gathered: Gathered, raw: _Raw) -> list[RawSpan]:
-    """Read leaves and whole traces among the ended spans; the others are left for the general way."""
-    found = leaves.find(raw.ended, raw.running, {(log.trace_id, log.span_id) for log in raw.logs})
-    contents = Contents()
-    gathered.leaves, gathered.whole = leaves.read(found, contents, default_prices())
-    gathered.contents.update(contents.bodies)
-    return found.others
+    None where a frame holds what is not expected; then nothing has been taken in.
+    """
+    try:
+        records = read_records([written.head for written in raw.written], sum(written.spans for written in raw.written))
+        contents: dict[int, str] = {}
+        for written, head in zip(raw.written, records.heads, strict=True):
+            contents |= contents_of(head.contents, head.bodies, written.texts)
+        came = [(frame, records.start(frame, text)) for frame, text in records.starts]
+        others = {(span.trace_id, span.span_id) for _, _, span in raw.came}
+        others |= {(span.trace_id, span.span_id) for _, span in came}
+        fine = leaves.readable(records, others)
+        unusual = records.spans.filter(~fine)
+        came += zip(unusual["frame"], records.some(unusual[SOURCE]), strict=True)
+    except Exception:  # noqa: BLE001  (frame by frame it is found out which one it is, and that is kept and counted)
+        return None
+    for frame, span in came:
+        written = raw.written[frame]
+        raw.came.append((written.number, written.segment.writer, span))
+    gathered.contents |= contents
+    for head in records.heads:
+        gathered.count("dropped_spans", head.dropped)
+        for name, number in counts_of(head.counts).items():
+            gathered.count(name, number)
+    ended, running = raw.latest(gathered)
+    noted = {(log.trace_id, log.span_id) for log in raw.logs}
+    found = leaves.find(records.spans.filter(fine), [*running.values(), *ended.values()], noted)
+    sources, texts = leaves.Sources(records), Contents()
+    gathered.leaves, gathered.whole, more = leaves.read(found, records, sources, texts)
+    gathered.contents |= texts.bodies
+    more += [span for span in sources.give(found.others) if isinstance(span, RawSpan)]
+    return [*ended.values(), *more, *running.values()]
 
 
 def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gathered, raw: _Raw) -> int:
@@ -177,17 +225,21 @@ def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gath
     taken, at = 0, offset
     for frame in read_segment(segment, offset):
         at = frame.end
+        raw.frames += 1
         if isinstance(frame, BadFrame):
             if not frame.torn:
                 quarantine(spool, segment.name, frame.start, frame.data, frame.reason)
                 gathered.count("bad_frames")
+        elif frame.kind == FrameKind.RECORDS:
+            head, texts = halves(frame.payload)
+            spans = head.count(b'"start_ns":')
+            raw.written.append(_Written(raw.frames, segment, frame, head, texts, spans))
+            taken += spans
         else:
             try:
-                taken += _decode(frame, segment.writer, gathered, raw)
+                taken += _decode_otlp(frame, segment.writer, gathered, raw)
             except Exception as error:  # noqa: BLE001  (whatever a decoder trips over is kept, counted and stepped over)
-                reason = f"cannot decode frame of kind {frame.kind}: {type(error).__name__}: {error}"
-                quarantine(spool, segment.name, frame.start, frame.payload, reason)
-                gathered.count("bad_frames")
+                _bad(spool, segment, frame, error, gathered)
         if taken >= limit:
             break
     if at > offset:
@@ -195,51 +247,40 @@ def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gath
     return taken
 
 
-def _decode(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
-    """Add what one frame holds; how many spans and log records that is."""
-    spans: Sequence[RawSpan | Written]
-    if frame.kind == FrameKind.RECORDS:
-        found = decode_bodies(frame.payload)
-        resource = raw.one_of(found.resource)
-        spans = [
-            *[span_of_body(body, resource, found.scope) for body in found.starts],
-            *[
-                Written(body, resource, body.get("scope", found.scope))
-                if may_be_read(body)
-                else span_of_body(body, resource, found.scope)
-                for body in found.spans
-            ],
-        ]
-        gathered.contents.update(found.contents)
-        gathered.count("dropped_spans", found.dropped)
-        for name, number in found.counts.items():
-            gathered.count(name, number)
-    elif frame.kind in (FrameKind.OTLP_TRACES, FrameKind.OTLP_LOGS):
-        from tracer.normalise import otlp  # protobuf: a tenth of a second that most stores can save
+def _bad(spool: Path, segment: Segment, frame: Frame, error: Exception, gathered: Gathered) -> None:
+    reason = f"cannot decode frame of kind {frame.kind}: {type(error).__name__}: {error}"
+    quarantine(spool, segment.name, frame.start, frame.payload, reason)
+    gathered.count("bad_frames")
 
-        if frame.kind == FrameKind.OTLP_TRACES:
-            problems: list[otlp.Problem] = []
-            spans = otlp.decode_traces(frame.payload, problems)
-            gathered.count("rejected_spans", len(problems))
-        else:
-            logs = otlp.decode_logs(frame.payload)
-            raw.logs += logs
-            return len(logs)
-    else:
+
+def _decode_records(spool: Path, written: _Written, gathered: Gathered, raw: _Raw) -> None:
+    """Add what one frame of our own holds."""
+    try:
+        found = decode_records(written.frame.payload)
+    except Exception as error:  # noqa: BLE001  (as for any frame)
+        _bad(spool, written.segment, written.frame, error, gathered)
+        return
+    raw.came += [(written.number, written.segment.writer, span) for span in (*found.starts, *found.spans)]
+    gathered.contents.update(found.contents)
+    gathered.count("dropped_spans", found.dropped)
+    for name, number in found.counts.items():
+        gathered.count(name, number)
+
+
+def _decode_otlp(frame: Frame, writer: str, gathered: Gathered, raw: _Raw) -> int:
+    """Add what one frame holds that came by OTLP; how many spans or log records that is."""
+    if frame.kind not in (FrameKind.OTLP_TRACES, FrameKind.OTLP_LOGS):
         raise ValueError(f"unknown kind {frame.kind}; was it written by a newer tracehound?")
-    for span in spans:
-        if isinstance(span, Written):
-            key = span.key
-            gathered.count("duplicate_spans", key in raw.ended)
-            raw.ended[key] = span
-            continue
-        key = (span.trace_id, span.span_id)
-        if span.end_ns is None:
-            raw.running[key] = span
-            gathered.writers[key] = writer
-        else:
-            gathered.count("duplicate_spans", key in raw.ended)
-            raw.ended[key] = span
+    from tracer.normalise import otlp  # protobuf: a tenth of a second that most stores can save
+
+    if frame.kind == FrameKind.OTLP_LOGS:
+        logs = otlp.decode_logs(frame.payload)
+        raw.logs += logs
+        return len(logs)
+    problems: list[otlp.Problem] = []
+    spans = otlp.decode_traces(frame.payload, problems)
+    gathered.count("rejected_spans", len(problems))
+    raw.came += [(raw.frames, writer, span) for span in spans]
     return len(spans)
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import compress
-from operator import not_
-from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -17,36 +14,20 @@ from tracer.normalise.contents import Contents
 from tracer.normalise.hanging import Hanging, Key, RunLeaves, TraceLeaves
 from tracer.normalise.identity import WORKING
 from tracer.normalise.langgraph import PAUSED
-from tracer.normalise.leaves import KINDS, Body, LeafShape, leaf_shape, read_leaves, shape_key
+from tracer.normalise.leaves import COLUMN, KINDS, leaf_shape, read_leaves
 from tracer.normalise.llamaindex import TURN
 from tracer.normalise.loose_calls import NO_CONTEXT
 from tracer.normalise.reading import is_coworker, names_agents
 from tracer.normalise.runs import is_setup
 from tracer.normalise.unanswered import may_ask
-from tracer.pricing import Prices
+from tracer.pricing import Prices, default_prices
 from tracer.semconv import Frameworks
-from tracer.store.columns import empty_frame, frame_of_columns, stacked
-from tracer.store.frame import span_of_body
+from tracer.store.columns import empty_frame, stacked
+from tracer.store.records import SOURCE, TELLING, Records
+from tracer.store.schema import table_schema
 
-
-class Written(NamedTuple):
-    """An ended span as its segment holds it, not yet made a `RawSpan`."""
-
-    body: Body
-    resource: dict[str, Any]
-    scope: str
-
-    @property
-    def key(self) -> Key:
-        return self.body["trace_id"], self.body["span_id"]
-
-    def raw(self) -> RawSpan:
-        """The span; the body may be used again."""
-        return span_of_body(dict(self.body), self.resource, self.scope)
-
-
-_BLOCK = 4_000
-"""spans that are read at once: more of them do not fit into the processor's cache, and reading takes half as long again"""
+SMALL_SHAPE, MANY_SHAPES = 16, 100
+"""spans of a shape that fewer have go the general way where there are many shapes: each costs as much as some spans there"""
 ASKED = (
     "trace_id", "span_id", "parent_span_id", "run_id", "name", "kind", "start_ns", "end_ns", "status", "error_type",
     "error_message", "workflow", "agent", "agent_inferred", "session_id", "user_id", "service", "pid", "input_tokens",
@@ -56,29 +37,49 @@ ASKED = (
 """columns of `spans` that rows always have, known or not"""
 
 
+class Sources:
+    """What rows were made from: records, and behind them spans that the general way has made."""
+
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records
+        self._height = records.spans.height if records else 0
+        self._spans: list[Span] = []
+
+    def add(self, spans: Sequence[Span]) -> pl.Series:
+        """The numbers by which `give` gives them."""
+        first = self._height + len(self._spans)
+        self._spans += spans
+        return pl.Series(SOURCE, range(first, first + len(spans)), dtype=pl.Int64)
+
+    def give(self, numbers: pl.Series) -> list[RawSpan | Span]:
+        """What the rows with these numbers were made from, to go the general way."""
+        records, height = self._records, self._height
+        found: list[RawSpan | Span] = [self._spans[number - height] for number in numbers.filter(numbers >= height)]
+        if records is not None:
+            found += records.some(numbers.filter(numbers < height))
+        return found
+
+
 @dataclass(slots=True)
 class Rows:
-    """Rows of `spans` as `normalise` leaves them, and what they were made from."""
+    """Rows of `spans` as `normalise` leaves them, with `SOURCE`."""
 
     frame: pl.DataFrame = field(default_factory=lambda: empty_frame("spans"))
-    written: list[Written | Span] = field(default_factory=list["Written | Span"])
+    sources: Sources = field(default_factory=Sources)
 
-    def take_out(self, chosen: pl.Series) -> list[Written | Span]:
+    def take_out(self, chosen: pl.Series) -> list[RawSpan | Span]:
         """Remove the rows where `chosen` is true and give what they were made from, to go the general way."""
-        return self.part(chosen).written if chosen.any() else []
+        return self.sources.give(self.part(chosen).frame[SOURCE]) if chosen.any() else []
 
     def part(self, chosen: pl.Series) -> Rows:
         """Remove the rows where `chosen` is true and give them."""
-        out = chosen.to_list()
-        found = Rows(self.frame.filter(chosen), list(compress(self.written, out)))
-        self.written = list(compress(self.written, map(not_, out)))
+        found = type(self)(self.frame.filter(chosen), self.sources)
         self.frame = self.frame.filter(~chosen)
         return found
 
-    def add(self, more: Rows) -> None:
-        """Take in further rows."""
-        self.frame = stacked("spans", [self.frame, more.frame])
-        self.written += more.written
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take in further rows, which `sources` knows."""
+        self.frame = stacked("spans", [self.frame, frame])
 
     def of_traces(self, trace_ids: Iterable[str]) -> pl.Series:
         """Which rows are of these traces."""
@@ -93,8 +94,7 @@ class Rows:
         return self._keyed("parent_span_id", keys)
 
     def _keyed(self, column: str, keys: Set[Key]) -> pl.Series:
-        found = [key in keys for key in self.frame.select("trace_id", column).iter_rows()]
-        return pl.Series(found, dtype=pl.Boolean)
+        return is_among(self.frame, column, keys)
 
 
 class Leaves(Rows):
@@ -126,7 +126,7 @@ class Leaves(Rows):
 
     def resolved(self, spans: Mapping[Key, Span], hanging: Hanging) -> pl.DataFrame:
         """The rows with what their parents, the resolved `spans`, pass on."""
-        if not self.written:
+        if self.frame.is_empty():
             return self.frame
         above = [(key, spans[key], who) for key, who in hanging.passed.items()]
         parents = pl.DataFrame(
@@ -214,126 +214,161 @@ def by_run(rows: pl.DataFrame) -> dict[str, RunLeaves]:
     }
 
 
+def is_among(rows: pl.DataFrame, column: str, keys: Iterable[Key]) -> pl.Series:
+    """Whether each row's trace and `column` are one of `keys`."""
+    known = _keys(keys).rename({"span_id": column})
+    narrow = rows.select("trace_id", column)
+    return narrow.join(known, on=["trace_id", column], how="left", maintain_order="left")["_there"].is_not_null()
+
+
+def _keys(keys: Iterable[Key]) -> pl.DataFrame:
+    found = list(set(keys))
+    columns = {"trace_id": [key[0] for key in found], "span_id": [key[1] for key in found]}
+    return pl.DataFrame(columns, schema={"trace_id": pl.String, "span_id": pl.String}).with_columns(_there=True)
+
+
+def readable(records: Records, others: Iterable[Key]) -> pl.Series:
+    """Which of the spans may be read by column, by what they have; `others` are spans that have rows of their own.
+
+    A span that came more than once goes the general way, every time it came.
+    """
+    rows = records.spans
+    usual = rows.select(
+        pl.col("end_ns").is_not_null()
+        & pl.col("structure").str.starts_with("{").fill_null(False)
+        & pl.all_horizontal(pl.col("events", "links", "resource").is_null())
+        & ~pl.col("attributes").str.contains('"$bytes"', literal=True).fill_null(False)
+    ).to_series()
+    return usual & ~rows.select("trace_id", "span_id").is_duplicated() & ~is_among(rows, "span_id", others)
+
+
 @dataclass(slots=True)
 class Found:
-    """Which of the ended spans are read by column."""
+    """What is read by column of the readable spans of a chunk."""
 
-    ended: Mapping[Key, RawSpan | Written]
-    running: Mapping[Key, RawSpan]
-    noted: Container[Key]
-    """spans that a log record names"""
-    parents: set[Key] = field(default_factory=set[Key])
-    """spans that something hangs from or links to"""
-    whole: set[str] = field(default_factory=set[str])
-    """traces that are there from their one root to the last span"""
-    written: list[Written] = field(default_factory=list[Written])
+    rows: pl.DataFrame
     """leaves, and all spans of the traces `whole`"""
-    others: list[RawSpan] = field(default_factory=list[RawSpan])
-    """to go the general way"""
-
-    def hangs(self, span: Written) -> bool:
-        """Whether `span` may be a leaf: nothing hangs from it, and its parent is at hand and started before, so that it
-        is never the first of its run."""
-        body, key = span.body, span.key
-        if key in self.parents or key in self.noted or body.get("status") == "error":
-            return False
-        above = (key[0], body.get("parent_span_id") or "")
-        parent = self.ended.get(above) or self.running.get(above)
-        if parent is None:
-            return False
-        return (parent.start_ns if isinstance(parent, RawSpan) else parent.body["start_ns"]) < body["start_ns"]
+    whole: pl.Series
+    """traces that are there from their one root to the last span"""
+    others: pl.Series
+    """sources of those that go the general way"""
 
 
-def find(ended: Mapping[Key, RawSpan | Written], running: Mapping[Key, RawSpan], noted: Container[Key]) -> Found:
-    """Leaves and whole traces; `noted` are spans that a log record names."""
-    found = Found(ended, running, noted)
-    parents = found.parents
-    partial: set[str] = set()
-    roots: dict[str, int] = {}
-    for key, span in (*ended.items(), *running.items()):
-        trace_id = key[0]
-        if isinstance(span, RawSpan):
-            partial.add(trace_id)
-            if span.parent_span_id:
-                parents.add((trace_id, span.parent_span_id))
-            for link in span.links:  # a link to a leaf asks for its agent
-                parents.add((link.trace_id, link.span_id))
-                partial.add(link.trace_id)
-        elif parent := span.body.get("parent_span_id"):
-            above = (trace_id, parent)
-            parents.add(above)
-            if above not in ended:
-                partial.add(trace_id)
-        else:
-            roots[trace_id] = roots.get(trace_id, 0) + 1
-        if key in noted:
-            partial.add(trace_id)
-    whole = found.whole = {trace_id for trace_id, number in roots.items() if number == 1} - partial
-    for key, span in ended.items():
-        if isinstance(span, RawSpan):
-            found.others.append(span)
-        elif key[0] in whole or found.hangs(span):
-            found.written.append(span)
-        else:
-            found.others.append(span.raw())
-    return found
+def find(rows: pl.DataFrame, others: Sequence[RawSpan], noted: Set[Key]) -> Found:
+    """Leaves and whole traces among the readable `rows`, beside `others`; `noted` are spans that a log record names."""
+    above = pl.DataFrame(
+        {
+            "trace_id": [span.trace_id for span in others],
+            "parent_span_id": [span.span_id for span in others],
+            "_start_ns": [span.start_ns for span in others],
+        },
+        schema={"trace_id": pl.String, "parent_span_id": pl.String, "_start_ns": pl.Int64},
+    ).unique(["trace_id", "parent_span_id"], keep="last")
+    known = rows.select("trace_id", pl.col("span_id").alias("parent_span_id"), pl.col("start_ns").alias("_start_ns"))
+    parent = pl.col("parent_span_id").replace("", None)
+    narrow = rows.select("trace_id", "span_id", parent, "start_ns", "status")
+    narrow = narrow.join(
+        pl.concat([known, above]), on=["trace_id", "parent_span_id"], how="left", maintain_order="left"
+    )
+    # What hangs from or links to a span asks it for more than a leaf has to give.
+    needed = {(span.trace_id, span.parent_span_id) for span in others if span.parent_span_id}
+    links = [(link.trace_id, link.span_id) for span in others for link in span.links]
+    holding = _keys([*needed, *links, *noted]).select("trace_id", "span_id")
+    holding = pl.concat([holding, narrow.select("trace_id", pl.col("parent_span_id").alias("span_id")).drop_nulls()])
+    holds = narrow.select("trace_id", "span_id").join(
+        holding.unique().with_columns(_holds=True), on=["trace_id", "span_id"], how="left", maintain_order="left"
+    )
+    # The parent of a whole run's span has a row here, not only one that goes the general way: such a run is partial.
+    partial = {span.trace_id for span in others} | {trace_id for trace_id, _ in (*links, *noted)}
+    roots = pl.col("parent_span_id").is_null()
+    whole = (
+        narrow.group_by("trace_id")
+        .agg(roots.sum().alias("roots"), (~roots & pl.col("_start_ns").is_null()).any().alias("orphan"))
+        .filter((pl.col("roots") == 1) & ~pl.col("orphan") & ~pl.col("trace_id").is_in(list(partial)))["trace_id"]
+    )
+    hangs = holds["_holds"].is_null() & (narrow["status"] != "error").fill_null(True)
+    hangs &= (narrow["_start_ns"] < narrow["start_ns"]).fill_null(False)
+    by_column = narrow["trace_id"].is_in(whole.implode()) | hangs
+    chosen = rows.with_columns(hangs.alias("_hangs")).filter(by_column)
+    return Found(chosen, whole, rows[SOURCE].filter(~by_column))
 
 
-def read(found: Found, contents: Contents, prices: Prices) -> tuple[Leaves, Rows]:
-    """(leaves, rows of whole traces) among what was `found`; what says more than such rows may goes to its others."""
+def read(found: Found, records: Records, sources: Sources, contents: Contents) -> tuple[Leaves, Rows, list[RawSpan]]:
+    """(leaves, rows of whole traces, what says more than such rows may) among what was `found`."""
     frames: list[pl.DataFrame] = []
-    rows = Rows()
-    shapes: dict[tuple[object, ...], LeafShape | None] = {}
+    unread: list[pl.DataFrame] = []
     origins: dict[int, Origin] = {}
-    odd: set[str] = set()
-    for start in range(0, len(found.written), _BLOCK):
-        groups: dict[tuple[object, ...], list[Written]] = {}
-        for written in found.written[start : start + _BLOCK]:
-            key = (id(written.resource), *shape_key(written.body, written.scope))
-            if (group := groups.get(key)) is None:
-                groups[key] = [written]
-            else:
-                group.append(written)
-        for key, group in groups.items():
-            resource = group[0].resource
-            origin = origins.get(id(resource))
-            if origin is None:
-                origin = origins[id(resource)] = origin_of(resource, contents)
-            if key not in shapes:
-                shapes[key] = leaf_shape(group[0].raw())
-            frame = _frame(group, shapes[key], origin, contents, prices)
-            if frame is None:
-                found.others += [written.raw() for written in group]
-                odd.update(written.body["trace_id"] for written in group)
-            else:
-                frames.append(frame)
-                rows.written += group
-    found.whole -= odd
-    rows.frame = stacked("spans", frames, ASKED)
-    whole = rows.part(rows.of_traces(found.whole))
+    prices = default_prices()
+    groups = _by_shape(found.rows, records)
+    for group in groups:
+        head = records.heads[int(group["frame"][0])]
+        if (origin := origins.get(id(head.resource))) is None:
+            origin = origins[id(head.resource)] = origin_of(head.resource, contents)
+        rare = len(groups) > MANY_SHAPES and group.height < SMALL_SHAPE
+        frame = None if rare else _frame(group, records, origin, group["scope"][0], contents, prices)
+        if frame is None:
+            unread.append(group.select("trace_id", SOURCE))
+        else:
+            frames.append(frame)
+    rows = Rows(stacked("spans", frames, ASKED), sources)
+    odd = pl.concat(unread) if unread else found.rows.select("trace_id", SOURCE).clear()
+    if not frames:
+        return Leaves(empty_frame("spans"), sources), Rows(empty_frame("spans"), sources), _raw(sources, odd[SOURCE])
+    whole = found.whole.filter(~found.whole.is_in(odd["trace_id"].implode()))
+    runs = rows.part(rows.frame["trace_id"].is_in(whole.implode()))
     # Again: of a trace with a span that cannot be read so, the others may stand above it.
-    hangs = [isinstance(row, Written) and found.hangs(row) for row in rows.written]
-    leaf = pl.Series(hangs, dtype=pl.Boolean) & is_leaf_kind(rows.frame)
-    found.others += [row.raw() for row in rows.take_out(~leaf) if isinstance(row, Written)]
-    return Leaves(rows.frame, rows.written), whole
+    leaf = rows.frame["_hangs"] & is_leaf_kind(rows.frame)
+    others = [*_raw(sources, odd[SOURCE]), *_raw(sources, rows.frame[SOURCE].filter(~leaf))]
+    return Leaves(rows.frame.filter(leaf).drop("_hangs"), sources), Rows(runs.frame.drop("_hangs"), sources), others
+
+
+def _raw(sources: Sources, numbers: pl.Series) -> list[RawSpan]:
+    return [span for span in sources.give(numbers) if isinstance(span, RawSpan)]
+
+
+def _by_shape(rows: pl.DataFrame, records: Records) -> list[pl.DataFrame]:
+    """The rows that look alike to all adapters (`Adapter.recognises`)."""
+    numbers: dict[int, int] = {}
+    origins = [numbers.setdefault(id(head.resource), len(numbers)) for head in records.heads]
+    heads = pl.DataFrame(
+        {"frame": range(len(records.heads)), "_origin": origins, "_scope": [head.scope for head in records.heads]}
+    )
+    keyed = rows.join(heads, on="frame", how="left", maintain_order="left").with_columns(
+        pl.coalesce("scope", "_scope").alias("scope"),
+        (pl.col("status") == "error").fill_null(False).alias("_failed"),
+        # `execute_tool search`: the first word, and whether there are more
+        pl.col("name").str.splitn(" ", 2).struct.field("field_0").alias("_first"),
+        pl.col("name").str.contains(" ", literal=True).alias("_more"),
+        (pl.col("status_message").fill_null("") != "").alias("_message"),
+    )
+    telling = [COLUMN + name for name in TELLING]
+    return keyed.partition_by(
+        ["structure", "_origin", "scope", "_first", "_more", "slots", "_failed", "_message", *telling],
+        maintain_order=True,
+    )
+
+
+def _frame(
+    group: pl.DataFrame, records: Records, origin: Origin, scope: str, contents: Contents, prices: Prices
+) -> pl.DataFrame | None:
+    try:
+        shape = leaf_shape(records.some(group[SOURCE].head(1))[0])
+        if shape is None:
+            return None
+        found = read_leaves(group, shape, records.kinds(group["structure"][0]), origin, scope, contents, prices)
+        if found is None:
+            return None
+        frame, same = found
+        schema = table_schema("spans")
+        alike = [pl.lit(value, schema[name]).alias(name) for name, value in same.items() if value is not None]
+        return frame.with_columns(alike)
+    except Exception:  # noqa: BLE001  (the general way finds out which span it is, keeps it and counts it)
+        return None
 
 
 def is_leaf_kind(rows: pl.DataFrame) -> pl.Series:
     """Whether each of `rows` is of a kind that only takes from what is above it."""
     return rows["kind"].is_in([kind.value for kind in KINDS])
-
-
-def _frame(
-    group: Sequence[Written], shape: LeafShape | None, origin: Origin, contents: Contents, prices: Prices
-) -> pl.DataFrame | None:
-    if shape is None:
-        return None
-    bodies = [written.body for written in group]
-    try:
-        columns = read_leaves(bodies, shape, origin, group[0].scope, contents, prices)
-        return None if columns is None else frame_of_columns("spans", *columns, rows=len(group))
-    except Exception:  # noqa: BLE001  (the general way finds out which span it is, keeps it and counts it)
-        return None
 
 
 def among(spans: Sequence[Span], needed: Set[Key]) -> tuple[list[Span], list[Span]]:

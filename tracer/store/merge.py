@@ -22,6 +22,7 @@ from tracer.normalise.tree import columns_of
 from tracer.store.columns import empty_frame, stacked
 from tracer.store.gather import Gathered, SpanKey
 from tracer.store.leaves import by_run
+from tracer.store.records import SOURCE
 from tracer.store.whole import resolved, sessions
 
 T = TypeVar("T")
@@ -120,7 +121,7 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     events, links = [*stored.events, *changes.events], [*stored.links, *changes.links]
     hanging = new.leaves.hanging()
     spans = resolve_owned(list(current.values()), events, links, hanging)
-    changes.leaves = new.leaves.resolved({key_of(span): span for span in spans}, hanging)
+    changes.leaves = _rows(new.leaves.resolved({key_of(span): span for span in spans}, hanging))
     for span in spans:
         key = key_of(span)
         in_spans, in_running = ended.get(key), running.get(key)
@@ -150,11 +151,15 @@ def merge(new: Gathered, stored: Stored) -> Changes:
         if (below := hanging.traces.get(extent.trace_id)) is not None:
             extent.first_ns = min(extent.first_ns, below.start_ns)
             extent.last_ns = max(extent.last_ns, below.last_ns)
-    if new.whole.written:
+    if new.whole.frame.height:
         plain = resolved(new.whole)
-        changes.leaves = stacked("spans", [changes.leaves, plain.spans])
+        changes.leaves = stacked("spans", [changes.leaves, _rows(plain.spans)])
         changes.traces, changes.run_traces = plain.traces, plain.run_traces
     return changes
+
+
+def _rows(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.drop(SOURCE, strict=False)
 
 
 def together(new: Gathered, stored: Stored) -> set[str]:

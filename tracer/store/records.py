@@ -1,0 +1,209 @@
+"""Frames of our own records, thousands at a time, as columns: DuckDB reads their JSON, and no span becomes an object.
+
+`frame` says what such a frame holds, and reads one at a time; both must agree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, cast
+
+import duckdb
+import polars as pl
+
+from tracer.model import RawSpan
+from tracer.normalise.leaves import COLUMN, READABLE, VALUE_TYPES
+from tracer.semconv import GenAI, Tracehound
+from tracer.store.arrow import ArrowStream, fetched
+from tracer.store.frame import from_json, span_of_body
+
+SOURCE = "_source"
+"""column that numbers rows by what they were made from; no table has it"""
+_HEAD = {
+    **dict.fromkeys(("resource", "dropped", "counts", "contents", "bodies"), "JSON"),
+    "scope": "VARCHAR",
+    "starts": ["JSON"],
+}
+_FIELDS = {
+    "trace_id": "VARCHAR",
+    "span_id": "VARCHAR",
+    "parent_span_id": "VARCHAR",
+    "name": "VARCHAR",
+    "start_ns": "BIGINT",
+    "end_ns": "BIGINT",
+    "status": "VARCHAR",
+    "status_message": "VARCHAR",
+    "scope": "VARCHAR",
+    "attributes": "JSON",
+    "events": "JSON",
+    "links": "JSON",
+    "resource": "JSON",
+    "dropped_attributes": "BIGINT",
+    "content": "JSON",
+}
+_IN_JSON = frozenset({"attributes", "events", "links", "resource", "content"})
+_SLOTS = {"input": ["BIGINT"], "output": ["BIGINT"]}
+TELLING = (GenAI.OPERATION, Tracehound.KIND)
+"""attributes whose values, not only their names, say what a span is"""
+_HEADS = "CREATE TEMP TABLE heads AS SELECT frame, unnest(from_json(head, $head)) FROM incoming"
+_SPANS = """
+    CREATE TEMP TABLE written AS
+    SELECT *, json_structure(attributes)::VARCHAR AS structure FROM (
+        SELECT frame, unnest(spans, recursive := true) FROM (SELECT frame, from_json(head, $spans).spans AS spans FROM incoming)
+    )
+"""
+_ROWS = """
+    SELECT * EXCLUDE ("values", refs), refs.input AS input_refs, refs.output AS output_refs,
+        array_to_string(json_keys(content), ' ') AS slots{columns}
+    FROM (SELECT *, from_json(attributes, '{values}') AS "values", from_json(content, '{slots}') AS refs FROM written)
+"""
+_STARTS = """
+    SELECT frame, json FROM (
+        SELECT frame, json, unnest(from_json(json, '{"trace_id":"VARCHAR","span_id":"VARCHAR"}'))
+        FROM (SELECT frame, unnest(starts) AS json FROM heads)
+    ) ANTI JOIN (SELECT trace_id, span_id FROM written WHERE end_ns IS NOT NULL) USING (trace_id, span_id)
+"""
+
+
+@dataclass(slots=True)
+class Head:
+    """What a frame says of itself."""
+
+    resource: dict[str, Any]
+    scope: str
+    dropped: int
+    counts: dict[str, Any]
+    contents: dict[str, Any]
+    bodies: list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Records:
+    """What many frames hold."""
+
+    heads: list[Head]
+    spans: pl.DataFrame
+    """ended spans: frame, the fields of a record, input_refs and output_refs of their content, the structure of their
+    attributes, `SOURCE`, and per attribute that may fill a column one `COLUMN` + name"""
+    starts: list[tuple[int, str]]
+    """(frame, JSON) of the spans that have started and are not among the ended ones"""
+    types: dict[str, str]
+    """attribute -> the type its column has here"""
+
+    def kinds(self, structure: str) -> dict[str, str]:
+        """attribute -> what its values are in spans of this `structure`; "" where `spans` does not hold them."""
+        own = structure_of(structure)
+        return {name: kind if self.types.get(name, kind) == kind else "" for name, kind in own.items()}
+
+    def some(self, numbers: pl.Series) -> list[RawSpan]:
+        """The rows with these numbers of `spans` as spans of their own.
+
+        Raises:
+            ValueError, TypeError, AttributeError: one is none.
+        """
+        made: list[RawSpan] = []
+        for row in self.spans[numbers].select("frame", *_FIELDS).iter_rows(named=True):
+            head = self.heads[int(row.pop("frame"))]
+            given = {name: value for name, value in row.items() if value is not None}
+            for name in _IN_JSON & given.keys():
+                given[name] = from_json(given[name])
+            made.append(span_of_body(given, head.resource, head.scope))
+        return made
+
+    def start(self, frame: int, text: str) -> RawSpan:
+        """As `span`, one of the `starts`."""
+        head = self.heads[frame]
+        return span_of_body(from_json(text), head.resource, head.scope)
+
+
+def read_records(heads: Sequence[bytes], spans: int) -> Records:
+    """The records in `heads`, the JSON of frames, in which there are so many ended spans and starts.
+
+    Raises:
+        ValueError, duckdb.Error: something is unusual; each frame is to be read by itself.
+    """
+    texts = pl.DataFrame({"frame": range(len(heads)), "head": pl.Series(heads, dtype=pl.Binary).cast(pl.String)})
+    with _in_memory() as con:
+        con.register("incoming", ArrowStream(texts))
+        con.execute(_HEADS, {"head": json.dumps(_HEAD)})
+        con.register("incoming", ArrowStream(texts))
+        con.execute(_SPANS, {"spans": json.dumps({"spans": [_FIELDS]})})
+        con.unregister("incoming")
+        told = con.execute("SELECT * EXCLUDE (frame, starts) FROM heads ORDER BY frame").fetchall()
+        starts = con.execute(_STARTS).fetchall()
+        [(started,)] = con.execute("SELECT coalesce(sum(len(starts)), 0) FROM heads").fetchall()
+        types = _types(con.execute("SELECT structure, count(*) FROM written GROUP BY ALL").fetchall())
+        wanted = {name: VALUE_TYPES[kind] for name, kind in types.items()}
+        columns = "".join(f', "values"[\'{name}\'] AS "{COLUMN}{name}"' for name in types)
+        rows = fetched(con.sql(_ROWS.format(columns=columns, values=json.dumps(wanted), slots=json.dumps(_SLOTS))))
+    missing = rows.select(pl.col("trace_id", "span_id", "name", "start_ns").null_count()).row(0)
+    if rows.height + started != spans or any(missing):
+        raise ValueError("not all spans are where they are expected")
+    rows = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(SOURCE))
+    return Records(_heads(told), rows, starts, types)
+
+
+@contextmanager
+def _in_memory() -> Generator[duckdb.DuckDBPyConnection]:
+    """A connection without a file, for one thread at a time; the process keeps its database, which takes 30 ms to make."""
+    global _kept
+    with _lock:
+        if _kept is None:
+            _kept = duckdb.connect(":memory:", config={"threads": 1})
+        with _kept.cursor() as used:  # its temporary tables go with it
+            yield used
+
+
+def _forget() -> None:
+    global _lock, _kept
+    _lock, _kept = Lock(), None
+
+
+_lock = Lock()
+os.register_at_fork(after_in_child=_forget)
+_kept: duckdb.DuckDBPyConnection | None = None
+
+
+def _heads(told: Sequence[tuple[Any, ...]]) -> list[Head]:
+    resources: dict[str | None, dict[str, Any]] = {}
+    heads: list[Head] = []
+    for resource, dropped, counts, contents, bodies, scope in told:
+        if resource not in resources:
+            resources[resource] = from_json(resource) if resource else {}
+        heads.append(
+            Head(
+                resources[resource],
+                scope or "",
+                int(dropped) if dropped else 0,
+                json.loads(counts) if counts else {},
+                json.loads(contents) if contents else {},
+                json.loads(bodies) if bodies else [],
+            )
+        )
+    return heads
+
+
+def _types(shapes: Sequence[tuple[str | None, int]]) -> dict[str, str]:
+    """attribute -> the type that most spans give it, of those attributes that may fill a column."""
+    seen: dict[str, dict[str, int]] = {name: {"VARCHAR": 1} for name in TELLING}
+    for structure, number in shapes:
+        for name, kind in structure_of(structure).items():
+            if name in READABLE and kind in VALUE_TYPES:
+                of = seen.setdefault(name, {})
+                of[kind] = of.get(kind, 0) + number
+    return {name: max(kinds, key=lambda kind: kinds[kind]) for name, kinds in seen.items()}
+
+
+def structure_of(text: str | None) -> Mapping[str, str]:
+    """attribute -> its type in JSON, as DuckDB names it."""
+    found: Any = json.loads(text) if text else None
+    if not isinstance(found, dict):
+        return {}
+    held = cast("dict[str, Any]", found)
+    kinds = {name: kind if isinstance(kind, str) else json.dumps(kind) for name, kind in held.items()}
+    return {name: "BIGINT" if kind == "UBIGINT" else kind for name, kind in kinds.items()}
