@@ -6,11 +6,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, cast
 
 import duckdb
@@ -50,9 +47,9 @@ _IN_JSON = frozenset({"attributes", "events", "links", "resource", "content"})
 _SLOTS = {"input": ["BIGINT"], "output": ["BIGINT"]}
 TELLING = (GenAI.OPERATION, Tracehound.KIND)
 """attributes whose values, not only their names, say what a span is"""
-_HEADS = "CREATE TEMP TABLE heads AS SELECT frame, unnest(from_json(head, $head)) FROM incoming"
+_HEADS = "CREATE TABLE heads AS SELECT frame, unnest(from_json(head, $head)) FROM incoming"
 _SPANS = """
-    CREATE TEMP TABLE written AS
+    CREATE TABLE written AS
     SELECT *, json_structure(attributes)::VARCHAR AS structure FROM (
         SELECT frame, unnest(spans, recursive := true) FROM (SELECT frame, from_json(head, $spans).spans AS spans FROM incoming)
     )
@@ -128,7 +125,8 @@ def read_records(heads: Sequence[bytes], spans: int) -> Records:
         ValueError, duckdb.Error: something is unusual; each frame is to be read by itself.
     """
     texts = pl.DataFrame({"frame": range(len(heads)), "head": pl.Series(heads, dtype=pl.Binary).cast(pl.String)})
-    with _in_memory() as con:
+    # Made anew each time, for 20 ms: one that is kept makes a program crash that forks.
+    with duckdb.connect(":memory:", config={"threads": 1}) as con:
         con.register("incoming", ArrowStream(texts))
         con.execute(_HEADS, {"head": json.dumps(_HEAD)})
         con.register("incoming", ArrowStream(texts))
@@ -146,27 +144,6 @@ def read_records(heads: Sequence[bytes], spans: int) -> Records:
         raise ValueError("not all spans are where they are expected")
     rows = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(SOURCE))
     return Records(_heads(told), rows, starts, types)
-
-
-@contextmanager
-def _in_memory() -> Generator[duckdb.DuckDBPyConnection]:
-    """A connection without a file, for one thread at a time; the process keeps its database, which takes 30 ms to make."""
-    global _kept
-    with _lock:
-        if _kept is None:
-            _kept = duckdb.connect(":memory:", config={"threads": 1})
-        with _kept.cursor() as used:  # its temporary tables go with it
-            yield used
-
-
-def _forget() -> None:
-    global _lock, _kept
-    _lock, _kept = Lock(), None
-
-
-_lock = Lock()
-os.register_at_fork(after_in_child=_forget)
-_kept: duckdb.DuckDBPyConnection | None = None
 
 
 def _heads(told: Sequence[tuple[Any, ...]]) -> list[Head]:
