@@ -20,6 +20,7 @@ from tracer.store import apply, gather, reads
 from tracer.store import fold as fold_module
 from tracer.store.columns import stacked
 from tracer.store.database import Store
+from tracer.store.frame import FrameKind, encode_frame
 from tracer.store.merge import Stored
 from tracer.store.schema import table_schema
 from tracer.store.segment import SegmentWriter, spool_path
@@ -301,3 +302,32 @@ def parts_alike(
         one, other = (reads.sql(store, f"SELECT * FROM {table}") for store in stores)
         names = [name for name in one.columns if name != "writer"]
         same(table, one.select(names), other.select(names))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"pid":1,"spans":[{"trace_id":"a"\n',
+        b'{"pid":1,"spans":[{"trace_id":"a","span_id":"b","name":"no start","end_ns":2}]}\n',
+        b'{"pid":1,"spans":5}\n',
+        b'{"pid":1,"bodies":[[1,5]],"spans":[]}\nshort and long\n',
+    ],
+)  # fmt: skip
+def test_a_frame_that_cannot_be_read_costs_only_itself(
+    empty_store: Store, monkeypatch: pytest.MonkeyPatch, payload: bytes
+) -> None:
+    """Among many that are read by column: it goes to quarantine, and is counted."""
+    monkeypatch.setattr(gather, "BY_COLUMN_FROM", 0)
+    good = [span(1, attributes={Tracehound.KIND: "workflow"}), span(2, parent=1, attributes={GenAI.OPERATION: "chat"})]
+    writer = SegmentWriter(empty_store.path)
+    writer.write_spans(good[:1])
+    writer._append(encode_frame(FrameKind.RECORDS, payload))  # pyright: ignore[reportPrivateUsage]
+    writer.write_spans(good[1:])
+    writer.close()
+    result = empty_store.fold()
+
+    assert (result.spans, result.bad_frames) == (len(good), 1)
+    assert reads.sql(empty_store, "SELECT count(*) FROM spans").rows() == [(len(good),)]
+    [bad] = (spool_path(empty_store.path) / "quarantine").glob("*.bad")
+    assert bad.read_bytes() == payload

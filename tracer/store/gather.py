@@ -189,6 +189,8 @@ def _by_column(gathered: Gathered, raw: _Raw) -> list[RawSpan] | None:
 
     None where a frame holds what is not expected; then nothing has been taken in.
     """
+    if any(not written.spans and b'"spans":' in written.head for written in raw.written):
+        return None
     try:
         records = read_records([written.head for written in raw.written], sum(written.spans for written in raw.written))
         contents: dict[int, str] = {}

@@ -151,7 +151,10 @@ def _heads(told: Sequence[tuple[Any, ...]]) -> list[Head]:
     heads: list[Head] = []
     for resource, dropped, counts, contents, bodies, scope in told:
         if resource not in resources:
-            resources[resource] = from_json(resource) if resource else {}
+            known: Any = from_json(resource) if resource else {}
+            if not isinstance(known, dict):
+                raise ValueError("a resource is no object")
+            resources[resource] = cast("dict[str, Any]", known)
         heads.append(
             Head(
                 resources[resource],
