@@ -226,3 +226,92 @@ def test_transcript_times(importing: Importing) -> None:
     assert steps[0]["end_ns"] == steps[1]["start_ns"] == 1_747_127_281 * 10**9 + 1_000
     assert [r["end_ns"] // 10**9 for r in steps[1:]] == [1_747_127_284] * 2
     assert steps[2]["end_ns"] - steps[2]["start_ns"] == 1_000
+
+
+SAID = [("user", "hi"), ("A", "yo")]
+SHAPES: dict[str, Any] = {
+    "deeper down": {"id": "x", "log": {"data": {"history": [{"role": "user", "content": "hi"}, {"name": "A", "content": "yo"}]}}},
+    "as text": {"id": "x", "history": '[{"role": "user", "content": "hi"}, {"name": "A", "content": "yo"}]'},
+    "numbered": {"id": "x", "trajectory": {"0": {"role": "user", "content": "hi"}, "1": {"agent_name": "A", "content": "yo"}}},
+    "langchain": {"id": "x", "messages": [{"type": "human", "content": "hi"}, {"type": "ai", "name": "A", "content": "yo"}]},
+    "langchain, stored": {"id": "x", "messages": [{"type": "human", "data": {"content": "hi"}}, {"type": "ai", "data": {"content": "yo", "name": "A"}}]},
+    "langchain, dumped": {"id": "x", "messages": [
+        {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": {"content": "hi"}},
+        {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "AIMessage"], "kwargs": {"content": "yo", "name": "A"}}]},
+    "authors with a role": {"id": "x", "conversation": [
+        {"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["hi"]}},
+        {"author": {"role": "assistant", "name": "A"}, "content": {"content_type": "text", "parts": ["yo"]}}]},
+    "other names": {"id": "x", "dialogue": [{"speaker_name": "user", "utterance": "hi"}, {"speaker_name": "A", "msg": "yo"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_of_messages(importing: Importing, shape: str) -> None:
+    """The same talk in the words of other writers, with the source's own id."""
+    report, rows = importing(json.dumps(SHAPES[shape]), "log.json")
+    steps = [(r["step"], r["agent"]) for r in rows if r["kind"] == "message"]
+
+    assert (report.read, report.problems) == (1, [])
+    assert steps == [(0, "user"), (1, "A")]
+    root = next(r for r in rows if r["kind"] == "workflow")
+    assert json.loads(root["attributes"])["tracehound.source.id"] == "x"
+
+
+def test_calls_in_parts_of_a_message(importing: Importing) -> None:
+    """Anthropic's parts: two calls in one message, both answers in the next, each a tool call of the agent that asked."""
+    calls = [{"type": "tool_use", "id": f"t{n}", "name": "look", "input": {"n": n}} for n in (1, 2)]
+    answers: list[dict[str, Any]] = [
+        {"type": "tool_result", "tool_use_id": "t2", "content": [{"type": "text", "text": "down"}], "is_error": True},
+        {"type": "tool_result", "tool_use_id": "t1", "content": "fine"},
+    ]
+    talk = [
+        {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "looking"}, *calls]},
+        {"role": "user", "content": answers},
+    ]
+    _, rows = importing(json.dumps({"messages": talk}), "log.json")
+    tools = [r for r in rows if r["kind"] == "tool"]
+
+    assert [(r["tool_name"], r["agent"], r["step"], r["status"]) for r in tools] == [
+        ("look", "assistant", 2, "error"),
+        ("look", "assistant", 2, "ok"),
+    ]
+    assert len({r["args_hash"] for r in tools}) == 2
+
+
+def test_an_id_used_twice_is_the_call_before(importing: Importing) -> None:
+    """Some providers number calls from 1 in every answer: an answer belongs to the last call of that id before it."""
+    talk: list[dict[str, Any]] = []
+    for city in ("Ulm", "Bonn"):
+        call = {"id": "1", "function": {"name": "weather", "arguments": {"city": city}}}
+        talk += [{"role": "assistant", "content": None, "tool_calls": [call]}]
+        talk += [{"role": "tool", "tool_call_id": "1", "content": "rain"}]
+    _, rows = importing(json.dumps({"messages": talk}), "log.json")
+
+    assert len({r["args_hash"] for r in rows if r["kind"] == "tool"}) == 2
+
+
+def test_counts_as_text_and_beside(importing: Importing) -> None:
+    """Usage as text, as floats, and in the metadata of a message."""
+    talk = [
+        {"agent": "A", "content": "x", "usage": {"prompt_tokens": "12", "completion_tokens": 5.0, "cost": "0.001"}},
+        {"agent": "B", "content": "y", "response_metadata": {"token_usage": {"prompt_tokens": 7, "completion_tokens": 3}, "model_name": "m"}},
+    ]  # fmt: skip
+    _, rows = importing(json.dumps({"messages": talk}), "log.json")
+
+    assert [(r["agent"], r["model"], r["input_tokens"], r["output_tokens"]) for r in rows if r["kind"] == "llm"] == [
+        ("A", None, 12, 5),
+        ("B", "m", 7, 3),
+    ]
+
+
+def test_lines_of_several_conversations(importing: Importing) -> None:
+    """A first line that tells of the file, then bare messages of two conversations, mixed."""
+    lines: list[dict[str, Any]] = [{"version": 1, "workflow": "desk", "success": True}]
+    lines += [{"agent": "A", "content": str(n), "conversation_id": name} for n, name in enumerate("xyx")]
+    report, rows = importing("\n".join(map(json.dumps, lines)), "log.jsonl")
+    roots = [r for r in rows if r["kind"] == "workflow"]
+
+    assert (report.read, report.problems) == (2, [])
+    assert sorted(json.loads(r["attributes"])["tracehound.source.id"] for r in roots) == ["x", "y"]
+    assert {r["workflow"] for r in rows} == {"desk"}

@@ -50,6 +50,9 @@ FACTS: dict[str, Facts] = {
     "openai-agents-genai-toolerror": Facts("refunds triage", 0, 2, 2, REFUNDS),
     "openai-agents-openllmetry-ordinary": Facts("researcher triage writer", 4, 2, 0, TRIAGE),
     "openai-agents-openllmetry-toolerror": Facts("refunds triage", 4, 2, 2, REFUNDS),
+    "openai-agents-openllmetry-maxturns": Facts(
+        "french german planner", 4, 4, 0, "planner:french planner:german", "stopped_by_guard"
+    ),
     "langgraph-openinference-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
     "langgraph-genai-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
     "langgraph-langsmith-ordinary": Facts("analyst researcher supervisor writer", 9, 2, 0, SUPERVISED),
@@ -61,6 +64,8 @@ FACTS: dict[str, Facts] = {
     "langgraph-openinference-loop": Facts(
         "researcher supervisor", 21, 7, 0, " ".join(["supervisor>researcher"] * 7), "stopped_by_guard"
     ),
+    "langgraph-openinference-swarm": Facts("alice bob", 3, 0, 0, "alice>bob bob>alice"),
+    "langgraph-langsmith-interrupt": Facts("draft send", 2, 0, 0, "draft>send"),
     "langgraph-openinference-interrupt": Facts("writer", 1, 0, 0, ""),
     "autogen-openinference-roundrobin": Facts("analyst researcher writer", 4, 2, 0, TURNS),
     "autogen-openinference-toolerror": Facts("analyst researcher writer", 4, 2, 1, TURNS),
@@ -68,6 +73,7 @@ FACTS: dict[str, Facts] = {
     "autogen-native-roundrobin": Facts("analyst researcher writer", 0, 2, 0, TURNS),
     "autogen-native-selector": Facts("analyst researcher writer", 0, 2, 0, TURNS),
     "autogen-native-swarm": Facts("researcher writer", 0, 1, 0, "researcher>writer"),
+    "autogen-openinference-nested": Facts("coder devs tester", 3, 0, 0, "coder>tester"),
     "autogen-openinference-swarm": Facts("researcher writer", 3, 1, 0, "researcher>writer"),
     "autogen-openinference+openai-swarm": Facts("researcher writer", 3, 1, 0, "researcher>writer"),
     "autogen-openinference-loop": Facts(

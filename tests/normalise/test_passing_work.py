@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.normalise.captured import batch, resolved
 from tests.normalise.drawn import genai, oi, raw, rows
 from tracer.model import RawSpan
+from tracer.normalise import resolve
+from tracer.normalise.tree import copied
 
 HANDED: dict[str, tuple[list[RawSpan], str, tuple[str, str | None, str | None]]] = {
     "openai agents, openinference": (
@@ -158,3 +161,19 @@ def test_recorded_runs_get_no_derived_handoffs() -> None:
     assert {None} == {row.target_agent for row in found.values()}
     assert found["two again"].kind == "agent"
     assert {"pipeline"} == {row.workflow for row in found.values()}
+
+
+def test_resetting_a_team_is_no_run() -> None:
+    """AutoGen's messages between two runs of a process stand in traces of their own; they belong to the run before."""
+    found = batch("autogen-native-roundrobin")
+    rows = resolved("autogen-native-roundrobin")
+    told = next(row for row in found.spans if row.convention == "autogen")
+    later = max(row.end_ns or row.start_ns for row in rows) + 10**9
+    told = copied(told)
+    told.trace_id = told.run_id = "ab" * 16
+    told.parent_span_id, told.start_ns, told.end_ns = None, later, later + 1000
+
+    together = resolve([*found.spans, told], found.events, found.links)
+
+    assert {row.run_id for row in together} == {rows[0].run_id}
+    assert len({row.run_id for row in resolve([told])}) == 1

@@ -1,6 +1,6 @@
 """Message transcripts: JSON or JSONL whose records hold a list of messages `{agent|name|role, content}`.
 
-One record is one run; a file of bare messages is one run. Recognised: the list under history, messages, conversation,
+One record is one run; so are bare messages, one a line, that name the same conversation or none; a first line without messages tells of them. Recognised: the list under history, messages, conversation,
 traj ... (Who&When, AutoGen and Magentic logs, tau-bench, ChatDev), a JSON array of messages or of records, one of
 either a line.
 """
@@ -17,7 +17,13 @@ from tracer.importers.jsontext import NOTHING, parse
 from tracer.importers.source import Source, Unreadable
 from tracer.importers.turns import LISTS, is_message, messages_in, run_of
 
-_MARK = re.compile(rb'"(?:' + "|".join(LISTS).encode() + rb')"\s*:\s*\[|"(?:content|role|source|speaker)"\s*:')
+_MARK = re.compile(
+    rb'"(?:'
+    + "|".join(LISTS).encode()
+    + rb')"\s*:\s*(?:[\[{]|"\s*\[)|"(?:content|role|source|speaker|speaker_name|agent_name)"\s*:'
+)
+_RUNS = ("conversation_id", "run_id", "trace_id", "session_id", "thread_id", "dialogue_id", "episode_id", "instance_id")
+"""fields by which lines of bare messages are told apart"""
 _OTHER = re.compile(rb'"resource_?(?:S|s)pans"|"resource_?(?:L|l)ogs"')
 _TOLD_APART = (
     any_agent.sniff,
@@ -37,14 +43,20 @@ def sniff(head: bytes) -> bool:
 
 
 def read(source: Source, sink: Sink) -> None:
-    loose: list[Mapping[str, Any]] = []
-    first_loose: int | None = None
+    loose: dict[str, list[Mapping[str, Any]]] = {}
+    first_loose: dict[str, int | None] = {}
+    header: tuple[int | None, Mapping[str, Any]] | None = None
     name = _stem(source)
-    for line, value in _values(source, sink):
+    for position, (line, value) in enumerate(_values(source, sink)):
         documents = cast(list[Any], value) if isinstance(value, list) else [value]
         if documents and all(is_message(item) for item in documents):
-            loose.extend(cast(list[Mapping[str, Any]], documents))
-            first_loose = first_loose or line
+            for message in cast(list[Mapping[str, Any]], documents):
+                run = _conversation(message)
+                loose.setdefault(run, []).append(message)
+                first_loose.setdefault(run, line)
+            continue
+        if position == 0 and isinstance(value, Mapping) and messages_in(cast(Mapping[str, Any], value)) is None:
+            header = line, cast(Mapping[str, Any], value)
             continue
         for number, document in enumerate(documents):
             where = "" if len(documents) == 1 else f"record {number}: "
@@ -54,8 +66,17 @@ def read(source: Source, sink: Sink) -> None:
                 )
                 continue
             _record(cast(Mapping[str, Any], document), line, where, name, sink)
-    if loose:
-        _record({"messages": loose}, first_loose, "", name, sink)
+    about = dict(header[1]) if header and loose else {}
+    if header and not loose:
+        _record(header[1], header[0], "", name, sink)
+    for run, messages in loose.items():
+        named = {"conversation_id": run} if run else {}
+        _record({**about, **named, "messages": messages}, first_loose[run], "", name, sink)
+
+
+def _conversation(message: Mapping[str, Any]) -> str:
+    """What a line says of the run that it is a message of; "" where it says nothing."""
+    return next((str(message[key]) for key in _RUNS if isinstance(message.get(key), str | int) and message[key]), "")
 
 
 def _record(record: Mapping[str, Any], line: int | None, where: str, name: str, sink: Sink) -> None:

@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from tracer.ids import canonical_json, content_id, short_hash, span_id_of, trace_id_of
 from tracer.importers.answers import failure_in
+from tracer.importers.entries import AUTHORS, TEXTS, plain
 from tracer.importers.turn_times import intervals, moment_of
 from tracer.importers.usage import Call, calls_of
 from tracer.model import RawSpan, RunOutcome, SpanKind
@@ -37,12 +38,23 @@ LISTS = (
     "dialog",
     "transcript",
     "events",
+    "conversation_history",
+    "message_history",
+    "chat_messages",
+    "all_messages",
+    "conversations",
+    "dialogue",
+    "chat",
+    "interactions",
+    "log",
+    "logs",
+    "trace",
 )
 """keys under which a record holds its messages, the likeliest first"""
 
-_AUTHORS = ("agent", "name", "source", "speaker", "sender", "author", "from", "role")
-_TEXTS = ("content", "text", "message", "value", "output", "parts")
-_TARGETS = ("target", "recipient", "receiver", "to")
+_TARGETS = ("target", "recipient", "receiver", "to", "recipient_name", "to_agent")
+_DEEPEST = 4
+"""objects inside of each other in which a list of messages is looked for"""
 _IDS = (
     "id",
     "run_id",
@@ -56,7 +68,19 @@ _IDS = (
 )
 _WORKFLOWS = ("workflow", "workflow_name", "app", "application", "subset", "framework", "variant", "benchmark")
 _TASKS = ("question", "task", "prompt", "instruction", "goal", "query", "problem")
-_VERDICTS = ("is_correct", "correct", "success", "is_success", "passed", "reward", "resolved")
+_VERDICTS = (
+    "is_correct",
+    "correct",
+    "success",
+    "is_success",
+    "passed",
+    "reward",
+    "resolved",
+    "solved",
+    "is_solved",
+    "task_success",
+)
+_RESULTS = ("result", "results", "evaluation", "reward_info", "outcome", "info", "metadata")
 _PEOPLE = frozenset({"human", "user", "system", "developer", "environment"})
 
 _ADDRESSED = re.compile(r"^(?P<agent>.+?)\s*\(\s*->\s*(?P<target>.+?)\s*\)\s*$")
@@ -90,10 +114,18 @@ class _Message:
     text: str
     calls: list[Mapping[str, Any]]
     raw: Mapping[str, Any]
+    place: int = 0
+    """among all messages; an entry with the answers of several tools has several"""
+    part: int = 0
     made_by: list[Call] = field(default_factory=list[Call])
     """calls of models it came of"""
     start_ns: int = 0
     end_ns: int = 0
+
+    @property
+    def key(self) -> str:
+        """What its spans are told apart by."""
+        return f"{self.step}.{self.part}" if self.part else str(self.step)
 
     @property
     def from_people(self) -> bool:
@@ -117,58 +149,90 @@ def agent_of(author: str) -> tuple[str, str | None, str | None]:
 
 
 def is_message(item: Any) -> bool:
-    """True for an object with an author and a text (or tool calls)."""
-    if not isinstance(item, Mapping):
-        return False
-    held = cast(Mapping[str, Any], item)
-    return any(isinstance(held.get(key), str) for key in _AUTHORS) and any(
-        key in held for key in (*_TEXTS, "tool_calls")
+    """True for an object with an author and a text (or tool calls), in any shape that `entries` knows."""
+    return any(_is_plain(held) for held in plain(item))
+
+
+def _is_plain(held: Mapping[str, Any]) -> bool:
+    return any(isinstance(held.get(key), str) for key in AUTHORS) and any(key in held for key in (*TEXTS, "tool_calls"))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The list of messages of a record."""
+
+    key: str
+    """of the record's field that it stands in, maybe deeper"""
+    entries: list[Any]
+
+
+def messages_in(record: Mapping[str, Any]) -> Found | None:
+    """The list of messages of a record: under a known key, also deeper (`{"result": {"messages": [...]}}`), as JSON text, or numbered in an object."""
+    return _messages_in(record, _DEEPEST) or next(
+        (Found(key, cast(list[Any], record[key])) for key in LISTS if isinstance(record.get(key), list)), None
     )
 
 
-def messages_in(record: Mapping[str, Any]) -> list[Any] | None:
-    """The list of messages of a record, also one level down (`{"result": {"messages": [...]}}`)."""
+def _messages_in(record: Mapping[str, Any], depth: int) -> Found | None:
     for key in LISTS:
-        value = record.get(key)
-        if isinstance(value, list) and any(is_message(item) for item in cast(list[Any], value)):
-            return cast(list[Any], value)
-    for value in record.values():
-        if isinstance(value, Mapping):
-            inner = cast(Mapping[str, Any], value)
-            for key in LISTS:
-                found = inner.get(key)
-                if isinstance(found, list) and any(is_message(item) for item in cast(list[Any], found)):
-                    return cast(list[Any], found)
-    return next((cast(list[Any], record[key]) for key in LISTS if isinstance(record.get(key), list)), None)
+        entries = _listed(record.get(key))
+        if any(is_message(item) for item in entries):
+            return Found(key, entries)
+    for key, value in record.items():
+        if isinstance(value, Mapping) and depth > 1:
+            inner = _messages_in(cast(Mapping[str, Any], value), depth - 1)
+            if inner is not None:
+                return Found(key, inner.entries)
+    return None
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list, also as JSON text or as an object with numbers for keys (`{"0": {...}, "1": {...}}`); [] for anything else."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return []
+    if isinstance(value, Mapping):
+        held = cast(Mapping[str, Any], value)
+        return [held[key] for key in sorted(held, key=int)] if all(key.isdecimal() for key in held) else []
+    return cast(list[Any], value) if isinstance(value, list) else []
 
 
 def run_of(record: Mapping[str, Any], name: str) -> Run:
     """The run in `record`; `name` is the workflow where the record names none. No spans where it holds no message."""
-    entries = messages_in(record) or []
+    found = messages_in(record)
+    entries = found.entries if found else []
     run = Run()
-    read = [_message(step, entry) for step, entry in enumerate(entries)]
+    given = [
+        (step, part, held) for step, entry in enumerate(entries) for part, held in enumerate(plain(entry) or [entry])
+    ]
+    read = [_message(step, held) for step, _, held in given]
     messages = [message for message in read if message]
     if not messages:
         run.left_out = len(entries)
         return run
-    calls = calls_of(entries, [m is not None and not m.from_people and not m.from_tool for m in read])
-    for message in messages:
-        message.made_by = calls.get(message.step, [])
+    speaks = [m is not None and not m.from_people and not m.from_tool for m in read]
+    calls = calls_of([held for _, _, held in given], speaks)
+    for place, (message, (_, part, _)) in enumerate(zip(read, given, strict=True)):
+        if message is not None:
+            message.place, message.part, message.made_by = place, part, calls.get(place, [])
     told = sum(call.own_entry for made in calls.values() for call in made)
-    run.steps, run.left_out = len(messages), len(entries) - len(messages) - told
+    run.steps, run.left_out = len(messages), len(given) - len(messages) - told
     source_id = _source_id(record)
     trace_id = trace_id_of("transcript", source_id or name, short_hash(record))
     real, times = intervals([_moment(message) for message in messages])
     for message, (start_ns, end_ns) in zip(messages, times, strict=True):
         message.start_ns, message.end_ns = start_ns, end_ns
     shared: dict[str, Any] = {} if real else {Tracehound.SYNTHETIC_TIME: True}
-    root = _root(run, record, name, source_id, trace_id, messages, shared)
+    root = _root(run, record, found.key if found else "", name, source_id, trace_id, messages, shared)
     run.spans.append(root)
-    results = {str(call.get("id")): call for message in messages for call in message.calls}
+    results: dict[str, Mapping[str, Any]] = {}
     turn: RawSpan | None = None
     turn_agent = ""
     for message in messages:
         parent = root
+        results |= {_call_key(call): call for call in message.calls}
         if message.from_tool and turn is not None:
             parent = turn
         elif not message.from_people:
@@ -195,7 +259,7 @@ def _model_call(message: _Message, number: int, call: Call, parent: RawSpan, sha
     """The texts stand in the message; the call has what it cost."""
     return RawSpan(
         trace_id=parent.trace_id,
-        span_id=span_id_of(parent.trace_id, "call", str(message.step), str(number)),
+        span_id=span_id_of(parent.trace_id, "call", message.key, str(number)),
         parent_span_id=parent.span_id,
         name=f"chat {call.model}" if call.model else "chat",
         start_ns=message.start_ns,
@@ -211,11 +275,11 @@ def _model_call(message: _Message, number: int, call: Call, parent: RawSpan, sha
 
 
 def _message(step: int, entry: Any) -> _Message | None:
-    if not is_message(entry):
+    if not isinstance(entry, Mapping) or not _is_plain(cast(Mapping[str, Any], entry)):
         return None
     raw = cast(Mapping[str, Any], entry)
     role = str(raw.get("role") or "")
-    keys = ("role",) if role in ("tool", "function") else _AUTHORS
+    keys = ("role",) if role in ("tool", "function") else AUTHORS
     author = next((raw[key] for key in keys if isinstance(raw.get(key), str) and raw[key].strip()), None)
     if author is None:
         return None
@@ -228,10 +292,20 @@ def _message(step: int, entry: Any) -> _Message | None:
         if isinstance(calls, list)
         else []
     )
-    text = next((_text(raw[key]) for key in _TEXTS if raw.get(key) not in (None, "")), "")
-    if not text and not found and all(key not in raw for key in _TEXTS):
+    text = next((_text(raw[key]) for key in TEXTS if raw.get(key) not in (None, "")), "")
+    if not text and not found and all(key not in raw for key in TEXTS):
         return None
     return _Message(step, agent, target, aside, role, text, found, raw)
+
+
+def _call_key(call: Mapping[str, Any]) -> str:
+    """The id of a call, which its answer repeats; the name of the tool where calls have none (`function_call`)."""
+    return str(call["id"]) if call.get("id") else _function(call).get("name") or ""
+
+
+def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function")
+    return cast(Mapping[str, Any], function) if isinstance(function, Mapping) else call
 
 
 def _text(value: Any) -> str:
@@ -263,6 +337,7 @@ def _source_id(record: Mapping[str, Any]) -> str | None:
 def _root(
     run: Run,
     record: Mapping[str, Any],
+    holder: str,
     name: str,
     source_id: str | None,
     trace_id: str,
@@ -279,9 +354,13 @@ def _root(
     outcome = _verdict(record)
     if outcome is not None:
         attributes[Tracehound.OUTCOME], attributes[Tracehound.OUTCOME_REASON] = outcome
-    entries = messages_in(record)
-    for key, value in record.items():
-        if value is not entries and value is not None:
+    beside = {key: value for key, value in record.items() if key != holder}
+    around = record.get(holder)
+    if isinstance(around, Mapping):  # what stands beside the messages, deeper down
+        inner = cast(Mapping[str, Any], around)
+        beside |= {f"{holder}.{key}": value for key, value in inner.items() if isinstance(value, str | int | float)}
+    for key, value in beside.items():
+        if value is not None:
             attributes[f"source.{key}"] = (
                 value if isinstance(value, str | int | float | bool) else canonical_json(value)
             )
@@ -302,9 +381,12 @@ def _root(
 
 
 def _verdict(record: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(outcome, reason) where the record says whether the run did its task."""
-    for key in _VERDICTS:
-        value = record.get(key)
+    """(outcome, reason) where the record says whether the run did its task, itself or in what it calls its result."""
+    around = [
+        record,
+        *(cast(Mapping[str, Any], record[key]) for key in _RESULTS if isinstance(record.get(key), Mapping)),
+    ]
+    for key, value in ((key, held[key]) for held in around for key in _VERDICTS if key in held):
         if isinstance(value, bool | int | float):
             return (RunOutcome.COMPLETED if value >= 1 else RunOutcome.FAILED).value, f"the source says {key} = {value}"
         if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "1.0", "0.0", "yes", "no"):
@@ -316,7 +398,7 @@ def _verdict(record: Mapping[str, Any]) -> tuple[str, str] | None:
 def _turn(message: _Message, root: RawSpan, trace_id: str, shared: dict[str, Any]) -> RawSpan:
     return RawSpan(
         trace_id=trace_id,
-        span_id=span_id_of(trace_id, "turn", str(message.step)),
+        span_id=span_id_of(trace_id, "turn", message.key),
         parent_span_id=root.span_id,
         name=message.author,
         start_ns=message.start_ns,
@@ -341,16 +423,14 @@ def _step(
     content: dict[str, list[int]] = {}
     failed = failure_in(raw, message.text) if message.from_tool else None
     if message.from_tool:
-        call = asked.get(str(raw.get("tool_call_id")), {})
-        function = call.get("function")
-        named = cast(Mapping[str, Any], function) if isinstance(function, Mapping) else call
+        named = _function(asked.get(str(raw.get("tool_call_id") or raw.get("name") or ""), {}))
         tool = str(raw.get("name") or named.get("name") or message.role)
         attributes |= {Tracehound.KIND: SpanKind.TOOL.value, GenAI.TOOL_NAME: tool}
         if caller:
             attributes[Tracehound.AGENT] = caller
         if raw.get("tool_call_id"):
             attributes[GenAI.TOOL_CALL_ID] = str(raw["tool_call_id"])
-        arguments = named.get("arguments")
+        arguments = named.get("arguments", named.get("args"))
         if arguments is not None:
             content["input"] = [run.put(_canonical(arguments))]
         content["output"] = [run.put(message.text)]
@@ -365,13 +445,13 @@ def _step(
         content["input"] += [run.put(canonical_json(call)) for call in message.calls]
         name = f"{message.author} ({message.aside})" if message.aside else message.author
     for key, value in raw.items():
-        if key not in (*_TEXTS, "tool_calls") and value is not None:
+        if key not in (*TEXTS, "tool_calls") and value is not None:
             attributes[f"source.{key}"] = (
                 value if isinstance(value, str | int | float | bool) else canonical_json(value)
             )
     return RawSpan(
         trace_id=trace_id,
-        span_id=span_id_of(trace_id, "step", str(message.step)),
+        span_id=span_id_of(trace_id, "step", message.key),
         parent_span_id=parent.span_id,
         name=name,
         start_ns=message.start_ns,

@@ -14,17 +14,46 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 from tracer.semconv import GenAI, Tracehound
 
-_USAGES = ("usage", "models_usage", "usage_metadata", "token_usage")
-_SENT = ("prompt_tokens", "input_tokens")
-_MADE = ("completion_tokens", "output_tokens")
-_COSTS = ("cost_usd", "cost", "total_cost")
-_MODELS = ("model", "model_name")
+_USAGES = (
+    "usage",
+    "models_usage",
+    "usage_metadata",
+    "token_usage",
+    "usageMetadata",
+    "tokens",
+    "token_counts",
+    "llm_usage",
+)
+_BESIDE = ("response_metadata", "metadata", "info", "extra", "additional_kwargs")
+"""fields of a message in which its usage may stand"""
+_SENT = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokens",
+    "inputTokens",
+    "prompt",
+    "input",
+    "promptTokenCount",
+    "prompt_token_count",
+)
+_MADE = (
+    "completion_tokens",
+    "output_tokens",
+    "completionTokens",
+    "outputTokens",
+    "completion",
+    "output",
+    "candidatesTokenCount",
+    "candidates_token_count",
+)
+_COSTS = ("cost_usd", "cost", "total_cost", "total_cost_usd")
+_MODELS = ("model", "model_name", "model_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +100,7 @@ def calls_of(entries: Sequence[Any], speaks: Sequence[bool]) -> dict[int, list[C
             continue
         raw = cast(Mapping[str, Any], entry)
         if speaks[place]:
-            own = next((call for name in _USAGES if (call := _call(raw.get(name), raw, model))), None)
+            own = _told_of(raw, model)
             if own is not None:
                 found[place] = [own]
             elif waiting:
@@ -86,6 +115,20 @@ def calls_of(entries: Sequence[Any], speaks: Sequence[bool]) -> dict[int, list[C
     return found
 
 
+def _told_of(raw: Mapping[str, Any], model: str | None) -> Call | None:
+    """The call that a message tells of: under a name for usage, in what stands beside the message, or in the message itself."""
+    for around in (raw, *(raw.get(name) for name in _BESIDE)):
+        if not isinstance(around, Mapping):
+            continue
+        held = cast(Mapping[str, Any], around)
+        for name in _USAGES:
+            if call := _call(held.get(name), raw, _model(held) or model):
+                return call
+        if call := _call(held, raw, model):
+            return replace(call, own_entry=False)
+    return None
+
+
 def _call(usage: Any, raw: Mapping[str, Any], model: str | None) -> Call | None:
     """The call whose tokens `usage` counts; None where it counts none."""
     if not isinstance(usage, Mapping):
@@ -98,7 +141,16 @@ def _call(usage: Any, raw: Mapping[str, Any], model: str | None) -> Call | None:
 
 
 def _count(told: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    return next((told[name] for name in names if isinstance(told.get(name), int) and told[name] >= 0), None)
+    return next((count for name in names if (count := _number(told.get(name))) is not None), None)
+
+
+def _number(value: Any) -> int | None:
+    """A count, also as text or as a float without a fraction; None for anything else."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _cost(told: Mapping[str, Any]) -> Decimal | None:

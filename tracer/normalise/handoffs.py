@@ -98,6 +98,24 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
                 infer(span, "target_agent", heir.agent)
     _route(forest, [p for p in members if agent_above[p] < 0], turns, starts)
     take_overs(turns, handoffs)
+    for team in _inner_teams(forest, members, agent_above):
+        take_overs(team, handoffs)
+
+
+def _inner_teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> Iterable[list[Span]]:
+    """The turns of each team that an agent of AutoGen leads: messages lie between it and them, where a call through a tool has none."""
+    teams: dict[int, list[Span]] = {}
+    for position in members:
+        span, leader = forest.spans[position], agent_above[position]
+        if span.kind != SpanKind.AGENT or span.duplicate_of is not None or leader < 0:
+            continue
+        for above in forest.ancestors(position):
+            if above == leader or forest.spans[above].kind == SpanKind.TOOL:
+                break
+            if forest.spans[above].convention == "autogen":
+                teams.setdefault(leader, []).append(span)
+                break
+    return teams.values()
 
 
 def take_overs(turns: Sequence[Span], handoffs: Iterable[Span]) -> None:

@@ -83,11 +83,17 @@ def find_graph_agents(forest: Forest) -> None:
     node beside named ones works for the agent that ran before it.
     """
     tasks: dict[tuple[str, str], _Task] = {}
+    held = {position for position, _ in forest.leaves()}
     for position in forest.order:
         span = forest.spans[position]
         if span.agent_id and _TASK.fullmatch(span.agent_id):
             task = tasks.setdefault((span.trace_id, span.agent_id), _Task(span.agent, span.start_ns, position))
-            task.thinks = task.thinks or span.kind in (SpanKind.LLM, SpanKind.AGENT)
+            # OpenInference takes every function with `agent` in its name for an agent: a router does nothing inside
+            works = position in held or bool(forest.children[position]) or span.end_ns is None
+            is_agent = span.kind == SpanKind.AGENT and (works or span.name == task.name)
+            task.thinks = task.thinks or is_agent or span.kind == SpanKind.LLM
+            if span.kind == SpanKind.AGENT and not is_agent and task.name is not None:
+                _demote(span, SpanKind.OTHER)
             if span.agent is None:
                 task.nameless.append(position)
     for task in tasks.values():

@@ -53,11 +53,14 @@ def place(reading: Reading, metadata: Mapping[str, Any], prefix: str = "") -> bo
 
 def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
     if raw.status == "error" and (
-        _is_interrupt(raw.attributes.get(Common.ERROR_TYPE)) or raw.status_message.split("(", 1)[0] in _INTERRUPTS
+        _is_interrupt(raw.attributes.get(Common.ERROR_TYPE)) or _is_interrupt(_named(raw.status_message))
     ):
         return True
     for event in raw.events:
-        if event.name == Common.EXCEPTION_EVENT and _is_interrupt(event.attributes.get(Common.EXCEPTION_TYPE)):
+        if event.name == Common.EXCEPTION_EVENT and (
+            _is_interrupt(event.attributes.get(Common.EXCEPTION_TYPE))
+            or _is_interrupt(_named(event.attributes.get(Common.EXCEPTION_MESSAGE)))  # LangSmith: the type is Exception
+        ):
             return True
     return False
 
@@ -68,6 +71,11 @@ def kind(raw: RawSpan) -> str | None:
 
 def read(reading: Reading) -> None:
     reading.span.finish_reason = PAUSED
+
+
+def _named(message: object) -> str:
+    """The exception in `GraphInterrupt((Interrupt(...`."""
+    return (as_text(message) or "").partition("(")[0]
 
 
 def _is_interrupt(value: object) -> bool:

@@ -46,6 +46,7 @@ _LIMIT = re.compile(
 _TRIPWIRE = re.compile(r"Guardrail tripwire|GuardrailTripwireTriggered", re.IGNORECASE)
 _TIMEOUT = re.compile(r"Timeout|timed out|DeadlineExceeded", re.IGNORECASE)
 _TRACEBACK = "Traceback (most recent call last)"
+_NEVER = 2**63
 PAUSED_REASON = "paused for a person; that it went on was not recorded"
 _SAYS = (Tracehound.OUTCOME, Tracehound.SOURCE_ID)
 COUNTED_AGENTS = frozenset(
@@ -279,7 +280,8 @@ def outcome_of(root: Span, agents: Sequence[Span], failed: Sequence[Span]) -> tu
 
 
 def _last(agents: Sequence[Span]) -> Span | None:
-    return max(agents, key=lambda span: (span.start_ns, span.end_ns or 0, span.span_id), default=None)
+    """Who ended last: an agent that calls others may stand beside them (OpenLLMetry) and goes on after they are done."""
+    return max(agents, key=lambda span: (span.end_ns or _NEVER, span.start_ns, span.span_id), default=None)
 
 
 def _is_made(span: Span) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
+from tracer.normalise.called_beside import seat_called_agents
 from tracer.normalise.duplicates import find_duplicates, mark_twin
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
 from tracer.normalise.hanging import Hanging
@@ -55,6 +56,7 @@ def resolve_owned(
     """
     for row in rows:
         reset(row)
+    seat_called_agents(rows)
     forest = Forest(rows, hanging)
     by_span: dict[tuple[str, str], list[SpanLink]] = {}
     for link in links:

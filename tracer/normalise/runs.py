@@ -49,6 +49,8 @@ class _Trace:
     processes: set[tuple[str | None, int | None]] = field(default_factory=set[tuple[str | None, int | None]])
     agents: set[str] = field(default_factory=set[str])
     setup_only: bool = True
+    messaging_only: bool = True
+    """nothing but AutoGen's messages: a team is reset, or somebody subscribes"""
     paused: bool = False
     """a step of it was interrupted to ask a person"""
 
@@ -90,6 +92,7 @@ def join_traces(forest: Forest, links: Iterable[SpanLink], calls: Iterable[tuple
         join(forest.spans[host].trace_id, forest.spans[call].trace_id)
     _join_conversations(traces.values(), join)
     _join_setups(traces.values(), join)
+    _join_messages(traces.values(), head, join)
 
     members: dict[str, list[_Trace]] = {}
     for trace in traces.values():
@@ -124,6 +127,8 @@ def _traces(forest: Forest) -> dict[str, _Trace]:
             trace.agents.add(span.agent)
         if not is_setup(span):
             trace.setup_only = False
+        if span.convention != "autogen":
+            trace.messaging_only = False
         if span.finish_reason == PAUSED:
             trace.paused = True
     for trace_id, leaves in (forest.hanging.traces if forest.hanging else {}).items():
@@ -131,7 +136,7 @@ def _traces(forest: Forest) -> dict[str, _Trace]:
         trace.end_ns = max(trace.end_ns, leaves.end_ns)
         trace.processes |= leaves.processes
         trace.agents |= leaves.agents
-        trace.setup_only = False
+        trace.setup_only = trace.messaging_only = False
     return found
 
 
@@ -169,6 +174,26 @@ def _join_setups(traces: Iterable[_Trace], join: Any) -> None:
             ):
                 join(trace.trace_id, run.trace_id)
                 break
+
+
+def _join_messages(traces: Iterable[_Trace], head: Any, join: Any) -> None:
+    """AutoGen's messages that no link joins to work (`team.reset()`) belong to the run before in that process; else to the next."""
+    ordered = sorted(traces, key=lambda trace: (trace.start_ns, trace.trace_id))
+    working = {head(trace.trace_id) for trace in ordered if not (trace.messaging_only or trace.setup_only)}
+    runs = [trace for trace in ordered if not trace.setup_only and head(trace.trace_id) in working]
+    for trace in ordered:
+        if not trace.messaging_only or head(trace.trace_id) in working:
+            continue
+        near = [
+            run
+            for run in runs
+            if trace.processes & run.processes
+            and run.start_ns - trace.end_ns <= SETUP_WINDOW_NS
+            and trace.start_ns - run.end_ns <= SETUP_WINDOW_NS
+        ]
+        before = [run for run in near if run.start_ns <= trace.start_ns]
+        if near:
+            join(trace.trace_id, (before[-1] if before else near[0]).trace_id)
 
 
 def _same_batch(trace: _Trace, run: _Trace) -> bool:
