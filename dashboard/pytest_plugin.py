@@ -11,6 +11,7 @@ imported until then: the plugin is loaded by every pytest of an environment that
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 FailOn = Literal["critical", "warning", "never"]
 _OPTIONS = frozenset({"budget_usd", "tokens", "seconds", "fail_on", "allow"})
+_AMOUNTS = frozenset({"budget_usd", "tokens", "seconds"})
+_GRAVE = {"warning": ("critical", "warning"), "critical": ("critical",), "never": ()}
 _HELD = pytest.StashKey["TracehoundRun"]()
 
 
@@ -43,11 +46,18 @@ class TracehoundRun:
         self.checked = False
 
     def limit(self, **options: Any) -> None:
-        """Set `budget_usd`, `tokens`, `seconds`, `fail_on` ("warning", "critical", "never"), `allow` (kinds of findings that are all right)."""
+        """Set `budget_usd`, `tokens`, `seconds`, `fail_on` ("warning", "critical", "never"), `allow` (kinds of findings that are all right).
+
+        Raises:
+            TypeError, ValueError: there is no such limit, or it cannot be this.
+        """
         unknown = options.keys() - _OPTIONS
         if unknown:
-            raise TypeError(f"tracehound_run has no limit {sorted(unknown)}; there are {sorted(_OPTIONS)}")
+            raise TypeError(
+                f"tracehound_run has no limit {', '.join(sorted(unknown))}; there are {', '.join(sorted(_OPTIONS))}"
+            )
         for name, value in options.items():
+            _check(name, value)
             if name == "allow":
                 self.allowed |= {value} if isinstance(value, str) else set(value)
             else:
@@ -62,12 +72,16 @@ class TracehoundRun:
         if traces.is_empty():
             return ["nothing was recorded: the test ran no agent that tracehound sees (is its library instrumented?)"]
         told: list[str] = [_told(finding) for finding in self.findings if self._counts(finding)]
+        from analyzers.wording import amount
+
         cost = float(traces["cost_usd"].sum() or 0)
         if self.budget_usd is not None and cost > self.budget_usd:
-            told.append(f"overspent: ${cost:.4f} of ${self.budget_usd:g}")
+            told.append(f"overspent: {_usd(cost)} of {_usd(self.budget_usd)}")
         unpriced = int(traces["unpriced_calls"].sum())
         if self.budget_usd is not None and unpriced:
-            told.append(f"cannot keep a budget of ${self.budget_usd:g}: {unpriced} LLM calls have no known price")
+            told.append(
+                f"cannot keep a budget of {_usd(self.budget_usd)}: {amount(unpriced, 'LLM call')} without a known price"
+            )
         used = int(traces["input_tokens"].sum()) + int(traces["output_tokens"].sum())
         if self.tokens is not None and used > self.tokens:
             told.append(f"overspent: {used:,} tokens of {self.tokens:,}")
@@ -86,8 +100,7 @@ class TracehoundRun:
             pytest.fail("tracehound: " + "\n\n".join(told) + where, pytrace=False)
 
     def _counts(self, finding: Finding) -> bool:
-        grave = {"warning": ("critical", "warning"), "critical": ("critical",), "never": ()}[self.fail_on]
-        return finding.severity in grave and finding.kind not in self.allowed
+        return finding.severity in _GRAVE[self.fail_on] and finding.kind not in self.allowed
 
     def _look(self) -> None:
         from analyzers.frames import Frames
@@ -110,6 +123,18 @@ class TracehoundRun:
         self.findings = analyse(self.frames).findings
 
 
+def _check(name: str, value: Any) -> None:
+    if name == "fail_on" and value not in _GRAVE:
+        raise ValueError(f"tracehound_run: fail_on is {value!r}; one of {', '.join(_GRAVE)} was expected")
+    if name in _AMOUNTS and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
+        raise ValueError(f"tracehound_run: {name} is {value!r}; a number from 0 on was expected")
+
+
+def _usd(value: float) -> str:
+    """To a tenth of a cent, and to two digits where it is less."""
+    return f"${value:.4f}" if value >= 0.001 or value == 0 else f"${value:.{1 - floor(log10(value))}f}"
+
+
 def _told(finding: Finding) -> str:
     return f"{finding.severity} {finding.kind}: {finding.title}\n{finding.explanation}\nDo: {finding.suggestion}"
 
@@ -128,7 +153,10 @@ def tracehound_run(
 
     held = TracehoundRun(tmp_path / "traces.duckdb")
     for mark in reversed(list(request.node.iter_markers("tracehound"))):
-        held.limit(**mark.kwargs)
+        try:
+            held.limit(**mark.kwargs)
+        except (TypeError, ValueError) as error:
+            pytest.fail(str(error), pytrace=False)
     held.since_ns = time.time_ns()
     monkeypatch.setenv("TRACEHOUND_STORE", str(held.store))  # for child processes
     setup.init(held.store, fold_at_exit=False)

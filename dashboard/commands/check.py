@@ -115,9 +115,14 @@ def _print(gate: Gate) -> None:
     known = sum(problem.known for problem in gate.problems)
     remarks = len(gate.problems) - len(told)
     word = "FAILED" if failing else "passed"
+    others = len(told) - len(failing) - known
+    if gate.fail_on == "never":
+        failed = f"{amount(others, 'problem')} (none fails: --fail-on never), "
+    else:
+        failed = f"{amount(len(failing), 'new problem')} at or above {gate.fail_on!r}, {count(others)} below, "
     print(
         printable(
-            f"check {word}: {amount(gate.runs.height, 'run')}, {amount(len(failing), 'new problem')} at or above {gate.fail_on!r}, "
-            f"{count(len(told) - len(failing) - known)} below, {count(known)} known from the baseline, {count(remarks)} remarks."
+            f"check {word}: {amount(gate.runs.height, 'run')}, {failed}"
+            f"{count(known)} known from the baseline, {amount(remarks, 'remark')}."
         )
     )

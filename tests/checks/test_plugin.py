@@ -35,12 +35,12 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, s
         ("test_healthy", "passed", ""),
         ("test_loops", "failure", "critical loop: "),
         ("test_loops_as_agreed", "passed", ""),
-        ("test_overspends", "failure", "overspent: $2.0000 of $0.5"),
+        ("test_overspends", "failure", "overspent: $2.0000 of $0.5000"),
         ("test_conflicts", "failure", "conflicting_decisions: "),
         ("test_records_nothing", "failure", "nothing was recorded"),
         ("test_own_failure_comes_first", "failure", "assert 'Thursday' in 'Friday'"),
         ("test_without_the_fixture", "passed", ""),
-        ("test_misspelt_limit", "error", "no limit ['budget']"),
+        ("test_misspelt_limit", "error", "no limit budget; there are allow, budget_usd"),
     ],
 )
 def test_a_users_tests(outcomes: dict[str, tuple[str, str]], test: str, outcome: str, said: str) -> None:
