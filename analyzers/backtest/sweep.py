@@ -162,7 +162,7 @@ def _round(value: float) -> float:
 
 def told(guard: str, threshold: float) -> str:
     """A threshold as people and `tracer.guard` write it."""
-    return f"{guard}={threshold:g}"
+    return f"{guard}={threshold:.12g}"
 
 
 def _none(guard: str, points: Sequence[Point], tolerated: float) -> str:

@@ -145,7 +145,7 @@ assert NAMES.keys() == GUARDS.keys() | WINDOWS_NS.keys()
 
 def sentence(stop: Stop) -> str:
     """ "A loop breaker at 4 would have stopped this at repetition 5, saving $3,180." """
-    limit = usd(stop.threshold) if stop.guard.endswith("_usd") else f"{stop.threshold:,g}"
+    limit = usd(stop.threshold) if stop.guard.endswith("_usd") else f"{stop.threshold:,.12g}"
     what = NAMES[stop.guard] if stop.guard == "deadlock" else f"{NAMES[stop.guard]} {limit}"
     where = f"at repetition {stop.round}" if stop.round is not None else f"after {amount(stop.step, 'LLM call')}"
     saved = usd(stop.usd_saved) if stop.usd_saved else f"{stop.tokens_saved:,} tokens" if stop.tokens_saved else amount(stop.calls_saved, "LLM call")  # fmt: skip

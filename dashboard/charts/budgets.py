@@ -32,7 +32,7 @@ def trade_off(
 
     `points`, by rising threshold: threshold, saved USD (tokens unless `priced`), share of good runs stopped, its low and high end.
     """
-    names = [f"{p[0]:g}" for p in points]
+    names = [f"{p[0]:,.12g}" for p in points]
     wrong = palette.RUST.of(mode)
     money = "$%{y:,.4f}" if priced else "%{y:,} tokens"
     top = next((one for one in (0.05, 0.1, 0.25, 0.5) if max((p[4] for p in points), default=0.0) <= one), 1.0)
@@ -52,7 +52,7 @@ def trade_off(
     ]  # fmt: skip
     lines += [
         {
-            "type": "scatter", "mode": "markers", "name": "suggested", "x": [f"{p[0]:g}"], "y": [p[1]],
+            "type": "scatter", "mode": "markers", "name": "suggested", "x": [f"{p[0]:,.12g}"], "y": [p[1]],
             "marker": {"color": palette.GREEN.of(mode), "size": 13}, "hovertemplate": "suggested: %{x}<extra></extra>",
         }
         for p in points

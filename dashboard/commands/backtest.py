@@ -84,20 +84,20 @@ def _print(found: BackTest, runs: dict[str, dict[str, object]]) -> None:
         if len(rows) > SHOWN:
             print(f"... and {len(rows) - SHOWN} more; --json lists them all.")
         print(
-            f"{count(total.stopped)} of {amount(total.runs, 'run')} stopped, saving {_worth(total.usd_saved, total.tokens_saved)} and {total.minutes_saved:,.1f} minutes; "
+            f"{count(total.stopped)} of {amount(total.runs, 'run')} stopped, saving {_worth(total.usd_saved, total.tokens_saved)} and {seconds(total.minutes_saved * 60)}; "
             f"{count(total.good_stopped)} of {count(total.good)} good runs stopped wrongly "
             f"(95 % between {total.wrong_low:.1%} and {total.wrong_high:.1%}), {usd(total.usd_lost)} of good work lost."
         )
     for one in found.sweeps:
         if one.points:
             rows = [
-                ["→" if p is one.suggested else "", f"{p.threshold:g}", count(p.tally.stopped), f"{count(p.tally.good_stopped)} of {count(p.tally.good)}",
-                 f"{p.tally.wrong_high:.1%}", _worth(p.tally.usd_saved, p.tally.tokens_saved), f"{p.tally.minutes_saved:,.1f}"]
+                ["→" if p is one.suggested else "", f"{p.threshold:,.12g}", count(p.tally.stopped), f"{count(p.tally.good_stopped)} of {count(p.tally.good)}",
+                 f"{p.tally.wrong_high:.1%}", _worth(p.tally.usd_saved, p.tally.tokens_saved), seconds(p.tally.minutes_saved * 60)]
                 for p in one.points
             ]  # fmt: skip
             print()
             print_table(
-                {"": "left", one.guard: "right", "stopped": "right", "good ones": "right", "at most (95 %)": "right", "saved": "right", "minutes": "right"},
+                {"": "left", one.guard: "right", "stopped": "right", "good ones": "right", "at most (95 %)": "right", "saved": "right", "time": "right"},
                 rows,
             )  # fmt: skip
         print(printable(one.sentence))

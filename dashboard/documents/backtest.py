@@ -25,7 +25,7 @@ def points_document(curve: Sweep) -> list[b.Block]:
     columns = [b.column(curve.guard, right=True), *(b.column(name, right=True) for name in ("stopped", "good ones", "at most (95 %)", "saved", "time"))]  # fmt: skip
     rows = [
         b.row(
-            [b.cell(f"{'→ ' if point is curve.suggested else ''}{point.threshold:g}", "ok" if point is curve.suggested else "none"),
+            [b.cell(f"{'→ ' if point is curve.suggested else ''}{point.threshold:,.12g}", "ok" if point is curve.suggested else "none"),
              units.count(point.tally.stopped), f"{units.count(point.tally.good_stopped)} of {units.count(point.tally.good)}",
              f"{point.tally.wrong_high:.1%}", saved(point.tally.usd_saved, point.tally.tokens_saved), units.duration(point.tally.minutes_saved * 60e9)],
             selected=point is curve.suggested,

@@ -109,7 +109,7 @@ def _money(finding: Finding, frames: Frames) -> _Measure:
 
 def _trip(finding: Finding, frames: Frames) -> _Measure:
     guard, limit, unit = (finding.data.get(name) for name in ("guard", "limit", "unit"))
-    said = f"{limit:,g} {unit or ''}".strip() if isinstance(limit, (int, float)) else "its limit was not recorded"
+    said = f"{limit:,.12g} {unit or ''}".strip() if isinstance(limit, (int, float)) else "its limit was not recorded"
     stopped = finding.data.get("level") == "stop"
     return f"The guard '{guard}' was there and {'stopped it' if stopped else 'warned'}.", "", said, finding.start_ns  # fmt: skip
 

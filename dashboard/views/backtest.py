@@ -42,7 +42,7 @@ def render() -> None:
     wrong = f"of {units.count(t.good)}" + (f"; held out {judged.good_stopped} of {judged.good}" if judged else "")
     chrome.numbers(
         (
-            (f"Suggested {(chosen or 'Loop').lower()}" if best else "No suggestion", f"{shown.threshold:g}" if best else "—", f"confidence {found.curve.confidence}" if best else "see below"),
+            (f"Suggested {(chosen or 'Loop').lower()}" if best else "No suggestion", f"{shown.threshold:,.12g}" if best else "—", f"confidence {found.curve.confidence}" if best else "see below"),
             ("Saved", saved(t.usd_saved, t.tokens_saved), f"and {units.duration(t.minutes_saved * 60e9)}"),
             ("Stopped", units.count(t.stopped), f"of {units.plural(t.runs, 'run')}"),
             ("Good runs stopped", units.count(t.good_stopped), wrong if t.good else "no run is known to be good"),
@@ -61,7 +61,7 @@ def render() -> None:
                  budgets.trade_off(points, best.threshold if best else None, chrome.mode(), priced=priced), "trade_off")  # fmt: skip
     with right:
         document_view(points_document(found.curve), key="points", label="Every threshold", subject="thresholds")
-    st.subheader(f"Runs stopped at {shown.threshold:g}", anchor=False)
+    st.subheader(f"Runs stopped at {shown.threshold:,.12g}", anchor=False)
     rows = {row["run_id"]: row for row in found.traces.filter(pl.col("run_id").is_in(list(found.stops))).iter_rows(named=True)}  # fmt: skip
     document_view(
         stops_document(found.stops, rows, found.good), key="stops", label="Runs that would have been stopped", subject="runs",

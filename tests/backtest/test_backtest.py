@@ -11,7 +11,7 @@ import pytest
 
 from analyzers.backtest.guards import recordings
 from analyzers.backtest.policy import good_runs
-from analyzers.backtest.sweep import parted, sweep
+from analyzers.backtest.sweep import parted, sweep, told
 from analyzers.backtest.whole import Policy, back_test, loop_sentence, read_policy
 from analyzers.run import analyse
 from dashboard.cli import main
@@ -119,6 +119,11 @@ def test_the_post_mortem_says_what_a_breaker_would_have_saved() -> None:
     )
     said = str(stops_document(Case.of(held, analyse(held).findings)))
     assert "A loop breaker at 5 would have stopped this at repetition 5, saving $0.08" in said
+
+
+def test_large_limits_are_told_in_full() -> None:
+    """A million tokens and more, and small budgets, as a person wrote them."""
+    assert [told("tokens", 2_345_678.0), told("budget_usd", 0.019)] == ["tokens=2345678", "budget_usd=0.019"]
 
 
 def test_a_policy_file_holds_guards_sweeps_and_rules(tmp_path: Path) -> None:
