@@ -11,6 +11,7 @@ from analyzers.finding import DetectorFailure, Finding, Skipped, by_importance
 from analyzers.frames import Frames
 from analyzers.lost_spans import doubted
 from analyzers.overlaps import without_repetition
+from analyzers.remarks import folded
 from analyzers.waste import charge_fleet_once, charge_once
 
 
@@ -78,14 +79,16 @@ def ask(frames: Frames, detectors: Sequence[Detector]) -> Answers:
 
 
 def settle(answers: Answers, frames: Frames) -> Analysis:
-    """One trouble one finding, no money charged twice, doubted where spans are missing, in a fixed order.
+    """One trouble one finding, no money charged twice, doubted where spans are missing, said once, in a fixed order.
 
-    Of `frames` it needs the LLM calls of the runs, and the ids of all spans.
+    Of `frames` it needs the runs, their LLM calls, and the ids of all spans.
     """
-    told = doubted(charge_once(without_repetition(answers.findings), frames), frames.spans)
+    told, remarks = folded(
+        doubted(charge_once(without_repetition(answers.findings), frames), frames.spans), frames.traces
+    )
     return Analysis(
         findings=tuple(sorted(told, key=by_importance)),
-        fleet=tuple(sorted(charge_fleet_once(answers.fleet), key=by_importance)),
+        fleet=tuple(sorted([*charge_fleet_once(answers.fleet), *remarks], key=by_importance)),
         skipped=tuple(sorted(answers.skipped, key=lambda s: (s.detector, s.trace_id or "", s.reason))),
         failures=answers.failures,
     )

@@ -216,13 +216,7 @@ def _finding(
     ]
     severity: Severity = "warning" if serious else "info"
     present = [name for name in ISSUES if name in issues]
-    told = [
-        ISSUES[name].text.format(
-            n=amount(issues[name][0], "LLM call" if name in ("untold_tokens", "unknown_price") else "span")
-        )
-        for name in present
-        if name != "no_times"
-    ]
+    told = [said(name, issues[name][0]) for name in present if name != "no_times"]
     if "no_times" in issues:
         told.append("no real times")
     spans = tuple(dict.fromkeys(span for name in (*serious, *present) for span in issues[name][1]))
@@ -265,6 +259,12 @@ def _finding(
             "untold_share": share(issues["untold_tokens"][0] / calls) if calls and "untold_tokens" in issues else None,
         },
     )  # fmt: skip
+
+
+def said(issue: str, count: int) -> str:
+    """How often: "3 LLM calls without a known price"."""
+    calls = issue in ("untold_tokens", "unknown_price")
+    return ISSUES[issue].text.format(n=amount(count, "LLM call" if calls else "span"))
 
 
 def _limit(name: str, calls: int, thresholds: DataQualityThresholds) -> float:

@@ -31,7 +31,7 @@ from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
 from analyzers.loops import Loop, find_in
-from analyzers.wording import amount, duration, since
+from analyzers.wording import amount, duration, listing, since
 from analyzers.wording import usd as money
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import LoopThresholds
@@ -248,7 +248,9 @@ def _explanation(
     agent, kind, name = loop.symbol
     step = _spoken(agent or "the run", kind, name)
     steps = [r.step for r in loop.events if r.step is not None]
-    parts = [f"The cycle {path} went round {iterations} times ({step} is what comes back), {what}."]
+    parts = [
+        f"{'The cycle ' if len(loop.path) > 1 else ''}{path} went round {iterations} times ({step} is what comes back), {what}."
+    ]
     if began_ns is not None:
         lasted = f"It began {since(loop.events[0].start_ns, began_ns)}, lasted {duration(length_ns)}"
         parts.append(lasted + (f" and spent {cost} after its first round." if cost else "."))
@@ -309,7 +311,7 @@ def _suggestion(loop: Loop) -> str:
     limit = "Guard the run with a loop breaker (it stops at 5 rounds without progress)"
     if len(set(loop.agents)) > 1:
         return (
-            f"{limit}, and give {' and '.join(loop.agents[:3])} a way out: pass the missing input with the handoff, "
+            f"{limit}, and give {listing(loop.agents, 4)} a way out: pass the missing input with the handoff, "
             "let one of them decide with what is there, or escalate to a person."
         )
     return (

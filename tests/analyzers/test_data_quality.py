@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analyzers.detectors.data_quality import ISSUES, find_data_quality
+from analyzers.remarks import MANY
+from analyzers.run import analyse
 from tests.drawn import Drawn, Node, agent, frames, llm, node, run
 from tracer.semconv import Tracehound
 
@@ -91,3 +93,21 @@ def test_a_call_that_was_recorded_when_it_was_over_shows_no_clock_skew() -> None
     assert find_data_quality(frames(flawed(told))) == []
     (finding,) = find_data_quality(frames(flawed(measured)))
     assert "clock_skew" in finding.data["issues"]
+
+
+@pytest.mark.parametrize(("issue", "runs"), [("no_times", MANY), ("no_times", MANY - 1), ("interrupted", MANY)])
+def test_what_all_runs_of_a_workflow_have_is_said_once(issue: str, runs: int) -> None:
+    """Ten transcripts without a clock are one remark about their workflow; fewer, and warnings, stay with their runs."""
+    items, severity = CASES[issue]
+    analysis = analyse(frames(*(flawed(*items, id=f"run {n}") for n in range(runs))))
+    single = [f for f in analysis.findings if f.kind == "data_quality"]
+    told = [f for f in analysis.fleet if f.kind == "data_quality"]
+
+    if runs < MANY or severity == "warning":
+        assert (len(single), told) == (runs, [])
+    else:
+        (one,) = told
+        assert single == []
+        assert one.data["runs"] == len(set(one.data["run_ids"])) == runs
+        assert one.data["issues"] == {"no_times": runs}
+        assert "10 spans without real times, in 10 runs of 'w'" in one.title
