@@ -171,13 +171,18 @@ def test_runs_are_found_by_their_beginnings(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_bad_lakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No lake, a newer one, a damaged file and an unknown file system: a sentence and exit code 2, and no store is made."""
+    """No lake, a file, a server that is not there, a newer lake, a damaged file and an unknown file system: a sentence and exit code 2, and no store is made."""
     nowhere = str(tmp_path / "nowhere")
     assert main(["analyze", "--lake", nowhere]) == 2
     assert "no lake" in capsys.readouterr().err
     assert main(["analyze", "--engine", "ray"]) == 2
     assert main(["analyze", "--lake", "nofs://x"]) == 2
     assert "nofs" in capsys.readouterr().err
+    (tmp_path / "file").write_text("no folder")
+    assert main(["report", "r", "--lake", str(tmp_path / "file")]) == 2
+    assert "is a file; a folder was expected" in capsys.readouterr().err
+    assert main(["serve", "--lake", "ftp://127.0.0.1:1/x", "--store", str(tmp_path / "s.duckdb")]) == 2
+    assert "Cannot reach 'ftp://127.0.0.1:1/x'" in capsys.readouterr().err
     store = recorded(tmp_path / "a.duckdb", span(1))
     lake = open_lake(str(tmp_path / "lake"), create=True)
     ship(store, lake, everything(store))
