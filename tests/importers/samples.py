@@ -47,6 +47,29 @@ ANY_AGENT: dict[str, Any] = {
     "final_output": "2023",
 }  # fmt: skip
 
+SPANS: dict[str, Any] = {
+    "id": "q7",
+    "otel": {
+        "status": "FAILED",
+        "spans": [
+            {
+                "name": "agent.researcher", "trace_id": "ab" * 16, "span_id": "2" * 16, "parent_span_id": "1" * 16, "status": {"status_code": "OK"},
+                "start_time_unix_ns": 1_700_000_000_000_000_001, "end_time_unix_ns": 1_700_000_000_000_000_005,
+                "attributes": {"x.operation_type": "agent_llm", "gen_ai.agent.name": "Researcher", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 82, "gen_ai.usage.output_tokens": 46},
+            },
+            {
+                "name": "tool.search", "trace_id": "ab" * 16, "span_id": "3" * 16, "parent_span_id": "1" * 16, "status": {"status_code": "ERROR", "description": "no such product"},
+                "start_time_unix_ns": 1_700_000_000_000_000_006, "end_time_unix_ns": 1_700_000_000_000_000_007,
+                "attributes": {"x.operation_type": "tool_call", "gen_ai.agent.name": "Search", "tool.name": "Search", "tool.args_json": "{}"},
+            },
+            {
+                "name": "run", "trace_id": "ab" * 16, "span_id": "1" * 16, "parent_span_id": None, "status": {"status_code": "OK"},
+                "start_time_unix_ns": 1_700_000_000_000_000_000, "end_time_unix_ns": 1_700_000_000_000_000_009, "attributes": {"x.operation_type": "workflow"},
+            },
+        ],
+    },
+}  # fmt: skip
+
 JAEGER: dict[str, Any] = {
     "data": [
         {

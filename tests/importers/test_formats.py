@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tests.importers.conftest import Importing
-from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, PHOENIX, phoenix_rows, text
+from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, PHOENIX, SPANS, phoenix_rows, text
 from tracer.importers.shape import BadPart, span_id, time_ns
 
 
@@ -175,3 +175,46 @@ def test_times() -> None:
     for bad in (None, "soon", -1, True, 10**30):
         with pytest.raises(BadPart):
             time_ns(bad)
+
+
+def test_spans_of_a_schema_of_its_own(importing: Importing) -> None:
+    """Ids, agents, tokens, the tool that failed; the record's id and verdict are the run's."""
+    report, rows = importing("\n".join([json.dumps(SPANS), json.dumps({"id": "q8", "otel": {}})]), "spans.jsonl")
+    found = [(r["kind"], r["agent"], r["tool_name"], r["status"], r["input_tokens"]) for r in rows]
+
+    assert (report.format, report.read, report.skipped) == ("spans-json", 3, 1)
+    assert [(p.line, p.reason) for p in report.problems] == [(2, "no list `spans` in the record")]
+    assert found == [
+        ("workflow", None, None, "ok", None),
+        ("llm", "Researcher", None, "ok", 82),
+        ("tool", None, "Search", "error", None),
+    ]
+    told = json.loads(rows[0]["attributes"])
+    assert (told["tracehound.source.id"], told["tracehound.run.outcome"]) == ("q7", "failed")
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ({"startTime": 1_700_000_000}, {"endTime": 1_700_000_001}),
+        ({"start_time": 1_700_000_000.0}, {"end_time": 1_700_000_001.0}),
+        ({"start_time": "2023-11-14T22:13:20+00:00"}, {"end_time": "2023-11-14T22:13:21Z"}),
+        ({"startTimeUnixNano": "1700000000000000000"}, {"endTimeUnixNano": "1700000001000000000"}),
+        ({"start_time_ms": 1_700_000_000_000}, {"end_time_ms": 1_700_000_001_000}),
+    ],
+)
+def test_times_of_such_spans(importing: Importing, start: dict[str, Any], end: dict[str, Any]) -> None:
+    """Seconds, ISO text, milliseconds, nanoseconds as text: by name, else by size."""
+    one = {"name": "x", "traceId": "ab" * 16, "spanId": "1" * 16, **start, **end, "attributes": {}}
+    report, rows = importing(json.dumps({"spans": [one]}), "spans.json")
+
+    assert report.problems == []
+    assert [(r["start_ns"], r["end_ns"]) for r in rows] == [(1_700_000_000 * 10**9, 1_700_000_001 * 10**9)]
+
+
+def test_console_exporter(importing: Importing) -> None:
+    """What `ConsoleSpanExporter` prints: objects over several lines, one after the other."""
+    report, rows = importing("\n".join(json.dumps(item, indent=4) for item in ANY_AGENT["spans"]) + "\n", "out.txt")
+
+    assert (report.format, report.read, report.problems) == ("any-agent", 3, [])
+    assert len(rows) == 3

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 import tracer.importers
 from tests.importers.conftest import Importing
-from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, MAGENTIC, PHOENIX, text
+from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, LANGSMITH, MAGENTIC, PHOENIX, SPANS, text
 from tests.normalise.captured import FOLDER
 from tracer.errors import UnknownName
 from tracer.importers import IMPORTERS, import_file
@@ -62,6 +62,7 @@ SAMPLES: dict[str, bytes] = {
     "inspect-log": json.dumps(INSPECT).encode(),
     "langsmith-runs": text(*LANGSMITH).encode(),
     "phoenix-spans": json.dumps(PHOENIX).encode(),
+    "spans-json": json.dumps(SPANS).encode(),
     "transcript": b'{"id": 1, "history": [{"role": "user", "content": "hi"}]}',
 }
 

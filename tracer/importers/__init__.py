@@ -14,6 +14,7 @@ from tracer.importers import (
     otlp_json,
     otlp_protobuf,
     phoenix_spans,
+    spans_json,
     transcript,
 )
 from tracer.importers.base import Importer, Sink
@@ -32,6 +33,7 @@ IMPORTERS: tuple[Importer, ...] = (
     inspect_log.IMPORTER,
     langsmith_runs.IMPORTER,
     phoenix_spans.IMPORTER,
+    spans_json.IMPORTER,
     transcript.IMPORTER,
 )
 """asked in this order; the first that recognises a file reads it"""

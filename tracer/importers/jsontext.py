@@ -46,6 +46,21 @@ def parse(data: bytes) -> Parsed:
         return Parsed(NOTHING, f"{reason} (the text is cut off)", line)
 
 
+def parse_several(data: bytes) -> list[Any]:
+    """The values of a text that is several, one after the other, each over as many lines as it likes (`ConsoleSpanExporter`); [] where it is not."""
+    decoder, found, position = json.JSONDecoder(), list[Any](), 0
+    try:
+        text = data.decode("utf-8").strip()
+        while position < len(text):
+            value, position = decoder.raw_decode(text, position)
+            found.append(value)
+            while position < len(text) and text[position] in " \r\n\t":
+                position += 1
+    except (ValueError, RecursionError):
+        return []
+    return found
+
+
 def _closed(text: str) -> str | None:
     """`text` up to the last complete object or list inside a list, with everything still open closed.
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from tracer.ids import span_id_of, trace_id_of
 from tracer.importers.base import Sink
-from tracer.importers.jsontext import NOTHING, parse
+from tracer.importers.jsontext import NOTHING, parse, parse_several
 from tracer.importers.source import Source
 
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{1,32})")
@@ -26,11 +26,13 @@ def documents(source: Source, sink: Sink) -> Iterator[Mapping[str, Any]]:
     if broken:
         sink.report.skip(None, broken)
     parsed = parse(data)
-    if parsed.reason is not None:
-        sink.report.skip(parsed.line, parsed.reason)
-    if parsed.value is NOTHING:
-        return
     found = parsed.value
+    if found is NOTHING and (several := parse_several(data)):
+        found = several
+    elif parsed.reason is not None:
+        sink.report.skip(parsed.line, parsed.reason)
+    if found is NOTHING:
+        return
     for item in cast(list[Any], found) if isinstance(found, list) else [found]:
         if isinstance(item, Mapping):
             yield cast(Mapping[str, Any], item)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from tracer.importers import any_agent, inspect_log, jaeger, langfuse_export, langsmith_runs, phoenix_spans
+from tracer.importers import any_agent, inspect_log, jaeger, langfuse_export, langsmith_runs, phoenix_spans, spans_json
 from tracer.importers.base import Importer, Sink
 from tracer.importers.jsontext import NOTHING, parse
 from tracer.importers.source import Source, Unreadable
@@ -32,6 +32,7 @@ _TOLD_APART = (
     langfuse_export.sniff,
     langsmith_runs.sniff,
     phoenix_spans.sniff,
+    spans_json.sniff,
 )
 """formats whose spans hold messages too"""
 
