@@ -81,7 +81,8 @@ def find_deadlocks(frames: Frames, thresholds: DeadlockThresholds = DeadlockThre
     for (run,), part in spans.group_by("run_id", maintain_order=True):
         rows = sorted(part.iter_rows(named=True), key=lambda r: (r["start_ns"], r["span_id"]))
         run_id, outcome = str(run), outcomes.get(str(run), "")
-        waits = [_recorded(row) for row in rows if row["kind"] == SpanKind.WAIT and row["agent"] and row["wait_for"]]
+        recorded = [_recorded(row) for row in rows if row["kind"] == SpanKind.WAIT and row["wait_for"]]
+        waits = [wait for wait in recorded if wait.agent]
         if waits:
             told = _from_waits(run_id, outcome, rows, waits, thresholds)
             if not told and run_id in lossy and (guessed := guessed_waits(rows, waits)):
@@ -100,7 +101,8 @@ def _stuck_at_all(spans: pl.DataFrame, thresholds: DeadlockThresholds) -> set[st
 
     Set-based first: two waits at the same time (or one for itself). Only the waits of what is left are replayed.
     """
-    waits = spans.filter((pl.col("wait_for").list.len() > 0) & pl.col("agent").is_not_null())
+    somebody = pl.col("agent").is_not_null() | (pl.col("reason") == "lock")
+    waits = spans.filter((pl.col("wait_for").list.len() > 0) & somebody)
     own = pl.col("wait_for").list.contains(pl.col("agent"))
     own = own | (pl.col("reason") == "lock")  # taken twice by one agent
     several = waits.group_by("run_id").agg(waits=pl.len(), own=own.any())
@@ -122,8 +124,8 @@ def _stuck_at_all(spans: pl.DataFrame, thresholds: DeadlockThresholds) -> set[st
     agents = {run: frozenset(held) for run, held in names.iter_rows()}
     found: set[str] = set()
     for (run,), part in waits.group_by("run_id"):
-        recorded = [_recorded(row) for row in part.iter_rows(named=True)]
-        if find_episodes(with_holders(recorded, agents[str(run)]), {}, thresholds.skew_ns)[0]:
+        recorded = [wait for wait in map(_recorded, part.iter_rows(named=True)) if wait.agent]
+        if find_episodes(with_holders(recorded, agents.get(str(run), frozenset())), {}, thresholds.skew_ns)[0]:
             found.add(str(run))
     return found
 
@@ -204,11 +206,12 @@ def _recorded(row: Mapping[str, Any]) -> RecordedWait:
     elif not outcome and (row["status"] == SpanStatus.ERROR or (deadline is not None and end >= deadline)):
         outcome = "timed_out"
     mode: WaitMode = "any" if row["wait_mode"] == "any" else "all"
-    place = attributes.get(Tracehound.WAIT_PLACE)
+    place = str(attributes.get(Tracehound.WAIT_PLACE) or "")
+    who = row["agent"] or place  # a thread or task that works for no agent can hold a lock, too
     return RecordedWait(
         span_id=row["span_id"],
-        agent=instance_name(row["agent"], str(place) if place else row["agent_id"]),
-        name=row["agent"],
+        agent=instance_name(who, place or row["agent_id"]),
+        name=who,
         agent_id=row["agent_id"],
         is_lock=bool(place),
         targets=tuple(row["wait_for"]),

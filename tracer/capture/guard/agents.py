@@ -71,11 +71,12 @@ class Crowd:
         targets: list[str] = spec.attributes.get(Tracehound.WAIT_FOR) or []
         if self._fanout is not None:
             self._fanout.plan(above or _ROOT, len(targets))
+        place, given = spec.attributes.get(Tracehound.WAIT_PLACE), spec.attributes.get(Tracehound.AGENT_ID)
+        agent = agent or place  # a thread or task that works for no agent can hold a lock, too
         if self._waits is None or agent is None:
             return None, None
         mode = "any" if spec.attributes.get(Tracehound.WAIT_MODE) == "any" else "all"
         holds = spec.attributes.get(Tracehound.WAIT_HOLDS) or ()
-        place, given = spec.attributes.get(Tracehound.WAIT_PLACE), spec.attributes.get(Tracehound.AGENT_ID)
         return self._waits.start(
             agent,
             targets,
