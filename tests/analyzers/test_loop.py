@@ -365,6 +365,25 @@ def test_runs_that_plainly_get_further_are_not_replayed() -> None:
     assert find_in(recorded_events(given.only(lively.run_id).spans, given.contents), LoopThresholds()) == []
 
 
+def test_a_counter_in_what_agents_are_handed_does_not_screen_a_run_out() -> None:
+    """Each round hands the same state with a higher number on: neither the screen nor the core takes the number for news."""
+    ask = ("Which year?", "What year?", "Please name the year.")
+    turns = [
+        agent(
+            who,
+            2 * n + place,
+            2 * n + place + 0.9,
+            task=f'{{"n": {n}, "job": "finish the chronicle", "ask": "{ask[n % 3]}"}}',
+        )
+        for n in range(12)
+        for place, who in enumerate(("writer", "checker"))
+    ]
+    (found,) = of(run("chronicle", *turns))
+
+    assert found.severity == "critical"
+    assert set(found.agents) == {"writer", "checker"}
+
+
 def test_runs_with_branches_side_by_side_are_always_replayed() -> None:
     """What is new in a run need not be new in a lane, so the screen does not judge runs with parallel branches."""
     lively = [

@@ -42,6 +42,15 @@ REMARKS = (
 )  # fmt: skip
 
 
+QUESTIONS = ("Which year do you mean?", "What year do you mean, please?", "Please say which year you mean.")
+ANSWERS = ("The year in question, of course.", "Of course the year in question.")
+CHRONICLE = (
+    "1204: the mill burns down.", "1231: monks dig the canal.", "1277: a market is granted to the weavers.", "1310: plague ships from Genoa.",
+    "1349: bell foundry, lightning, famine.", "1402: dyers quarrel with tanners over alum.", "1466: printers settle near the gate.",
+    "1521: peasants storm the granary.", "1588: surveyors map every orchard.", "1632: cavalry quartered in the school.",
+)  # fmt: skip
+
+
 def script(request: Request) -> Reply:
     """What the model says to each agent of the programs."""
     system, called = request.system, request.called
@@ -66,6 +75,11 @@ def script(request: Request) -> Reply:
             return Reply("May is closed.")
         asked = {"month": "May"} if request.tools[0] == "look_up" else {"question": "Is May done?"}
         return Reply(tools=((request.tools[0], asked),))
+    if "chronicler" in system or "proofreader" in system:
+        n = int(next(word for word in system.replace(".", "").split() if word.isdecimal()))
+        if "page" in system:
+            return Reply(f"{CHRONICLE[n % len(CHRONICLE)]} ({'read' if 'proofreader' in system else 'written'})")
+        return Reply(QUESTIONS[n % 3] if "chronicler" in system else ANSWERS[n % 2])
     if "reviewer" in system or "booker" in system or "planner" in system:
         return Reply("fine")
     return Reply(REMARKS[len(request.texts) % len(REMARKS)])
@@ -84,6 +98,7 @@ class Case:
 
 CASES = {
     "lost update": Case("langgraph", "langgraph_review.py", "lost", "merged", "lost_update", frozenset({"legal", "style"})),
+    "loop, counted": Case("langgraph", "langgraph_rounds.py", "stuck", "reading", "loop", frozenset({"chronicler", "proofreader"})),
     "stale read": Case("langgraph", "langgraph_booking.py", "stale", "current", "stale_read", frozenset({"booker", "pricer"})),
     "hidden calls": Case("autogen", "autogen_team.py", "selector", "roundrobin", "hidden_calls", frozenset({"SelectorGroupChatManager"})),
     "context growth": Case("openai-agents", "agents_history.py", "12", "3", "context_growth", frozenset({"researcher"})),
