@@ -39,12 +39,14 @@ class UnknownName(BadInput):
     """A name that is not there; the hint offers the near ones."""
 
     @classmethod
-    def among(cls, what: str, name: str, available: Iterable[str]) -> UnknownName:
-        """Build the error for `name`, which is none of the `available` names of kind `what`."""
+    def among(cls, what: str, name: str, available: Iterable[str], *, listed: str | None = None) -> UnknownName:
+        """Build the error for `name`, which is none of the `available` names of kind `what`; `listed` says where to find many of them."""
         names = sorted(set(available))
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         if near:
             hint = f"did you mean {' or '.join(repr(n) for n in near)}?"
+        elif names and listed:
+            hint = listed
         elif names:
             shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
             hint = f"known: {shown}."

@@ -158,7 +158,9 @@ def find_runs(lake: Lake, names: Sequence[str]) -> dict[str, list[Part]]:
             ids = rows["run_id"].unique().sort().to_list()
             if not ids or not name:
                 newest = known.sort("start_ns", descending=True)["run_id"].unique(maintain_order=True)
-                raise UnknownName.among("trace", name, newest.head(1000).to_list())
+                raise UnknownName.among(
+                    "trace", name, newest.head(1000).to_list(), listed="`tracehound analyze --lake` lists them."
+                )
             if len(ids) > 1:
                 raise BadInput(f"{name!r} fits {len(ids)} traces: {', '.join(ids[:5])}.", hint="give more digits.")
         found[rows["run_id"][0]] = [parts[i] for i in sorted(rows[_PART].unique())]

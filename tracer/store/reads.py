@@ -119,6 +119,10 @@ def bodies(store: Store, content_ids: Iterable[int]) -> dict[int, str]:
         return _bodies(con, pl.Series("content_id", wanted, dtype=pl.Int64))
 
 
+MOST_FITTING = 20
+"""runs that a beginning is compared with before it is called ambiguous"""
+
+
 def find_run(store: Store, name: str) -> str:
     """The run id that `name` means: a run id, a trace id of the run, a unique prefix of one, or a source id.
 
@@ -133,19 +137,25 @@ def find_run(store: Store, name: str) -> str:
                 SELECT run_id, run_id = $name OR trace_id = $name AS exact FROM run_traces
                 WHERE starts_with(run_id, $name) OR starts_with(trace_id, $name)
                 UNION ALL SELECT run_id, source_id = $name FROM traces WHERE starts_with(source_id, $name)
-            ) WHERE run_id IN (SELECT run_id FROM traces) ORDER BY exact DESC, run_id LIMIT 20
+            ) WHERE run_id IN (SELECT run_id FROM traces) ORDER BY exact DESC, run_id LIMIT $most
             """,
-            {"name": name},
+            {"name": name, "most": MOST_FITTING},
         ).fetchall()
         if not found or not name:
             names = con.execute(
-                "SELECT coalesce(source_id, run_id) FROM traces ORDER BY start_ns DESC LIMIT 1000"
+                "SELECT unnest([run_id, source_id]) FROM (FROM traces ORDER BY start_ns DESC LIMIT 1000)"
             ).fetchall()
-            raise UnknownName.among("trace", name, (known for (known,) in names))
+            raise UnknownName.among(
+                "trace",
+                name,
+                (known for (known,) in names if known is not None),
+                listed="`tracehound traces` lists them.",
+            )
     matches = {run_id for run_id, exact in found if exact} or {run_id for run_id, _ in found}
     if len(matches) > 1:
         raise BadInput(
-            f"{name!r} fits {len(matches)} traces: {', '.join(sorted(matches)[:5])}.", hint="give more digits."
+            f"{name!r} fits {f'{MOST_FITTING} or more' if len(found) == MOST_FITTING else len(matches)} traces: {', '.join(sorted(matches)[:5])}.",
+            hint="give more digits.",
         )
     return matches.pop()
 
@@ -162,7 +172,9 @@ def mark(
     with store.lease() as con:
         if not con.execute("SELECT 1 FROM traces WHERE run_id = $run", {"run": run_id}).fetchall():
             known = con.execute("SELECT run_id FROM traces ORDER BY start_ns DESC LIMIT 1000").fetchall()
-            raise UnknownName.among("trace", run_id, (name for (name,) in known))
+            raise UnknownName.among(
+                "trace", run_id, (name for (name,) in known), listed="`tracehound traces` lists them."
+            )
         con.execute("INSERT INTO marks VALUES ($run, $time, $verdict, $note)", values).fetchall()
 
 

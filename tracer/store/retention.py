@@ -108,7 +108,9 @@ def pin(store: Store, run_ids: Iterable[str], *, pinned: bool = True) -> None:
             values = {"run": run_id}
             if not con.execute("SELECT 1 FROM run_traces WHERE run_id = $run", values).fetchall():
                 known = con.execute("SELECT run_id FROM traces ORDER BY start_ns DESC LIMIT 1000").fetchall()
-                raise UnknownName.among("trace", run_id, (name for (name,) in known))
+                raise UnknownName.among(
+                    "trace", run_id, (name for (name,) in known), listed="`tracehound traces` lists them."
+                )
             con.execute("DELETE FROM pins WHERE run_id = $run", values).fetchall()
             if pinned:
                 con.execute("INSERT INTO pins VALUES ($run, $now)", {**values, "now": time.time_ns()}).fetchall()
@@ -143,7 +145,7 @@ def plan(
     weight = max(int(runs["weight"].sum()), 1)
     asked, cutoff = set(run_ids), None if limits.retention_days is None else now - int(limits.retention_days * DAY_NS)
     if missing := asked - set(runs["run_id"]):
-        raise UnknownName.among("trace", min(missing), runs["run_id"])
+        raise UnknownName.among("trace", min(missing), runs["run_id"], listed="`tracehound traces` lists them.")
     removals: list[Removal] = []
     pinned = running = 0
     left = used
