@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE
+from tests.importers.samples import ANY_AGENT, INSPECT, JAEGER, LANGFUSE, SPANS
 from tests.normalise.captured import documents
 from tests.receiver.serving import JSON, PROTOBUF, request, serving
 from tests.store.build import span, span_id
@@ -23,6 +23,7 @@ from tracer.store.segment import SegmentWriter, spool_path
 pytestmark = pytest.mark.slow
 SAMPLES: dict[str, Any] = {
     "any-agent": ANY_AGENT,
+    "spans-json": SPANS,
     "inspect-log": INSPECT,
     "jaeger": JAEGER,
     "langfuse-export": LANGFUSE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -104,6 +105,8 @@ def time_ns(value: Any, unit_ns: int = 1) -> int:
             raise BadPart(f"time {value[:40]!r} is not ISO 8601") from error
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadPart(f"time {value} is no number")
     if isinstance(value, int | float) and not isinstance(value, bool):
         found = round(value * unit_ns)
         if 0 < found <= _LATEST_NS:

@@ -132,7 +132,7 @@ def _moment(item: Mapping[str, Any], which: str) -> int | None:
         if value is None or (rest == key and which) or not (rest == "" or "time" in key.lower()):
             continue
         unit = next((unit for ending, unit in _TIMES if rest.endswith(ending)), 1)
-        if isinstance(value, str) and value.isdecimal():
+        if isinstance(value, str) and value.isdecimal() and len(value) < 20:
             value = int(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and unit == 1 and 0 < value < 1e17:
             unit = 10**9 if value < 1e11 else 10**6 if value < 1e14 else 10**3

@@ -195,7 +195,11 @@ def _listed(value: Any) -> list[Any]:
             return []
     if isinstance(value, Mapping):
         held = cast(Mapping[str, Any], value)
-        return [held[key] for key in sorted(held, key=int)] if all(key.isdecimal() for key in held) else []
+        return (
+            [held[key] for key in sorted(held, key=lambda key: (len(key), key))]
+            if all(key.isdecimal() for key in held)
+            else []
+        )
     return cast(list[Any], value) if isinstance(value, list) else []
 
 
@@ -300,7 +304,7 @@ def _message(step: int, entry: Any) -> _Message | None:
 
 def _call_key(call: Mapping[str, Any]) -> str:
     """The id of a call, which its answer repeats; the name of the tool where calls have none (`function_call`)."""
-    return str(call["id"]) if call.get("id") else _function(call).get("name") or ""
+    return str(call.get("id") or _function(call).get("name") or "")
 
 
 def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -146,7 +146,7 @@ def _count(told: Mapping[str, Any], names: Sequence[str]) -> int | None:
 
 def _number(value: Any) -> int | None:
     """A count, also as text or as a float without a fraction; None for anything else."""
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 19:
         return int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
