@@ -30,6 +30,7 @@ from tracer.store import apply
 from tracer.store.gather import Gathered, gather
 from tracer.store.lease import WAIT_S, Lease, lock_file
 from tracer.store.merge import Stored, interrupted
+from tracer.store.records import one_engine
 from tracer.store.segment import LIVE_SUFFIX
 from tracer.store.spool import UPKEEP, Listing, Segment, list_spool, sweep
 
@@ -83,16 +84,17 @@ def fold(lease: Lease, state: FoldState, *, budget_spans: int | None = None) -> 
         return result
     goals = {segment.name: segment.size for segment in listing.segments}
     chunk = CHUNK_SPANS
-    while budget_spans is None or result.spans < budget_spans:
-        # A chunk of a huge run costs as much as the run, which is resolved anew; larger chunks keep the sum in bounds.
-        limit = max(chunk, state.stored // 2)
-        # Only after one went well: where processes are killed young, chunks must stay small for any to get through.
-        chunk = min(4 * chunk, GROWTH * CHUNK_SPANS)
-        if budget_spans is not None:
-            limit = min(limit, budget_spans - result.spans)
-        with _taking_turns(lease.spool) as ours, _collector_paused():
-            if not ours or not _fold_chunk(lease, state, goals, limit, result):
-                break
+    with one_engine():
+        while budget_spans is None or result.spans < budget_spans:
+            # A chunk of a huge run costs as much as the run, which is resolved anew; larger chunks keep the sum in bounds.
+            limit = max(chunk, state.stored // 2)
+            # Only after one went well: where processes are killed young, chunks must stay small for any to get through.
+            chunk = min(4 * chunk, GROWTH * CHUNK_SPANS)
+            if budget_spans is not None:
+                limit = min(limit, budget_spans - result.spans)
+            with _taking_turns(lease.spool) as ours, _collector_paused():
+                if not ours or not _fold_chunk(lease, state, goals, limit, result):
+                    break
     offsets = state.offsets or {}
     result.pending_bytes = sum(
         max(segment.size - offsets.get(segment.name, 0), 0) for segment in list_spool(lease.spool).segments

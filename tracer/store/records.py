@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import local
 from typing import Any, cast
 
 import duckdb
@@ -47,9 +49,9 @@ _IN_JSON = frozenset({"attributes", "events", "links", "resource", "content"})
 _SLOTS = {"input": ["BIGINT"], "output": ["BIGINT"]}
 TELLING = (GenAI.OPERATION, Tracehound.KIND)
 """attributes whose values, not only their names, say what a span is"""
-_HEADS = "CREATE TABLE heads AS SELECT frame, unnest(from_json(head, $head)) FROM incoming"
+_HEADS = "CREATE TEMP TABLE heads AS SELECT frame, unnest(from_json(head, $head)) FROM incoming"
 _SPANS = """
-    CREATE TABLE written AS
+    CREATE TEMP TABLE written AS
     SELECT *, json_structure(attributes)::VARCHAR AS structure FROM (
         SELECT frame, unnest(spans, recursive := true) FROM (SELECT frame, from_json(head, $spans).spans AS spans FROM incoming)
     )
@@ -104,7 +106,7 @@ class Records:
             ValueError, TypeError, AttributeError: one is none.
         """
         made: list[RawSpan] = []
-        for row in self.spans[numbers].select("frame", *_FIELDS).iter_rows(named=True):
+        for row in self.spans.select("frame", *_FIELDS)[numbers].iter_rows(named=True):
             head = self.heads[int(row.pop("frame"))]
             given = {name: value for name, value in row.items() if value is not None}
             for name in _IN_JSON & given.keys():
@@ -125,16 +127,17 @@ def read_records(heads: Sequence[bytes], spans: int) -> Records:
         ValueError, duckdb.Error: something is unusual; each frame is to be read by itself.
     """
     texts = pl.DataFrame({"frame": range(len(heads)), "head": pl.Series(heads, dtype=pl.Binary).cast(pl.String)})
-    # Made anew each time, for 20 ms: one that is kept makes a program crash that forks.
-    with duckdb.connect(":memory:", config={"threads": 1}) as con:
+    with _engine() as con:
         con.register("incoming", ArrowStream(texts))
         con.execute(_HEADS, {"head": json.dumps(_HEAD)})
         con.register("incoming", ArrowStream(texts))
         con.execute(_SPANS, {"spans": json.dumps({"spans": [_FIELDS]})})
         con.unregister("incoming")
-        told = con.execute("SELECT * EXCLUDE (frame, starts) FROM heads ORDER BY frame").fetchall()
-        starts = con.execute(_STARTS).fetchall()
-        [(started,)] = con.execute("SELECT coalesce(sum(len(starts)), 0) FROM heads").fetchall()
+        told = con.execute(
+            "SELECT * EXCLUDE (frame, starts), coalesce(len(starts), 0) FROM heads ORDER BY frame"
+        ).fetchall()
+        started = sum(row[-1] for row in told)
+        starts = con.execute(_STARTS).fetchall() if started else []
         types = _types(con.execute("SELECT structure, count(*) FROM written GROUP BY ALL").fetchall())
         wanted = {name: VALUE_TYPES[kind] for name, kind in types.items()}
         columns = "".join(f', "values"[\'{name}\'] AS "{COLUMN}{name}"' for name in types)
@@ -146,10 +149,40 @@ def read_records(heads: Sequence[bytes], spans: int) -> Records:
     return Records(_heads(told), rows, starts, types)
 
 
+@contextmanager
+def one_engine() -> Generator[None]:
+    """Within it all calls of this thread use one database in memory, which takes 20 ms to make; it is made when one is needed.
+
+    It does not outlast the fold: in the child of a program that forks, DuckDB crashes where it is let go.
+    """
+    with ExitStack() as kept:
+        _THREAD.kept, _THREAD.engine = kept, None
+        try:
+            yield
+        finally:
+            del _THREAD.kept, _THREAD.engine
+
+
+@contextmanager
+def _engine() -> Generator[duckdb.DuckDBPyConnection]:
+    kept: ExitStack | None = getattr(_THREAD, "kept", None)
+    if kept is None:
+        with one_engine(), _engine() as made:
+            yield made
+        return
+    if _THREAD.engine is None:
+        _THREAD.engine = kept.enter_context(duckdb.connect(":memory:", config={"threads": 1}))
+    with _THREAD.engine.cursor() as con:  # temporary tables go with it
+        yield con
+
+
+_THREAD = local()
+
+
 def _heads(told: Sequence[tuple[Any, ...]]) -> list[Head]:
     resources: dict[str | None, dict[str, Any]] = {}
     heads: list[Head] = []
-    for resource, dropped, counts, contents, bodies, scope in told:
+    for resource, dropped, counts, contents, bodies, scope, _ in told:
         if resource not in resources:
             known: Any = from_json(resource) if resource else {}
             if not isinstance(known, dict):
