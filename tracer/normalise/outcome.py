@@ -221,7 +221,11 @@ def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSu
     costs = [span.cost_usd for span in billed if span.cost_usd is not None]
     ends = [span.end_ns for span in working]
     conventions = Counter(span.convention for span in working if span.convention and span.convention != "autogen")
-    agents = {span.agent for span in counted if span.agent and span.kind in COUNTED_AGENTS and not _is_made(span)}
+    agents = {
+        span.agent
+        for span in counted
+        if span.agent and span.kind in COUNTED_AGENTS and not _is_made(span) and not _is_pause(span)
+    }
     if leaves is not None:
         agents |= leaves.agents
         conventions.update(leaves.conventions)
@@ -287,6 +291,11 @@ def _last(agents: Sequence[Span]) -> Span | None:
 def _is_made(span: Span) -> bool:
     """True for a row that no producer sent: a state read or write told from what a graph's node was given."""
     return span.derived is not None and MADE in span.derived
+
+
+def _is_pause(span: Span) -> bool:
+    """True for a plain step of a graph that asked a person; an agent that waits takes part."""
+    return span.kind == SpanKind.WAIT and span.finish_reason == PAUSED
 
 
 def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
