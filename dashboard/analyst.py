@@ -85,7 +85,13 @@ def analyse_in_background(store: Store, token: str) -> StoreAnalysis:
     if int(reads.runs(store, limit=NEWEST)["spans"].sum()) < APART_FROM_SPANS:
         return analyse_newest(store, token)
     command = [sys.executable, "-P", "-m", "dashboard.analyst", str(store.path), token]
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    # Our end of this pipe closes when we end, even by SIGKILL: an analysis that nobody waits for must not go on.
+    watched, held = os.pipe()
+    try:
+        ended = subprocess.run(command, stdin=watched, capture_output=True, check=False)
+    finally:
+        os.close(watched)
+        os.close(held)
     if ended.returncode != 0:
         lines = ended.stderr.decode(errors="replace").strip().splitlines()
         raise AnalysisFailed(
@@ -162,9 +168,22 @@ class Analyst:
             self._changed.notify_all()
 
 
+def end_with_parent() -> None:
+    """End this process as soon as whoever holds the other end of its stdin has ended."""
+
+    def watch() -> None:
+        # Not `sys.stdin.read()`: its lock, held by a daemon thread, would be fatal when the interpreter ends.
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="tracehound-parent", daemon=True).start()
+
+
 def _main(path: str, token: str) -> None:
     """The body of the process: politely, since somebody waits for a page."""
     os.nice(10)
+    end_with_parent()
     # Under `-m` this file is `__main__`; the answer must carry the name the reader knows the class by.
     from dashboard import analyst
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -96,3 +98,24 @@ def test_a_process_of_its_own_gives_the_same_answer(tmp_path: Path, monkeypatch:
         run: [f.id for f in found] for run, found in here.by_run.items()
     }
     assert any(f.kind == "loop" for found in here.by_run.values() for f in found)
+
+
+@pytest.mark.slow
+def test_the_process_ends_when_its_server_is_killed() -> None:
+    """A server that gets SIGKILL can tidy nothing up; only the pipe it held closes."""
+    endless = (
+        "import threading; from dashboard.analyst import end_with_parent; end_with_parent(); threading.Event().wait()"
+    )
+    server = (
+        "import os, subprocess, sys, time\n"
+        "watched, held = os.pipe()\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {endless!r}], stdin=watched)\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", server], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        int(process.stdout.readline())
+        process.kill()
+        # The child holds the other end of our pipe: it is read to its end once both have ended.
+        assert process.stdout.read() == b""
