@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.commands.common import add_json, add_store, console, count, print_json, print_table, printable
+from dashboard.figures.units import plural
 from dashboard.health import Problem, examine
 
 EXIT_FOUND = 1
@@ -41,13 +42,16 @@ def _print(document: Mapping[str, Any], problems: Sequence[Problem]) -> None:
         running = f", {count(store['running_spans'])} running" if store["running_spans"] else ""
         rows += [
             ["", f"{_size(store['bytes'])}, layout {store['layout']}{made}"],
-            ["", f"{count(store['spans'])} spans{running}, {count(store['runs'])} runs"],
-            ["", f"{count(store['texts'])} texts of {_size(store['text_bytes'])}"],
+            ["", f"{plural(store['spans'], 'span')}{running}, {plural(store['runs'], 'run')}"],
+            ["", f"{plural(store['texts'], 'text')} of {_size(store['text_bytes'])}"],
         ]
     rows += [
         ["spool", spool["path"]],
-        ["", f"{_size(spool['pending_bytes'])} were pending in {spool['segments']} segments"],
-        ["", f"{spool['live_writers']} live writers, {spool['dead_segments']} segments of ended ones"],
+        ["", f"{_size(spool['pending_bytes'])} were pending in {plural(spool['segments'], 'segment')}"],
+        [
+            "",
+            f"{plural(spool['live_writers'], 'live writer')}, {plural(spool['dead_segments'], 'segment')} of ended ones",
+        ],
         ["instrumentors", ", ".join(f"{i['package']} {i['version']}" for i in document["instrumentors"]) or "none"],
         *(
             ["recorded" if at == 0 else "", f"{one['library']} by {one['by'] or 'nobody'} ({one['why']})"]

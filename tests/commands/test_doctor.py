@@ -320,6 +320,6 @@ def test_people_get_a_table_and_sentences(store: Store, capsys: pytest.CaptureFi
     assert main(["doctor", "--store", str(store.path)]) == 0
 
     out = capsys.readouterr().out
-    assert "1 spans, 1 runs" in out
+    assert "1 span, 1 run" in out
     assert "warning: 1 calls have no price: no-such-model (1)." in out
     assert "Hint: their cost is left out" in out
