@@ -154,8 +154,18 @@ def test_transfer_without_arguments(failed: bool) -> None:
     assert rows["invoke_agent b"].reason == ("takes over from a" if failed else "handoff from a")
 
 
-def test_reason_of_a_handoff_is_why_the_next_agent_runs() -> None:
-    """The reason in the arguments of the handoff stands on the agent that was invoked, marked as derived."""
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"reason": "needs a writer"}', "needs a writer"),
+        ('{"task_description": "write it", "state": {"messages": []}}', "write it"),
+        ('{"summary": "all facts", "reason": "needs a writer"}', "needs a writer"),
+        ('{"reason": "", "message": "now you"}', "now you"),
+        ('{"priority": 3}', None),
+    ],
+)
+def test_reason_of_a_handoff_is_why_the_next_agent_runs(arguments: str, why: str | None) -> None:
+    """What the arguments of the handoff say stands on the agent that was invoked, marked as derived."""
     rows, _ = read(
         raw("invoke_agent a", 1, 3, a=genai("invoke_agent", agent__name="a")),
         raw(
@@ -163,12 +173,12 @@ def test_reason_of_a_handoff_is_why_the_next_agent_runs() -> None:
             2,
             3,
             "invoke_agent a",
-            a=genai("execute_tool", tool__name="transfer_to_b", tool__call__arguments='{"reason": "needs a writer"}'),
+            a=genai("execute_tool", tool__name="transfer_to_b", tool__call__arguments=arguments),
         ),
         raw("invoke_agent b", 4, 5, a=genai("invoke_agent", agent__name="b")),
     )
 
-    assert rows["invoke_agent b"].reason == "handoff from a: needs a writer"
+    assert rows["invoke_agent b"].reason == "handoff from a" + (f": {why}" if why else "")
     assert "reason" in (rows["invoke_agent b"].derived or [])
 
 

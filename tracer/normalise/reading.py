@@ -31,6 +31,10 @@ _COWORKER = frozenset(
 """CrewAI's delegation tools, as shown and as the model is told: the coworker answers, control stays"""
 _WRAPPERS = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 _TARGET_KEYS = ("to_agent", "agent_name", "agent", "target_agent", "target", "assistant", "next_agent")
+_WHY_KEYS = (
+    "reason", "context", "task_description", "task", "instructions", "message", "summary", "question", "query", "request"
+)  # fmt: skip
+"""arguments in which handoff tools say why, or with what, the work is passed on; the first that is there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,7 @@ def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, s
         return None, None
     lowered = tool_name.lower()
     values = cast(dict[str, Any], arguments) if isinstance(arguments, dict) else {}
-    reason = values.get("reason") or values.get("context")
-    reason_text = reason if isinstance(reason, str) else None
+    reason_text = next((text for key in _WHY_KEYS if isinstance(text := values.get(key), str) and text), None)
     if lowered in ("transfer_to_agent", "handoff", "handoff_to_agent"):
         for key in _TARGET_KEYS:
             if isinstance(values.get(key), str) and values[key]:
