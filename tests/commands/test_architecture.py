@@ -49,9 +49,9 @@ def test_handoffs_of_the_openai_agents_are_a_pipeline(patterns: dict[tuple[str, 
     assert patterns["support desk", "openai-demo"] - {None} == {"pipeline"}
 
 
-def test_round_robin_with_a_second_round_is_a_chat(patterns: dict[tuple[str, str], set[str | None]]) -> None:
-    """One round is a pipeline in all but name; the one that went round and round is a chat."""
-    assert patterns["RoundRobinGroupChat", "autogen-demo"] - {None} == {"pipeline", "chat"}
+def test_round_robin_is_what_became_of_it(patterns: dict[tuple[str, str], set[str | None]]) -> None:
+    """One round is a pipeline in all but name, the one that went round and round a chat; a member with a team of its own leads that."""
+    assert patterns["RoundRobinGroupChat", "autogen-demo"] - {None} == {"pipeline", "chat", "supervisor"}
 
 
 def test_every_estimate_is_a_range_or_a_reason(ask: Ask) -> None:

@@ -22,7 +22,7 @@ _SCOPE = '"opentelemetry.instrumentation.openai_agents"'
 
 def seat_called_agents(rows: Sequence[Span]) -> None:
     """Set `parent_span_id` of such agents to the tool call, and mark it. To be called before trees are built."""
-    ours = [row for row in rows if row.kind in (SpanKind.AGENT, SpanKind.TOOL) and _SCOPE in row.attributes]
+    ours = [row for row in rows if row.kind in (SpanKind.AGENT, SpanKind.TOOL) and stands_beside(row)]
     agents = {(row.trace_id, row.span_id): row for row in ours if row.kind == SpanKind.AGENT}
     tools: dict[str, list[tuple[Span, Span]]] = {}
     for row in ours:
@@ -33,6 +33,11 @@ def seat_called_agents(rows: Sequence[Span]) -> None:
         calls = [tool for tool, caller in tools.get(trace_id, ()) if caller is not agent and _calls(tool, agent)]
         if calls:
             replace(agent, "parent_span_id", max(calls, key=lambda tool: (tool.start_ns, tool.span_id)).span_id)
+
+
+def stands_beside(span: Span) -> bool:
+    """Whether the span is of an instrumentation that hangs called agents beside their callers."""
+    return _SCOPE in span.attributes
 
 
 def _calls(tool: Span, agent: Span) -> bool:

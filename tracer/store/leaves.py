@@ -10,6 +10,7 @@ import polars as pl
 
 from tracer.model import RawSpan, Span, SpanKind, SpanStatus
 from tracer.normalise.build import Origin, origin_of
+from tracer.normalise.called_beside import stands_beside
 from tracer.normalise.contents import Contents
 from tracer.normalise.hanging import Hanging, Key, RunLeaves, TraceLeaves
 from tracer.normalise.identity import WORKING
@@ -416,7 +417,10 @@ def not_plain(leaves: Leaves, spans: Sequence[Span]) -> pl.Series:
             is_setup(span)
             or (tool and is_coworker(span.tool_name))
             or span.finish_reason == PAUSED
-            or (span.kind == SpanKind.AGENT and (Frameworks.SMOLAGENTS_MAX_STEPS in span.attributes))
+            or (
+                span.kind == SpanKind.AGENT
+                and (Frameworks.SMOLAGENTS_MAX_STEPS in span.attributes or stands_beside(span))
+            )
             or span.name.endswith(TURN)
             or (span.agent or "").endswith("Manager")
         ):
