@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,9 @@ def main(arguments: list[str]) -> None:
     args = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the cluster would outlive whoever gave up on us
     try:
-        print(json.dumps(prove(args.folder, commands=args.commands)))
+        with redirect_stdout(sys.stderr):  # what Ray says of the node that died may come before, in or after the job
+            told = prove(args.folder, commands=args.commands)
+        print(json.dumps(told))
     except NoCluster as error:
         print(error, file=sys.stderr)
         sys.exit(NO_CLUSTER)
