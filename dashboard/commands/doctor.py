@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analyzers.wording import amount
 from dashboard.commands.common import add_json, add_store, console, count, print_json, print_table, printable
-from dashboard.figures.units import plural
 from dashboard.health import Problem, examine
 
 EXIT_FOUND = 1
@@ -42,15 +42,15 @@ def _print(document: Mapping[str, Any], problems: Sequence[Problem]) -> None:
         running = f", {count(store['running_spans'])} running" if store["running_spans"] else ""
         rows += [
             ["", f"{_size(store['bytes'])}, layout {store['layout']}{made}"],
-            ["", f"{plural(store['spans'], 'span')}{running}, {plural(store['runs'], 'run')}"],
-            ["", f"{plural(store['texts'], 'text')} of {_size(store['text_bytes'])}"],
+            ["", f"{amount(store['spans'], 'span')}{running}, {amount(store['runs'], 'run')}"],
+            ["", f"{amount(store['texts'], 'text')} of {_size(store['text_bytes'])}"],
         ]
     rows += [
         ["spool", spool["path"]],
-        ["", f"{_size(spool['pending_bytes'])} were pending in {plural(spool['segments'], 'segment')}"],
+        ["", f"{_size(spool['pending_bytes'])} were pending in {amount(spool['segments'], 'segment')}"],
         [
             "",
-            f"{plural(spool['live_writers'], 'live writer')}, {plural(spool['dead_segments'], 'segment')} of ended ones",
+            f"{amount(spool['live_writers'], 'live writer')}, {amount(spool['dead_segments'], 'segment')} of ended ones",
         ],
         ["instrumentors", ", ".join(f"{i['package']} {i['version']}" for i in document["instrumentors"]) or "none"],
         *(

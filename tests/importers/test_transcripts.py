@@ -305,6 +305,15 @@ def test_counts_as_text_and_beside(importing: Importing) -> None:
     ]
 
 
+def test_numbers_that_are_texts_are_no_counts(importing: Importing) -> None:
+    """What was asked and answered may be a number; only under a name for usage it says how many tokens."""
+    talk = [{"agent": "A", "input": "6 * 7", "output": "42"}, {"agent": "B", "prompt": "7", "output": "6"}]
+    _, rows = importing(json.dumps({"messages": talk}), "log.json")
+
+    assert [r["agent"] for r in rows if r["kind"] == "agent"] == ["A", "B"]
+    assert [r for r in rows if r["output_tokens"] is not None or r["input_tokens"] is not None] == []
+
+
 def test_lines_of_several_conversations(importing: Importing) -> None:
     """A first line that tells of the file, then bare messages of two conversations, mixed."""
     lines: list[dict[str, Any]] = [{"version": 1, "workflow": "desk", "success": True}]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
@@ -52,6 +52,8 @@ _MADE = (
     "candidatesTokenCount",
     "candidates_token_count",
 )
+_TEXTS_TOO = frozenset({"prompt", "input", "completion", "output"})
+"""counts under a name for usage; of a message itself they are its texts, and an answer may be 42"""
 _COSTS = ("cost_usd", "cost", "total_cost", "total_cost_usd")
 _MODELS = ("model", "model_name", "model_id")
 
@@ -124,8 +126,8 @@ def _told_of(raw: Mapping[str, Any], model: str | None) -> Call | None:
         for name in _USAGES:
             if call := _call(held.get(name), raw, _model(held) or model):
                 return call
-        if call := _call(held, raw, model):
-            return replace(call, own_entry=False)
+        if call := _call({key: value for key, value in held.items() if key not in _TEXTS_TOO}, raw, model):
+            return call
     return None
 
 
