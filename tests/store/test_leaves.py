@@ -312,6 +312,7 @@ def parts_alike(
         b'{"pid":1,"spans":[{"trace_id":"a","span_id":"b","name":"no start","end_ns":2}]}\n',
         b'{"pid":1,"spans":5}\n',
         b'{"pid":1,"bodies":[[1,5]],"spans":[]}\nshort and long\n',
+        b'{"pid":1,"scope":"\xed\xa0\x80\xff","spans":[]}\n',
     ],
 )  # fmt: skip
 def test_a_frame_that_cannot_be_read_costs_only_itself(

@@ -232,14 +232,12 @@ def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gath
             if not frame.torn:
                 quarantine(spool, segment.name, frame.start, frame.data, frame.reason)
                 gathered.count("bad_frames")
-        elif frame.kind == FrameKind.RECORDS:
-            head, texts = halves(frame.payload)
-            spans = head.count(b'"start_ns":')
-            raw.written.append(_Written(raw.frames, segment, frame, head, texts, spans))
-            taken += spans
         else:
             try:
-                taken += _decode_otlp(frame, segment.writer, gathered, raw)
+                if frame.kind == FrameKind.RECORDS:
+                    taken += _set_aside(segment, frame, raw)
+                else:
+                    taken += _decode_otlp(frame, segment.writer, gathered, raw)
             except Exception as error:  # noqa: BLE001  (whatever a decoder trips over is kept, counted and stepped over)
                 _bad(spool, segment, frame, error, gathered)
         if taken >= limit:
@@ -247,6 +245,14 @@ def _read(spool: Path, segment: Segment, offset: int, limit: int, gathered: Gath
     if at > offset:
         gathered.taken[segment.name] = (offset, at)
     return taken
+
+
+def _set_aside(segment: Segment, frame: Frame, raw: _Raw) -> int:
+    """Keep a frame of our own until all are read; how many spans it holds."""
+    head, texts = halves(frame.payload)
+    spans = head.count(b'"start_ns":')
+    raw.written.append(_Written(raw.frames, segment, frame, head, texts, spans))
+    return spans
 
 
 def _bad(spool: Path, segment: Segment, frame: Frame, error: Exception, gathered: Gathered) -> None:
