@@ -43,6 +43,16 @@ _RESULT = frozenset({"tool_result", "tool_response", "function_call_output"})
 _USE = frozenset({"tool_use", "tool_call", "function_call"})
 
 
+def is_message(item: Any) -> bool:
+    """True for an object with an author and a text (or tool calls), in any shape listed above."""
+    return any(is_plain(held) for held in plain(item))
+
+
+def is_plain(held: Mapping[str, Any]) -> bool:
+    """The same of an entry in the plain shape."""
+    return any(isinstance(held.get(key), str) for key in AUTHORS) and any(key in held for key in (*TEXTS, "tool_calls"))
+
+
 def plain(entry: Any) -> list[Mapping[str, Any]]:
     """The messages that an entry is: one, or one for each answer of a tool in it; [] for anything but an object."""
     if not isinstance(entry, Mapping):

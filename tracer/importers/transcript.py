@@ -13,9 +13,11 @@ from typing import Any, cast
 
 from tracer.importers import any_agent, inspect_log, jaeger, langfuse_export, langsmith_runs, phoenix_spans, spans_json
 from tracer.importers.base import Importer, Sink
+from tracer.importers.entries import is_message
 from tracer.importers.jsontext import NOTHING, parse
+from tracer.importers.record import LISTS, messages_in
 from tracer.importers.source import Source, Unreadable
-from tracer.importers.turns import LISTS, is_message, messages_in, run_of
+from tracer.importers.turns import run_of
 
 _MARK = re.compile(
     rb'"(?:'

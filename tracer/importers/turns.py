@@ -20,67 +20,14 @@ from typing import Any, cast
 
 from tracer.ids import canonical_json, content_id, short_hash, span_id_of, trace_id_of
 from tracer.importers.answers import failure_in
-from tracer.importers.entries import AUTHORS, TEXTS, plain
+from tracer.importers.entries import AUTHORS, TEXTS, is_plain, plain
+from tracer.importers.record import TASKS, WORKFLOWS, messages_in, source_id_of, text_under, verdict_of
 from tracer.importers.turn_times import intervals, moment_of
 from tracer.importers.usage import Call, calls_of
-from tracer.model import RawSpan, RunOutcome, SpanKind
+from tracer.model import RawSpan, SpanKind
 from tracer.semconv import GenAI, Tracehound
 
-LISTS = (
-    "history",
-    "messages",
-    "conversation",
-    "trajectory",
-    "traj",
-    "chat_history",
-    "steps",
-    "turns",
-    "dialog",
-    "transcript",
-    "events",
-    "conversation_history",
-    "message_history",
-    "chat_messages",
-    "all_messages",
-    "conversations",
-    "dialogue",
-    "chat",
-    "interactions",
-    "log",
-    "logs",
-    "trace",
-)
-"""keys under which a record holds its messages, the likeliest first"""
-
 _TARGETS = ("target", "recipient", "receiver", "to", "recipient_name", "to_agent")
-_DEEPEST = 4
-"""objects inside of each other in which a list of messages is looked for"""
-_IDS = (
-    "id",
-    "run_id",
-    "trace_id",
-    "instance_id",
-    "conversation_id",
-    "question_ID",
-    "question_id",
-    "session_id",
-    "uuid",
-)
-_WORKFLOWS = ("workflow", "workflow_name", "app", "application", "subset", "framework", "variant", "benchmark")
-_TASKS = ("question", "task", "prompt", "instruction", "goal", "query", "problem")
-_VERDICTS = (
-    "is_correct",
-    "correct",
-    "success",
-    "is_success",
-    "passed",
-    "reward",
-    "resolved",
-    "solved",
-    "is_solved",
-    "task_success",
-)
-_RESULTS = ("result", "results", "evaluation", "reward_info", "outcome", "info", "metadata")
 _PEOPLE = frozenset({"human", "user", "system", "developer", "environment"})
 
 _ADDRESSED = re.compile(r"^(?P<agent>.+?)\s*\(\s*->\s*(?P<target>.+?)\s*\)\s*$")
@@ -148,61 +95,6 @@ def agent_of(author: str) -> tuple[str, str | None, str | None]:
     return (found["agent"], None, found["aside"]) if found else (author.strip(), None, None)
 
 
-def is_message(item: Any) -> bool:
-    """True for an object with an author and a text (or tool calls), in any shape that `entries` knows."""
-    return any(_is_plain(held) for held in plain(item))
-
-
-def _is_plain(held: Mapping[str, Any]) -> bool:
-    return any(isinstance(held.get(key), str) for key in AUTHORS) and any(key in held for key in (*TEXTS, "tool_calls"))
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The list of messages of a record."""
-
-    key: str
-    """of the record's field that it stands in, maybe deeper"""
-    entries: list[Any]
-
-
-def messages_in(record: Mapping[str, Any]) -> Found | None:
-    """The list of messages of a record: under a known key, also deeper (`{"result": {"messages": [...]}}`), as JSON text, or numbered in an object."""
-    return _messages_in(record, _DEEPEST) or next(
-        (Found(key, cast(list[Any], record[key])) for key in LISTS if isinstance(record.get(key), list)), None
-    )
-
-
-def _messages_in(record: Mapping[str, Any], depth: int) -> Found | None:
-    for key in LISTS:
-        entries = _listed(record.get(key))
-        if any(is_message(item) for item in entries):
-            return Found(key, entries)
-    for key, value in record.items():
-        if isinstance(value, Mapping) and depth > 1:
-            inner = _messages_in(cast(Mapping[str, Any], value), depth - 1)
-            if inner is not None:
-                return Found(key, inner.entries)
-    return None
-
-
-def _listed(value: Any) -> list[Any]:
-    """A list, also as JSON text or as an object with numbers for keys (`{"0": {...}, "1": {...}}`); [] for anything else."""
-    if isinstance(value, str) and value.lstrip()[:1] == "[":
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return []
-    if isinstance(value, Mapping):
-        held = cast(Mapping[str, Any], value)
-        return (
-            [held[key] for key in sorted(held, key=lambda key: (len(key), key))]
-            if all(key.isdecimal() for key in held)
-            else []
-        )
-    return cast(list[Any], value) if isinstance(value, list) else []
-
-
 def run_of(record: Mapping[str, Any], name: str) -> Run:
     """The run in `record`; `name` is the workflow where the record names none. No spans where it holds no message."""
     found = messages_in(record)
@@ -223,7 +115,7 @@ def run_of(record: Mapping[str, Any], name: str) -> Run:
             message.place, message.part, message.made_by = place, part, calls.get(place, [])
     told = sum(call.own_entry for made in calls.values() for call in made)
     run.steps, run.left_out = len(messages), len(given) - len(messages) - told
-    source_id = _source_id(record)
+    source_id = source_id_of(record)
     trace_id = trace_id_of("transcript", source_id or name, short_hash(record))
     real, times = intervals([_moment(message) for message in messages])
     for message, (start_ns, end_ns) in zip(messages, times, strict=True):
@@ -279,7 +171,7 @@ def _model_call(message: _Message, number: int, call: Call, parent: RawSpan, sha
 
 
 def _message(step: int, entry: Any) -> _Message | None:
-    if not isinstance(entry, Mapping) or not _is_plain(cast(Mapping[str, Any], entry)):
+    if not isinstance(entry, Mapping) or not is_plain(cast(Mapping[str, Any], entry)):
         return None
     raw = cast(Mapping[str, Any], entry)
     role = str(raw.get("role") or "")
@@ -327,17 +219,6 @@ def _text(value: Any) -> str:
     return canonical_json(value)
 
 
-def _source_id(record: Mapping[str, Any]) -> str | None:
-    found = next(
-        (str(record[key]) for key in _IDS if isinstance(record.get(key), str | int) and str(record[key])), None
-    )
-    if found is None and isinstance(record.get("task_id"), str | int):
-        found = str(record["task_id"])
-        if isinstance(record.get("trial"), str | int):
-            found += f"/{record['trial']}"
-    return found
-
-
 def _root(
     run: Run,
     record: Mapping[str, Any],
@@ -348,14 +229,14 @@ def _root(
     messages: list[_Message],
     shared: dict[str, Any],
 ) -> RawSpan:
-    workflow = next((str(record[key]) for key in _WORKFLOWS if isinstance(record.get(key), str) and record[key]), name)
+    workflow = text_under(record, WORKFLOWS) or name
     attributes: dict[str, Any] = {
         Tracehound.KIND: SpanKind.WORKFLOW.value,
         Tracehound.WORKFLOW: workflow,
         Tracehound.SOURCE_ID: source_id or trace_id,
         **shared,
     }
-    outcome = _verdict(record)
+    outcome = verdict_of(record)
     if outcome is not None:
         attributes[Tracehound.OUTCOME], attributes[Tracehound.OUTCOME_REASON] = outcome
     beside = {key: value for key, value in record.items() if key != holder}
@@ -369,9 +250,8 @@ def _root(
                 value if isinstance(value, str | int | float | bool) else canonical_json(value)
             )
     content: dict[str, list[int]] = {}
-    task = next((record[key] for key in _TASKS if isinstance(record.get(key), str) and record[key]), None)
-    if task:
-        content["input"] = [run.put(cast(str, task))]
+    if task := text_under(record, TASKS):
+        content["input"] = [run.put(task)]
     return RawSpan(
         trace_id=trace_id,
         span_id=span_id_of(trace_id, "run"),
@@ -382,21 +262,6 @@ def _root(
         scope="tracehound.transcript",
         content=content,
     )
-
-
-def _verdict(record: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(outcome, reason) where the record says whether the run did its task, itself or in what it calls its result."""
-    around = [
-        record,
-        *(cast(Mapping[str, Any], record[key]) for key in _RESULTS if isinstance(record.get(key), Mapping)),
-    ]
-    for key, value in ((key, held[key]) for held in around for key in _VERDICTS if key in held):
-        if isinstance(value, bool | int | float):
-            return (RunOutcome.COMPLETED if value >= 1 else RunOutcome.FAILED).value, f"the source says {key} = {value}"
-        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "1.0", "0.0", "yes", "no"):
-            good = value.lower() in ("true", "1", "1.0", "yes")
-            return (RunOutcome.COMPLETED if good else RunOutcome.FAILED).value, f"the source says {key} = {value}"
-    return None
 
 
 def _turn(message: _Message, root: RawSpan, trace_id: str, shared: dict[str, Any]) -> RawSpan:
