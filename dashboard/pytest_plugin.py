@@ -106,13 +106,14 @@ class TracehoundRun:
         from analyzers.frames import Frames
         from analyzers.run import analyse
         from dashboard.loading import load_frames
-        from tracer.capture import setup
+        from tracer.capture.recording import recording
         from tracer.store import reads
         from tracer.store.database import Store
 
-        setup.flush()
-        recording = setup.recording()
-        path = recording.store if recording is not None else self.store  # the program may have named a store itself
+        here = recording()
+        if here is not None:
+            here.flush()
+        path = here.store if here is not None else self.store  # the program may have named a store itself
         self.store = path
         store = Store(path)
         if not store.exists():

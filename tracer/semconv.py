@@ -7,6 +7,9 @@ and say only what no convention covers (docs/attributes.md).
 
 from __future__ import annotations
 
+SCOPE_NAME = "tracehound"
+"""instrumentation scope of every span that our own decorators make"""
+
 
 class Tracehound:
     """What our shim and decorators write, with the kinds of span it stands on."""

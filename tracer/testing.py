@@ -22,14 +22,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from .capture.active import SCOPE_NAME, Target, push, remove
+from .capture.active import Target, push, remove
 from .capture.light import RecordingProvider, light_tracer
 from .capture.privacy import CaptureContent, Privacy, Redact
 from .capture.processor import RecordingProcessor
 from .capture.writer import MemoryWriter, SpanWriter
 from .clock import Clock, TickingClock
 from .model import RawEvent, RawSpan
-from .semconv import Resource, Tracehound
+from .semconv import SCOPE_NAME, Resource, Tracehound
 
 if TYPE_CHECKING:
     from .store.segment import SegmentWriter

@@ -21,6 +21,7 @@ from analyzers.frames import Frames
 from analyzers.run import analyse
 from tests.drawn import Drawn, Node, agent, frames, llm, message, run, tool
 from tracer.importers import import_file
+from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
@@ -253,7 +254,7 @@ def test_imported_verdicts_are_not_read_as_answers(blamed: str, step: int, tmp_p
         import_file(tmp_path / f"{name}.jsonl", writer, "auto")
         writer.close()
         store.fold()
-        held = Frames.loaded(store.frames())
+        held = Frames.loaded(reads.load(store))
         (root,) = held.spans.filter(held.spans["parent_span_id"].is_null())["attributes"].to_list()
         assert ("source.mistake_agent" in root) == (name == "labelled"), (
             "the label lies in the store, or this test shows nothing"

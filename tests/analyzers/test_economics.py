@@ -25,6 +25,7 @@ from analyzers.run import analyse
 from reference_runtime.clock import VirtualClock
 from reference_runtime.patterns import PATTERNS
 from tests.drawn import Drawn, Node, agent, frames, llm, run, tool
+from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 from tracer.testing import recording_to
@@ -49,7 +50,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Frames:
                     handle.uninstrument()
     store = Store(path)
     store.fold()
-    return Frames.loaded(store.frames())
+    return Frames.loaded(reads.load(store))
 
 
 def runs_of(played: Frames, pattern: str) -> list[Frames]:

@@ -23,6 +23,7 @@ from reference_runtime.clock import VirtualClock
 from reference_runtime.healthy import HEALTHY
 from reference_runtime.incidents import INCIDENTS
 from reference_runtime.truth import Incident, Truth, Twin
+from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 from tracer.testing import recording_to
@@ -65,7 +66,7 @@ def play(parts: Iterable[Incident | Twin], directory: Path, seed: int = 0) -> Re
                 handle.uninstrument()
     store = Store(path)
     store.fold()
-    frames = Frames.loaded(store.frames())
+    frames = Frames.loaded(reads.load(store))
     if seed:
         frames = mixed(frames, seed)
     named = {source or run: run for run, source in frames.traces.select("run_id", "source_id").iter_rows()}

@@ -52,6 +52,7 @@ from reference_runtime.scripted import Reply, Responder, ScriptedModel, by_role,
 from reference_runtime.tools import Tool, Tools
 from tests.benchmarks.attribution_real import wilson
 from tracer.model import SpanKind, SpanStatus
+from tracer.store import reads
 from tracer.store.database import Store
 
 TOPOLOGIES = ("pipeline", "supervisor", "parallel", "chat", "single")
@@ -276,7 +277,7 @@ def record(cases: Sequence[Case], path: Path) -> tuple[Frames, dict[str, str]]:
         tracer.shutdown()
     store = Store(path)
     store.fold()
-    return Frames.loaded(store.frames()), outputs
+    return Frames.loaded(reads.load(store)), outputs
 
 
 def key_spans(case: Case, frames: Frames) -> set[str]:

@@ -32,6 +32,7 @@ from analyzers.attribution.steps import CLOSING, Step, steps_of, task_of
 from analyzers.attribution.suspect import ranked
 from analyzers.frames import Frames
 from tracer.importers import import_file
+from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
@@ -50,7 +51,7 @@ def imported(path: Path) -> dict[str, Frames]:
         import_file(path, writer, "auto")
         writer.close()
         store.fold()
-        frames = Frames.loaded(store.frames())
+        frames = Frames.loaded(reads.load(store))
         sources = dict(frames.traces.select("run_id", "source_id").iter_rows())
         return {sources[run_id] or run_id: frames.only(run_id) for run_id in frames.run_ids}
 

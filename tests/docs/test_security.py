@@ -16,7 +16,7 @@ from tracer.testing import recording_to
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "SECURITY.md").exists(), reason="only where the sources are")
-BETWEEN_OUR_PROCESSES = {"tracer/capture/guard/family.py", "dashboard/analyst.py", "dashboard/run_analysis.py"}
+BETWEEN_OUR_PROCESSES = {"tracer/capture/guard/heirs.py", "dashboard/analyst.py", "dashboard/run_analysis.py"}
 """what these unpickle was pickled a moment ago by a process that they started or were started by; never read from a file"""
 MAKES_CODE = {"eval", "exec", "compile", "pickle", "marshal", "shelve", "dill", "cloudpickle"}
 

@@ -51,7 +51,7 @@ def test_a_run_is_loaded_with_what_belongs_to_it(store: Store) -> None:
     assert (one.traces["run_id"].to_list(), dict(one.contents)) == ([trace_id(1)], {})
     assert reads.load(store, [trace_id(2)]).contents == {content_id("text"): "text"}
     assert reads.load(store, [trace_id(2)], contents=False).contents == {}
-    assert store.frames(since_ns=START_NS + 150_000_000).spans["span_id"].to_list() == [span_id(200)]
+    assert reads.load(store, since_ns=START_NS + 150_000_000).spans["span_id"].to_list() == [span_id(200)]
     everything = reads.load(store)
     assert everything.spans["run_id"].to_list() == [trace_id(1), trace_id(1), trace_id(2), trace_id(3)]
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
 from ..clock import Clock
+from ..semconv import SCOPE_NAME
 
 if TYPE_CHECKING:
     from .light import LightTracer
     from .processor import RecordingProcessor
-
-logger = logging.getLogger("tracehound")
-
-SCOPE_NAME = "tracehound"
-"""instrumentation scope of every span that our own decorators make"""
-
-CONTENT: Final = "tracehound-content"
-"""Context key: slot -> content ids that a span begins with. Our own decorators set it for the one `start_span` call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +53,3 @@ def now_ns(where: Target) -> int | None:
 
 run_clock = _run_clock
 """Set it (and reset it) around a run whose time is not the wall clock's."""
-
-_complained: set[str] = set()
-_complaints = 0
-
-
-def complaints() -> int:
-    """Errors of ours so far that the host did not feel; told to the store when recording ends."""
-    return _complaints
-
-
-def complain(what: str) -> None:
-    """Log, once per kind of trouble, an error of ours that the host must not feel. Call it while handling the error."""
-    global _complaints
-    _complaints += 1
-    if what not in _complained:
-        _complained.add(what)
-        logger.warning(
-            "tracehound: %s failed; the program goes on, this part of the trace is missing", what, exc_info=True
-        )

@@ -29,6 +29,9 @@ MAX_CHARS: Final = 32_000_000
 MAX_WRITTEN: Final = 200_000
 """Bounds of what the caches hold on to; beyond them they start afresh, which only costs encoding again."""
 
+CONTENT: Final = "tracehound-content"
+"""Context key: slot -> content ids that a span begins with. Our own decorators set it for the one `start_span` call."""
+
 _quoted = json.encoder.encode_basestring
 
 

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from time import time_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -33,9 +33,6 @@ from opentelemetry.util.types import Attributes
 from ..model import RawEvent, RawLink, RawSpan
 from .content import Name
 from .raw import STATUS, plain, plain_attributes
-
-if TYPE_CHECKING:
-    from .processor import RecordingProcessor
 
 MAX_ATTRIBUTES: Final = 10_000
 """The SDK drops the oldest of more than 128 attributes, which a flattened chat history passes after 30 messages."""
@@ -67,10 +64,18 @@ class RecordingProvider(TracerProvider):
         super().add_span_processor(span_processor)
 
 
+class Recorder(Protocol):
+    """Who is told of light spans, and writes them down."""
+
+    def started(self, entry: LightSpan, /) -> None: ...
+
+    def finished(self, span: LightSpan, end_ns: int, /) -> None: ...
+
+
 class LightTracer:
     """Starts spans of `provider` that `processor` alone records."""
 
-    def __init__(self, provider: RecordingProvider, processor: RecordingProcessor, scope: str) -> None:
+    def __init__(self, provider: RecordingProvider, processor: Recorder, scope: str) -> None:
         self._provider = provider
         self._processor = processor
         self._scope = scope
@@ -112,7 +117,7 @@ class LightTracer:
         return span
 
 
-def light_tracer(provider: TracerProvider, processor: RecordingProcessor, scope: str) -> LightTracer | None:
+def light_tracer(provider: TracerProvider, processor: Recorder, scope: str) -> LightTracer | None:
     """What starts light spans for `provider`; None where each must go through the SDK."""
     if not isinstance(provider, RecordingProvider) or provider.sampler not in (DEFAULT_ON, ALWAYS_ON):
         return None
@@ -132,7 +137,7 @@ class LightSpan(trace.Span):
         name: str,
         context: SpanContext,
         parent: SpanContext | None,
-        processor: RecordingProcessor,
+        processor: Recorder,
         resource: OtelResource,
         scope: str,
     ) -> None:

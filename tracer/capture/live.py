@@ -15,7 +15,8 @@ from opentelemetry.trace import Link, SpanContext, StatusCode, TraceFlags
 
 from ..model import RunOutcome
 from ..semconv import Common, GenAI, Tracehound
-from .active import Target, complain, now_ns
+from .active import Target, now_ns
+from .complaints import complain
 from .content import encode
 from .response import ResponseFacts, facts_of
 

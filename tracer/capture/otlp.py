@@ -15,8 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ..model import RawEvent, RawSpan
-from ..semconv import GenAI, Tracehound
-from .active import SCOPE_NAME
+from ..semconv import SCOPE_NAME, GenAI, Tracehound
 
 _STATUS = {"unset": Status.STATUS_CODE_UNSET, "ok": Status.STATUS_CODE_OK, "error": Status.STATUS_CODE_ERROR}
 

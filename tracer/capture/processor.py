@@ -35,8 +35,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from ..model import RawEvent, RawSpan
 from ..semconv import Resource, Tracehound
-from .active import CONTENT, complaints
-from .content import Contents, Name
+from .complaints import complaints
+from .content import CONTENT, Contents, Name
 from .light import LightSpan
 from .privacy import Privacy
 from .raw import raw_span

@@ -25,8 +25,9 @@ from opentelemetry.trace import Link
 
 from ..model import SpanKind
 from ..semconv import Tracehound
-from .active import CONTENT, Target, complain, now_ns, target
-from .content import Name, encode
+from .active import Target, now_ns, target
+from .complaints import complain
+from .content import CONTENT, Name, encode
 from .live import LiveSpan
 from .wrap import NOTHING, OneCall, name_of, wrap, wrap_entries
 

@@ -8,68 +8,30 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource as OtelResource
 from opentelemetry.sdk.trace import TracerProvider
 
 from ..clock import Clock
-from ..semconv import Resource
+from ..semconv import SCOPE_NAME, Resource
 from ..store.segment import SegmentWriter
-from .active import SCOPE_NAME, Target, push, remove
+from .active import Target, push
 from .exit import start_folding
 from .light import RecordingProvider, light_tracer
 from .privacy import CaptureContent, Privacy, Redact
 from .processor import START_DELAY_S, RecordingProcessor
+from .recording import DEFAULT_STORE, STORE_VARIABLE, Recording, keep, recording
 
 if TYPE_CHECKING:
     from .tee import Tee
 
-STORE_VARIABLE: Final = "TRACEHOUND_STORE"
-DEFAULT_STORE: Final = "traces.duckdb"
-
 logger = logging.getLogger("tracehound")
 
 
-@dataclass(eq=False)
-class Recording:
-    """What `init` set up; `shutdown` ends it."""
-
-    store: Path
-    provider: TracerProvider
-    processor: RecordingProcessor
-    target: Target
-    joined: bool
-    """True where the host had a provider of its own, which is left running at the end"""
-    fold_at_exit: bool
-    tee: Tee | None = None
-    pid: int = field(default_factory=os.getpid)
-
-    @property
-    def dropped(self) -> int:
-        """Records lost so far, because they could not be made or written."""
-        return self.processor.dropped
-
-    @property
-    def forward_dropped(self) -> int:
-        """Spans of this process that the back-end of `forward` did not get: its queue was full, or it refused or stayed away."""
-        return self.tee.dropped if self.tee is not None else 0
-
-    def flush(self) -> bool:
-        """Write everything that is known, starts of running spans included; False when something could not be written."""
-        return self.processor.force_flush()
-
-    def shutdown(self) -> None:
-        """Write what is left and seal it; later spans are not recorded."""
-        remove(self.target)
-        self.processor.shutdown()
-
-
 _lock = threading.Lock()
-_recording: Recording | None = None
 
 
 def init(
@@ -111,20 +73,20 @@ def init(
             well, from a thread that recording never waits for; see `Recording.forward_dropped`. BadInput where it is no http(s) address.
         clock: replaces the wall clock for spans made by our own decorators.
     """
-    global _recording
     path = Path(store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE).absolute()
     with _lock:
-        if _recording is not None and (store is None or _recording.store == path):
-            return _recording
+        before = recording()
+        if before is not None and (store is None or before.store == path):
+            return before
         segments = SegmentWriter(path)
         tee: Tee | None = None
         if forward:
             from .tee import Tee  # with an HTTP client: not for everybody
 
             tee = Tee(segments, forward, forward_headers)
-        if _recording is not None:
-            logger.info("tracehound: recording moves from %s to %s", _recording.store, path)
-            _recording.shutdown()
+        if before is not None:
+            logger.info("tracehound: recording moves from %s to %s", before.store, path)
+            before.shutdown()
         else:
             atexit.register(_at_exit)
         processor = RecordingProcessor(
@@ -152,36 +114,33 @@ def init(
         provider.add_span_processor(processor)
         where = Target(provider.get_tracer(SCOPE_NAME), processor, clock, light_tracer(provider, processor, SCOPE_NAME))
         push(where)
-        _recording = Recording(path, provider, processor, where, joined, fold_at_exit, tee)
+        made = Recording(path, provider, processor, where, joined, fold_at_exit, tee)
+        keep(made)
     if instrument == "auto":
-        from .auto.start import recorded_by
+        from .auto.hooks import record_into
 
-        recorded_by(_recording)
-    return _recording
-
-
-def recording() -> Recording | None:
-    """What `init` set up, while it lasts."""
-    return _recording
+        record_into(made)
+    return made
 
 
 def flush() -> bool:
     """Write everything that is known now; True also when nothing is recorded."""
-    return _recording.flush() if _recording is not None else True
+    here = recording()
+    return here.flush() if here is not None else True
 
 
 def shutdown() -> None:
     """Stop recording and seal what was written. `init` may be called again."""
-    global _recording
     with _lock:
-        if _recording is not None:
-            _recording.shutdown()
-            _recording = None
+        ending = recording()
+        if ending is not None:
+            ending.shutdown()
+            keep(None)
             atexit.unregister(_at_exit)
 
 
 def _at_exit() -> None:
-    ending = _recording
+    ending = recording()
     if ending is None:
         return
     wrote = ending.processor.wrote

@@ -22,7 +22,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from ..model import CasOutcome
-from .active import complain
+from .complaints import complain
 from .content import encode
 from .live import AgentSpan, LiveSpan, RunSpan
 from .paths import changed_bodies

@@ -19,7 +19,8 @@ from opentelemetry.trace import SpanContext
 from ..errors import BadInput
 from ..model import RawEvent
 from ..semconv import GenAI, Tracehound
-from .active import complain, logger, now_ns, target
+from .active import now_ns, target
+from .complaints import complain, logger
 from .live import LiveSpan, span_context
 
 VERDICTS: Final = ("ok", "failed")

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from .active import complain
+from .complaints import complain
 
 F = TypeVar("F", bound=Callable[..., Any])
 

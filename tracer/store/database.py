@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from tracer.errors import BadInput
-from tracer.store import reads
 from tracer.store.fold import FoldResult, FoldState, fold
 from tracer.store.lease import Lease
 from tracer.store.segment import spool_path
@@ -65,12 +64,6 @@ class Store:
         """
         with self._lease.hold() as con:
             yield con
-
-    def frames(
-        self, run_ids: Sequence[str] | None = None, *, contents: bool = True, since_ns: int | None = None
-    ) -> reads.RunData:
-        """Whole runs; see `reads.load`."""
-        return reads.load(self, run_ids, contents=contents, since_ns=since_ns)
 
 
 def _is_database(path: Path) -> bool:

@@ -27,6 +27,7 @@ from tests.benchmarks.scenarios.stage import Stage
 from tracer.importers.turns import run_of
 from tracer.model import RawSpan
 from tracer.semconv import Tracehound
+from tracer.store import reads
 from tracer.store.database import Store
 from tracer.store.segment import SegmentWriter
 
@@ -103,7 +104,7 @@ def played(
             size += group[-1].knobs.size + 60 * group[-1].scenario.runs
         with tempfile.TemporaryDirectory(prefix="tracehound-bench-") as folder:
             store = _recorded(group, Path(folder) / "traces.duckdb", twice=twice)
-            frames = Frames.loaded(store.frames())
+            frames = Frames.loaded(reads.load(store))
         yield group, _judged(group, frames, timing or Timing(), detectors), frames
 
 

@@ -21,7 +21,7 @@ from opentelemetry.context import Context
 from ...errors import BudgetExceeded
 from ...model import SpanKind
 from ...semconv import GenAI, Tracehound
-from ..active import complain
+from ..complaints import complain
 from ..live import LlmSpan
 from ..loose import loose_run
 from ..response import facts_of

@@ -23,9 +23,7 @@ _CARRIED: Final = "_tracehound_traceparent"
 _WILL: Final = "_tracehound_guards"
 GUARDS_VARIABLE: Final = "TRACEHOUND_GUARDS"
 """environment variable: where to find the guards around a `subprocess`, pickled"""
-_FAMILIES: Final = tuple(
-    dict.fromkeys((f"{__name__.rpartition('.auto.')[0]}.guard.family", "tracer.capture.guard.family"))
-)
+_HEIRS: Final = tuple(dict.fromkeys((f"{__name__.rpartition('.auto.')[0]}.guard.heirs", "tracer.capture.guard.heirs")))
 """ours, and that of a program under `tracehound run` which makes guards itself"""
 
 
@@ -87,7 +85,7 @@ def inherit_guards() -> None:
     The variable is taken out: this process's own children get theirs with what it is then.
     """
     name, _, text = os.environ.pop(GUARDS_VARIABLE, "").partition(":")
-    if text and name in _FAMILIES:
+    if text and name in _HEIRS:
         _inherit((name, base64.b64decode(text)))
 
 
@@ -104,10 +102,10 @@ def _attach(text: str) -> None:
 
 def _bequeath() -> tuple[str, bytes] | None:
     """The guards around this call, and whose they are; where none was ever made, their modules are not loaded."""
-    for name in _FAMILIES:
-        family: Any = sys.modules.get(name)
+    for name in _HEIRS:
+        heirs: Any = sys.modules.get(name)
         try:
-            will = family.bequeath() if family is not None else None
+            will = heirs.bequeath() if heirs is not None else None
         except Exception as error:  # noqa: BLE001 - the child must start; that its calls are not limited is said
             logger.warning("tracehound: the guards of this process do not hold for its child: %s", error)
             return None

@@ -13,8 +13,8 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
-from ..active import complain
-from ..setup import Recording
+from ..complaints import complain
+from ..recording import Recording
 from .imports import logger
 
 

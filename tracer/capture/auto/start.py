@@ -1,4 +1,4 @@
-"""What happens at the start of an interpreter under `tracehound run`, and in `tracer.init(instrument="auto")`.
+"""What happens at the start of an interpreter under `tracehound run`.
 
 At the start only hooks are set, in the standard library and for later imports. OpenTelemetry is imported, and recording
 begins, when the program imports the first library of interest, or at once in a process that was started inside a span.
@@ -6,7 +6,6 @@ begins, when the program imports the first library of interest, or at once in a 
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import sys
@@ -14,19 +13,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from .carrier import context_with, inherited
-from .http import wrap_http
+from .hooks import MAIN_VARIABLE, record_with
 from .imports import logger, when_imported
-from .libraries import LIBRARIES, Library
-from .processes import GUARDS_VARIABLE, inherit_guards, wrap_processes
+from .processes import GUARDS_VARIABLE, inherit_guards
 from .same import share_with_program
-from .threads import wrap_threads
 
 if TYPE_CHECKING:
-    from ..setup import Recording
+    from ..recording import Recording
 
 LOG_VARIABLE: Final = "TRACEHOUND_LOG"
-MAIN_VARIABLE: Final = "TRACEHOUND_MAIN"
-"""pid of the first process of the run; only that one gives hints"""
 GUARD_VARIABLE: Final = "TRACEHOUND_GUARD"
 """limits of all processes of the run together, one `name=value` a line"""
 SINCE_VARIABLE: Final = "TRACEHOUND_GUARD_SINCE"
@@ -45,41 +40,13 @@ def bootstrap() -> None:
         return
     _log_to_stderr()
     os.environ.setdefault(MAIN_VARIABLE, str(os.getpid()))
-    wrap_all()
+    record_with(_begin)
     when_imported("opentelemetry.trace", _api_imported)
     share_with_program(_used_by_program)
     if inherited() is not None or GUARDS_VARIABLE in os.environ:
         _begin()
     _guard()
     inherit_guards()
-
-
-def wrap_all() -> None:
-    """Threads, processes, HTTP, and every library of the table once it is imported. Twice is once."""
-    if getattr(wrap_all, "done", False):
-        return
-    setattr(wrap_all, "done", True)  # noqa: B010
-    wrap_threads()
-    wrap_processes()
-    wrap_http()
-    for library in LIBRARIES:
-        when_imported(library.module, functools.partial(_library, library))
-
-
-def recorded_by(recording: Recording) -> None:
-    """Libraries that are imported from now on write into `recording`; those that are here already as well."""
-    global _recording
-    _recording = recording
-    wrap_all()
-    inherit_guards()
-
-
-def _library(library: Library, module: ModuleType) -> None:
-    recording = _begin()
-    if recording is not None:
-        from .switch import switch_on
-
-        switch_on(library, module, recording.provider, hints=_is_main())
 
 
 def _guard() -> None:
@@ -136,10 +103,6 @@ def _used_by_program() -> None:
     """The program uses tracehound's API itself: with its first use of it, this recording begins."""
     for name in ("active", "setup"):
         when_imported(f"{__name__.partition('.')[0]}.capture.{name}", _api_imported)
-
-
-def _is_main() -> bool:
-    return os.environ.get(MAIN_VARIABLE, str(os.getpid())) == str(os.getpid())
 
 
 def _log_to_stderr() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from ..active import complain
+from ..complaints import complain
 from ..response import google_answer
 from ..watched import watched
 

@@ -8,6 +8,7 @@ The limits are counted by pure cores in `tracer.online`; `intercept` puts them b
 
 from __future__ import annotations
 
+from . import heirs as heirs
 from .core import Escalate, Guard, current, install, uninstall
 from .public import GuardScope, guard, guards_from_options, stop_in
 

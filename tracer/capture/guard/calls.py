@@ -18,7 +18,7 @@ from ...online.budget import Hold, Refusal
 from ...online.ledger import Ledger, WindowFull, WindowLimit
 from ...online.loop import Event
 from ...online.tariff import Used
-from ..active import complain
+from ..complaints import complain
 from ..scope import who_in
 from .core import Guard, current
 from .reading import Answered, Asked, guessed

@@ -28,9 +28,9 @@ from ...online.limits import Limits
 from ...online.loop import Alarm, Event, LoopCore, LoopThresholds
 from ...online.tariff import ASSUMED_OUTPUT, Tariff
 from .. import marks
-from ..active import complain
+from ..complaints import complain
 from ..scope import Spec, who_in
-from .agents import Crowd, fanout_sentence
+from .crowd import Crowd, fanout_sentence
 
 logger = logging.getLogger("tracehound")
 

@@ -13,31 +13,15 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from opentelemetry import context as otel_context
 
 from ...online.ledger import ledger_path
-from ...online.limits import Limits
 from ...online.shared import SharedBook
-from ..active import complain
-from .core import GUARD, Guard, Options, current, everywhere
+from ..complaints import complain
+from ..recording import DEFAULT_STORE, STORE_VARIABLE, recording
+from .core import Guard, Options, current
 
 logger = logging.getLogger("tracehound")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heir:
-    """What a process that was not forked needs to have a part in a guard."""
-
-    limits: Limits
-    options: Options
-    folder: str | None
-    """of what is counted together; None where nothing of it is"""
-    since_ns: int | None
 
 
 def share(guard: Guard, store: str | os.PathLike[str], name: str | None = None) -> None:
@@ -62,53 +46,17 @@ def share_all() -> None:
     guard = current()
     for each in guard.chain() if guard is not None else ():
         try:
-            share(each, _store(each))
+            share(each, store_of(each.options))
         except OSError:
             complain("sharing a guard with a child process")
 
 
-def bequeath() -> bytes | None:
-    """The guards around the current code, innermost last, for a child that is not forked; None where there are none."""
-    share_all()
-    guard = otel_context.get_value(GUARD)  # one for the whole process is made by the child's own bootstrap
-    if not isinstance(guard, Guard):
-        return None
-    heirs = [_heir(each) for each in guard.chain() if each not in everywhere()]
-    return pickle.dumps(heirs[::-1]) if heirs else None
-
-
-def _heir(guard: Guard) -> Heir:
-    book = guard.account.book
-    options = replace(guard.heritable(), store=Path(_store(guard)).absolute())
-    folder = str(book.folder.absolute()) if book is not None else None
-    return Heir(limits=guard.limits, options=options, folder=folder, since_ns=guard.since_ns)
-
-
-def inherit(will: bytes) -> None:
-    """Put the guards of `bequeath` around everything that this process does from now on; a forked one has them already."""
-    from .public import make
-
-    if isinstance(otel_context.get_value(GUARD), Guard):
-        return
-    guard: Guard | None = current()
-    heirs: list[Heir] = pickle.loads(will)
-    for heir in heirs:
-        made = make(heir.limits, heir.options)
-        made.begin(guard)
-        if heir.folder is not None:
-            made.account.share(SharedBook(heir.folder))
-        made.since_ns = heir.since_ns
-        guard = made
-    otel_context.attach(otel_context.set_value(GUARD, guard))
-
-
-def _store(guard: Guard) -> Any:
-    from ..setup import recording  # the SDK is loaded only where guards are shared
-
+def store_of(options: Options) -> Path:
+    """The store that a guard's windows and shared counts lie beside: the one it names, else the one that is recorded to."""
+    if options.store is not None:
+        return options.store
     here = recording()
-    if guard.options.store is not None:
-        return guard.options.store
-    return here.store if here is not None else os.environ.get("TRACEHOUND_STORE") or "traces.duckdb"
+    return here.store if here is not None else Path(os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
 
 
 _watching = False

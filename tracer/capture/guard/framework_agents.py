@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 
 from ...model import SpanKind
-from ..active import complain
+from ..complaints import complain
 from ..scope import Spec
 from .agents import admit_agent, invocation
 from .core import current

@@ -20,9 +20,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from ..active import complain
 from ..auto.managers import through_manager
 from ..auto.unread import when_parsed
+from ..complaints import complain
 from . import carry, framework_agents
 from .calls import Ticket, admit
 from .core import current

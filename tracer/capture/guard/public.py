@@ -20,21 +20,19 @@ from typing import Any, TypeVar, cast
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from ...clock import Clock, SystemClock
+from ...clock import Clock
 from ...errors import BudgetExceeded, HardStop
-from ...online.ledger import Ledger, WindowFull, ledger_path
+from ...online.ledger import WindowFull
 from ...online.limits import Limits, LoopLevel, checked, parse
 from ...online.tariff import ASSUMED_OUTPUT, UNKNOWN, Rate, Tariff
-from ..active import complain
+from ..complaints import complain
 from ..wrap import name_of, wrap
-from . import family, intercept, own_calls
 from .core import GUARD, Escalate, Guard, Options, current
+from .family import leave
+from .making import make
 
 F = TypeVar("F", bound=Callable[..., Any])
 Money = Decimal | float | int | str
-DEFAULT_STORE = "traces.duckdb"
-
-_ledgers: dict[tuple[Path, int], Ledger] = {}
 
 
 class GuardScope:
@@ -93,7 +91,7 @@ class _Entered:
                 self.guard.ledger.end_run(self._run)
             except OSError:
                 complain("writing to the guards' ledger")
-        family.leave(self.guard)
+        leave(self.guard)
         stopped = self.guard.stopped
         if isinstance(error, HardStop):
             raise error.exceeded from error
@@ -212,14 +210,6 @@ def guards_from_options(
     return make(parse(options), Options(name=name, store=Path(store) if store is not None else None))
 
 
-def make(limits: Limits, options: Options) -> Guard:
-    """A guard with its ledger; from now on the clients are watched."""
-    intercept.watch()
-    own_calls.watch()
-    family.watch()
-    return Guard(limits, options, _ledger(options) if limits.has_windows else None)
-
-
 def stop_in(error: BaseException | None) -> BudgetExceeded | None:
     """The guard's stop behind an error of a framework, by its causes, contexts and members; None where there is none."""
     seen: set[int] = set()
@@ -252,22 +242,3 @@ def _start_run(guard: Guard) -> str | None:
             return found
         guard.window_full(found)
     return None
-
-
-def _ledger(options: Options) -> Ledger:
-    """One for each store and clock of the process."""
-    from ..setup import recording  # the SDK is loaded only where windows are used
-
-    store = options.store
-    if store is None:
-        here = recording()
-        store = here.store if here is not None else Path(os.environ.get("TRACEHOUND_STORE") or DEFAULT_STORE)
-    clock = options.clock or _WALL
-    key = (ledger_path(store), id(clock))
-    ledger = _ledgers.get(key)
-    if ledger is None:
-        ledger = _ledgers[key] = Ledger(key[0], clock=clock)
-    return ledger
-
-
-_WALL = SystemClock()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from ...online.tariff import Used
-from ..active import complain
+from ..complaints import complain
 from ..watched import watched
 from .reading import Answered, _get, google_usage, read_answer  # pyright: ignore[reportPrivateUsage]
 
