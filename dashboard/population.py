@@ -37,6 +37,12 @@ class Population:
     def looked_at(self) -> int:
         return self.frames.traces.height
 
+    @property
+    def timed_starts(self) -> pl.Series:
+        """When the runs began whose source has times."""
+        runs = self.frames.traces.filter(~pl.col("run_id").is_in(self.frames.timeless.implode()))
+        return runs["start_ns"]
+
     @cached_property
     def metrics(self) -> Metrics:
         """Numbers per agent, workflow and on coordination; the loops of the last are filled in by `metrics_with`."""

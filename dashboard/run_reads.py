@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from dashboard.trace_query import TraceQuery, condition
+from tracer.clock import NO_CLOCK_END_NS, NO_CLOCK_NS
 from tracer.store.arrow import fetched
 
 SECOND_NS = 1_000_000_000
@@ -31,6 +32,8 @@ ORDERS: dict[Order, str] = {
 }
 
 ENDED = "outcome NOT IN ('running', 'unknown')"
+TIMED = f"start_ns NOT BETWEEN {NO_CLOCK_NS} AND {NO_CLOCK_END_NS}"
+"""the source of the run has times"""
 """runs that count in rates: running and unknown are never success, and never failure"""
 
 
@@ -134,8 +137,8 @@ _MEASURES = f"""
     COALESCE(sum(unpriced_calls), 0)::BIGINT AS unpriced_calls,
     COALESCE(sum(input_tokens + output_tokens), 0)::BIGINT AS tokens,
     sum(cost_usd)::DOUBLE AS cost_usd,
-    quantile_cont((end_ns - start_ns) / 1e9, 0.5) FILTER (WHERE {ENDED}) AS p50_s,
-    quantile_cont((end_ns - start_ns) / 1e9, 0.95) FILTER (WHERE {ENDED}) AS p95_s
+    quantile_cont((end_ns - start_ns) / 1e9, 0.5) FILTER (WHERE {TIMED} AND outcome <> 'running') AS p50_s,
+    quantile_cont((end_ns - start_ns) / 1e9, 0.95) FILTER (WHERE {TIMED} AND outcome <> 'running') AS p95_s
 """
 
 
@@ -143,6 +146,7 @@ _MEASURES = f"""
 class Overview:
     """A window of the store.
 
+    `totals` are of all runs, latency of those with times; `trend` and `spend` leave out runs whose source has none.
     `trend`: one row per bucket of time, `start_ns` and the measures of `Totals`; empty buckets are there, with zeros.
     `spend`: start_ns, workflow, cost_usd; the most expensive workflows, the rest as "other".
     `outcomes`: outcome, runs.
@@ -161,15 +165,15 @@ def overview(store: Leasing, *, since_ns: int | None = None, top: int = 6) -> Ov
     with store.lease() as connection:
         totals_row = _frame(
             connection,
-            f"SELECT {_MEASURES}, min(start_ns) AS first_ns, max(start_ns) AS last_ns FROM traces WHERE start_ns >= ?",
+            f"SELECT {_MEASURES}, min(start_ns) FILTER (WHERE {TIMED}) AS first_ns, max(start_ns) AS last_ns FROM traces WHERE start_ns >= ?",
             [since],
         )
         totals = Totals(**totals_row.row(0, named=True))
-        width_s = bucket_width_s(totals.first_ns or 0, totals.last_ns or 0)
+        width_s = bucket_width_s(totals.first_ns or totals.last_ns or 0, totals.last_ns or 0)
         bucket = f"start_ns // {width_s * SECOND_NS} * {width_s * SECOND_NS}"
         trend = _frame(
             connection,
-            f"SELECT {bucket} AS start_ns, {_MEASURES} FROM traces WHERE start_ns >= ? GROUP BY 1 ORDER BY 1",
+            f"SELECT {bucket} AS start_ns, {_MEASURES} FROM traces WHERE start_ns >= ? AND {TIMED} GROUP BY 1 ORDER BY 1",
             [since],
         )
         spend = _frame(
@@ -183,7 +187,7 @@ def overview(store: Leasing, *, since_ns: int | None = None, top: int = 6) -> Ov
                 CASE WHEN COALESCE(t.workflow, 'unnamed') IN (SELECT workflow FROM ranked)
                     THEN COALESCE(t.workflow, 'unnamed') ELSE 'other' END AS workflow,
                 sum(cost_usd)::DOUBLE AS cost_usd
-            FROM traces AS t WHERE start_ns >= ? AND cost_usd IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+            FROM traces AS t WHERE start_ns >= ? AND {TIMED} AND cost_usd IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
             """,
             [since, top, since],
         )

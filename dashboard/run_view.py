@@ -94,7 +94,14 @@ class RunView:
         coded = zip(columns["id"], columns["kind"], columns["agent"], columns["label"], strict=True)
         return {
             span: " ".join(
-                (kinds[kind]["glyph"], *dict.fromkeys(part for part in (agents[agent], labels[label]) if part))
+                (
+                    kinds[kind]["glyph"],
+                    *dict.fromkeys(
+                        part
+                        for part in ("" if labels[label].startswith(agents[agent]) else agents[agent], labels[label])
+                        if part
+                    ),
+                )
             )
             for span, kind, agent, label in coded
         }

@@ -57,7 +57,9 @@ class Step:
 
     @property
     def seconds(self) -> float | None:
-        return None if self.row["end_ns"] is None else (self.row["end_ns"] - self.row["start_ns"]) / 1e9
+        """How long it took; None while it runs, and where the source has no times."""
+        timed = self.row["end_ns"] is not None and "start_ns" not in (self.row["derived"] or ())
+        return (self.row["end_ns"] - self.row["start_ns"]) / 1e9 if timed else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,13 @@ def metric_trends(frames: Frames, period: str = "day") -> pl.DataFrame:
     """One row per workflow and period with runs, ordered by these.
 
     Columns: workflow, start_ns (of the period, UTC), runs, completion_rate and escalation_rate (over ended runs), cost_mean_usd,
-    cost_total_usd (known prices), latency_p50_s, latency_p95_s (ended runs with real times), tokens_mean, llm_calls_mean.
+    cost_total_usd (known prices), latency_p50_s, latency_p95_s (runs that are over and have real times), tokens_mean, llm_calls_mean.
     """
     length = PERIODS_NS[period]
     offset = MONDAY_NS if period == "week" else 0
     ended = ~pl.col("outcome").is_in([RunOutcome.RUNNING, RunOutcome.UNKNOWN])
-    timed = ended & pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
+    over = pl.col("outcome") != RunOutcome.RUNNING
+    timed = over & pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
     seconds = ((pl.col("end_ns") - pl.col("start_ns")) / 1e9).filter(timed)
     start = (pl.col("start_ns") - offset) // length * length + offset
     return (

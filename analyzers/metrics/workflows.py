@@ -13,11 +13,12 @@ def workflow_metrics(frames: Frames) -> pl.DataFrame:
     """One row per workflow, ordered by name; runs whose workflow is not known stand in the row without a name.
 
     Columns: workflow, runs, running, unknown, completed, completion_rate and escalation_rate (over ended runs: neither running nor
-    unknown), latency_mean_s, latency_p50_s, latency_p95_s (ended runs with real times, waits included), wait_mean_s (waits per such run),
+    unknown), latency_mean_s, latency_p50_s, latency_p95_s (runs that are over and have real times, however they ended; waits included), wait_mean_s (waits per such run),
     cost_mean_usd (over runs with any known price), cost_total_usd, coverage (share of billed calls with a known price).
     """
     ended = ~pl.col("outcome").is_in([RunOutcome.RUNNING, RunOutcome.UNKNOWN])
-    timed = ended & pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
+    over = pl.col("outcome") != RunOutcome.RUNNING
+    timed = over & pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
     seconds = ((pl.col("end_ns") - pl.col("start_ns")) / SECOND_NS).filter(timed)
     waits = (
         frames.spans.filter(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, took_cell
-from dashboard.figures import units
+from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, started_cell, took_cell
 
 
 def choose_document(rows: pl.DataFrame) -> list[b.Block]:
@@ -15,7 +14,7 @@ def choose_document(rows: pl.DataFrame) -> list[b.Block]:
         b.column("run"),
         b.column("workflow"),
         b.column("outcome"),
-        b.column("started"),
+        b.column("started, UTC"),
         b.column("took", right=True),
     ]
     return [
@@ -30,7 +29,7 @@ def choose_document(rows: pl.DataFrame) -> list[b.Block]:
                             f"{OUTCOME_GLYPHS.get(row['outcome'], '')} {row['outcome'].replace('_', ' ')}",
                             OUTCOME_TONES.get(row["outcome"], "neutral"),
                         ),
-                        units.moment(row["start_ns"])[:19] + " UTC",
+                        started_cell(row, 19),
                         took_cell(row),
                     ],
                     pick={"run": row["run_id"]},

@@ -129,8 +129,9 @@ class _Writer:
             self._say(row, row["start_ns"], who, task, "user", note=f"is asked{because}")
         answer = self._text(row["output_refs"])
         if answer and (who, answer) not in self._spoken:
-            took = units.duration(row["end_ns"] - row["start_ns"]) if row["end_ns"] is not None else "not ended"
-            self._say(row, row["end_ns"] or row["start_ns"], who, answer, "assistant", note=f"answers after {took}")
+            took = "not ended" if row["end_ns"] is None else units.took(row["end_ns"] - row["start_ns"], self._origin)
+            note = f"answers after {took}" if took else "answers"
+            self._say(row, row["end_ns"] or row["start_ns"], who, answer, "assistant", note=note)
 
     def _add_message(self, row: Row) -> None:
         verb = {SpanKind.HANDOFF: "hands off", SpanKind.ESCALATION: "escalates"}.get(row["kind"])
@@ -176,7 +177,7 @@ class _Writer:
         elif row["status"] == SpanStatus.RUNNING:
             items.append(b.chip("running", tone="running", glyph=palette.STATUS_GLYPHS["running"]))
         block = b.message(
-            role, text, time=f"+{units.duration(at_ns - self._origin)}", role_class=role_class, items=items,
+            role, text, time=units.after(at_ns, self._origin), role_class=role_class, items=items,
             pick={"span": row["span_id"]}, selected=row["span_id"] == self._selected, **more,
         )  # fmt: skip
         self.entries.append(_Entry(at_ns, len(self.entries), block))

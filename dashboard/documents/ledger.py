@@ -29,6 +29,12 @@ def ledger_view(document: Mapping[str, Any] | None) -> list[b.Block]:
     if not ledger:
         return [b.note("No ledger could be made of this run.")]
     total = _honest(ledger)
+    if not any(_any(part) for part in ledger["parts"]):
+        return [
+            b.note(
+                "No model call with tokens or a price was recorded in this run, and no time, so there is nothing to add up."
+            )
+        ]
     blocks = [
         b.heading("Where the money and the time went", note=_whole(total)),
         b.note("The parts add up to the whole. A row selects the first of its calls."),

@@ -12,6 +12,7 @@ from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, cost_cell, to
 from dashboard.figures import palette, units
 from dashboard.live_reads import LiveRun, OpenSpan
 from dashboard.run_reads import SECOND_NS
+from tracer.clock import has_clock
 from tracer.model import SpanKind
 
 _SPANS = 6
@@ -77,7 +78,7 @@ def ended_document(recent: pl.DataFrame) -> list[b.Block]:
         b.row(
             [b.cell(row["workflow"] or "unnamed", note=row["source_id"] or row["run_id"][:8]),
              b.cell(f"{OUTCOME_GLYPHS.get(row['outcome'], '')} {row['outcome'].replace('_', ' ')}", OUTCOME_TONES.get(row["outcome"], "neutral")),
-             units.moment(row["end_ns"])[:19], took_cell(row), cost_cell(row)],
+             units.moment(row["end_ns"])[:19] if has_clock(row["start_ns"]) else None, took_cell(row), cost_cell(row)],
             pick={"run": row["run_id"]},
         )
         for row in recent.iter_rows(named=True)

@@ -9,6 +9,7 @@ from analyzers.finding import DetectorFailure, Finding, Skipped
 from dashboard.documents import blocks as b
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
+from tracer.clock import has_clock
 from tracer.model import RunOutcome
 
 OUTCOME_TONES: Mapping[str, b.Tone] = {
@@ -96,13 +97,12 @@ def _sentence(text: str) -> str:
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:
-    took = took_cell(row)
+    took, tokens = took_cell(row), row["input_tokens"] + row["output_tokens"]
+    times = ["started " + started_cell(row, 19) + " UTC", took if row["end_ns"] is None else f"took {took}"]
+    money = [cost_text(row), f"{units.count(tokens)} tokens", units.plural(row["llm_calls"], "LLM call")]
     numbers = [
-        "started " + units.moment(row["start_ns"])[:19] + " UTC",
-        took if row["end_ns"] is None else f"took {took}",
-        cost_text(row),
-        f"{units.count(row['input_tokens'] + row['output_tokens'])} tokens",
-        units.plural(row["llm_calls"], "LLM call"),
+        *(times if has_clock(row["start_ns"]) else ["a transcript without times, shown in order of its messages"]),
+        *(money if row["llm_calls"] or tokens or row["cost_usd"] is not None else ["no LLM calls recorded"]),
         units.plural(row["agents"], "agent"),
         units.plural(row["spans"], "span"),
     ]
@@ -111,8 +111,15 @@ def _numbers(row: Mapping[str, Any]) -> list[str]:
     return numbers
 
 
+def started_cell(row: Mapping[str, Any], chars: int = 16) -> str:
+    """When a run started, UTC, for a table; 16 characters are to the minute, 19 to the second. A dash where its source has no times."""
+    return units.moment(row["start_ns"])[:chars] if has_clock(row["start_ns"]) else "—"
+
+
 def took_cell(row: Mapping[str, Any]) -> str:
-    """How long a run took, for a table."""
+    """How long a run took, for a table; a dash where its source has no times."""
+    if not has_clock(row["start_ns"]):
+        return "—"
     if row["end_ns"] is None:
         return "running" if row["outcome"] == RunOutcome.RUNNING else "never ended"
     return units.duration(row["end_ns"] - row["start_ns"])
@@ -139,18 +146,21 @@ def cost_text(row: Mapping[str, Any]) -> str:
 
 def findings_document(
     findings: Sequence[Finding], skipped: Sequence[Skipped], failures: Sequence[DetectorFailure], *,
-    names: Mapping[str, str], selected: str | None,
+    names: Mapping[str, str], selected: str | None, quiet: bool = True,
 ) -> list[b.Block]:  # fmt: skip
-    """Every finding of a run with its evidence, then what could not be judged, then detectors that crashed."""
+    """Every finding of a run with its evidence, then what could not be judged, then detectors that crashed.
+
+    Args:
+        quiet: the run itself is no reason for alarm; "nothing found" about a failed one is no good news.
+    """
     blocks = [
         b.card(finding_blocks(finding, names=names), tone=SEVERITY_TONES[finding.severity], selected=finding.id == selected,
                pick={"finding": finding.id})
         for finding in findings
     ]  # fmt: skip
     if not findings:
-        blocks.append(
-            b.card([b.heading("Nothing found", level=2), b.prose("No detector objects to this run. What each one looked at and could not judge is listed below.")], tone="ok")
-        )  # fmt: skip
+        below = " What could not be judged is listed below." if skipped or failures else ""
+        blocks.append(b.card([b.heading("Nothing found", level=2), b.prose(f"No detector objects to this run.{below}")], tone="ok" if quiet else "neutral"))  # fmt: skip
     if failures:
         rows = [b.row([failure.detector, failure.error]) for failure in failures]
         blocks.append(

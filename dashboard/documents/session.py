@@ -8,21 +8,24 @@ import polars as pl
 
 from analyzers.finding import Finding
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, took_cell
+from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, started_cell, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
+from tracer.clock import has_clock
 
 
 def sessions_document(rows: pl.DataFrame) -> list[b.Block]:
     """One row per session (see `session_reads.SessionPage`); a click picks `{"run": session id}`."""
     lines: list[b.Block] = []
     for row in rows.iter_rows(named=True):
-        lasted = "running" if row["end_ns"] is None else units.duration(row["end_ns"] - row["start_ns"])
+        lasted = (
+            "running" if row["end_ns"] is None else units.took(row["end_ns"] - row["start_ns"], row["start_ns"]) or "—"
+        )
         lines.append(
             b.row(
                 [
                     b.cell(row["session_id"], note=row["user_id"]), ", ".join(row["workflows"] or ()) or None, units.count(row["runs"]),
-                    b.cell(units.count(row["failed"]), "critical") if row["failed"] else None, units.moment(row["start_ns"])[:16],
+                    b.cell(units.count(row["failed"]), "critical") if row["failed"] else None, started_cell(row),
                     b.cell(lasted, "running") if row["end_ns"] is None else lasted, units.count(row["llm_calls"]), units.count(row["tokens"]), cost_cell(row),
                 ],
                 pick={"run": row["session_id"]},
@@ -45,11 +48,11 @@ def session_document(runs: pl.DataFrame, by_run: Mapping[str, Sequence[Finding]]
     for row in runs.iter_rows(named=True):
         found = [finding for finding in by_run.get(row["run_id"], ()) if finding.severity != "info"]
         told = b.cell(f"{palette.SEVERITY_GLYPHS[found[0].severity]} " + ", ".join(dict.fromkeys(finding_tag(f) for f in found)), SEVERITY_TONES[found[0].severity]) if found else None  # fmt: skip
-        pause = None if before is None else row["start_ns"] - before
+        pause = None if before is None or not has_clock(row["start_ns"]) else row["start_ns"] - before
         lines.append(
             b.row(
                 [
-                    units.moment(row["start_ns"])[:19], units.duration(pause) if pause is not None and pause > 0 else None,
+                    started_cell(row, 19), units.duration(pause) if pause is not None and pause > 0 else None,
                     b.cell(row["workflow"] or "unnamed", note=row["source_id"] or row["run_id"][:8]),
                     b.cell(f"{OUTCOME_GLYPHS.get(row['outcome'], '')} {row['outcome'].replace('_', ' ')}", OUTCOME_TONES.get(row["outcome"], "neutral")),
                     told, took_cell(row), cost_cell(row),

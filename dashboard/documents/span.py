@@ -16,6 +16,7 @@ from dashboard.documents.messages import pretty
 from dashboard.documents.prompt import prompt_blocks
 from dashboard.figures import palette, units
 from dashboard.figures.trace_view import labels
+from tracer.clock import has_clock
 from tracer.model import SpanKind, SpanStatus
 
 _STATUS_TONES: dict[str, b.Tone] = {"ok": "ok", "error": "critical", "running": "running", "interrupted": "warning"}
@@ -77,6 +78,9 @@ def _state_chips(row: Row, word: str, findings: Sequence[Finding]) -> list[b.Blo
 
 def _facts(frames: Frames, row: Row) -> list[b.Block]:
     origin = frames.spans["start_ns"].min()
+    if not has_clock(row["start_ns"]):
+        order = units.after(row["start_ns"], row["start_ns"])
+        return [b.fact("Times", "not recorded", hint=f"in order of message {order}"), *_more_facts(frames, row)]
     duration = None if row["end_ns"] is None else row["end_ns"] - row["start_ns"]
     facts = [
         b.fact(
@@ -88,6 +92,12 @@ def _facts(frames: Frames, row: Row) -> list[b.Block]:
     ]  # fmt: skip
     if row["end_ns"] is not None and duration:
         facts.append(b.fact("Ended", units.moment(row["end_ns"]), title=f"{row['end_ns']} ns"))
+    return facts + _more_facts(frames, row)
+
+
+def _more_facts(frames: Frames, row: Row) -> list[b.Block]:
+    """Who, to whom, why, of what: all but the times."""
+    facts: list[b.Block] = []
     if row["agent"]:
         facts.append(b.fact("Agent", row["agent"], hint="inferred" if row["agent_inferred"] else None))
     if row["target_agent"]:

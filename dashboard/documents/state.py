@@ -76,7 +76,7 @@ def _access(frames: Frames, row: Mapping[str, Any], start: int, findings: Sequen
         chips.append(b.chip("derived", title=f"Not recorded, worked out from other spans: {', '.join(row['derived'])}"))
     versions = _versions(row)
     what = f"{row['agent'] or 'unknown agent'} {'writes' if writes else 'reads'}"
-    when = f"+{units.duration(row['start_ns'] - start)}{f' · {versions}' if versions else ''}"
+    when = f"{units.after(row['start_ns'], start)}{f' · {versions}' if versions else ''}"
     if not writes:
         return b.line(what, note=when, items=chips, pick=pick, selected=selected)
     body = [b.heading(what, level=2, note=when, items=chips)]

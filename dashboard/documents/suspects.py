@@ -7,6 +7,8 @@ from typing import Any
 
 from dashboard.documents import blocks as b
 
+_COLUMNS = [b.column("", right=True), b.column("who, at which step"), b.column("score", right=True), b.column("what speaks against it")]  # fmt: skip
+
 
 def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[b.Block]:
     """A card with the `suspects` of a failed run's entry in the analysis; None while they are being made.
@@ -21,11 +23,10 @@ def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) 
     if not suspects:
         return [b.card([head, b.note("The evidence in this run does not suffice to name a step.")])]
     parts = [head, b.note("Ranked by the evidence recorded in this run; scores compare within it only.")]
+    rows: list[b.Block] = []
     for one in suspects:
         what = names.get(one["span_id"], one["span_id"][:8])
-        step = "" if one["step"] is None else f"message {one['step']} · "
-        parts.append(
-            b.line(f"{one['rank']}. {what}", note=f"{step}score {one['score']:.2f}", pick={"span": one["span_id"]})
-        )
-        parts += [b.note("– " + told) for told in one["evidence"]]
-    return [b.card(parts, tone="critical")]
+        step = "" if one["step"] is None else f"message {one['step']}"
+        told = list(dict.fromkeys(one["evidence"]))
+        rows.append(b.row([str(one["rank"]), b.cell(what, note=step or None), f"{one['score']:.2f}", "; ".join(told)], pick={"span": one["span_id"]}))  # fmt: skip
+    return [b.card([*parts, b.table(_COLUMNS, rows)], tone="critical")]

@@ -20,6 +20,7 @@ from analyzers.frames import Frames
 from dashboard.figures import units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.steps import Steps, find_steps
+from tracer.clock import has_clock
 from tracer.model import SpanKind, SpanStatus
 
 NodeKind = Literal["person", "workflow", "agent", "tool", "model"]
@@ -128,6 +129,9 @@ def build_dependencies(frames: Frames, findings: Sequence[Finding] = (), path: S
             link = build.edge(build.who(step.source), build.who(step.target))
             link.add(step.kind, step.span_id, step.until_ns - step.at_ns, step.cost_usd, step.failed)
     _add_uses(build, frames)
+    if not has_clock(found.t0):
+        for edge in build.edges.values():
+            edge.total_ns = 0
     _add_deadlocks(build, found)
     _mark_loops(build, found)
     known = {name: build.who(name) for kind, name in list(build.nodes) if kind in AGENT_SIDE}

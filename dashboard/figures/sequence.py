@@ -21,6 +21,7 @@ from dashboard.figures.fold import Fold, Row, fold_steps
 from dashboard.figures.markup import attrs, clip, esc, tag
 from dashboard.figures.roles import CLOSING, holds, roles
 from dashboard.figures.steps import Participant, Step, Steps, find_steps
+from tracer.clock import has_clock
 
 PAGE: Final = 500
 """rows on one page"""
@@ -196,7 +197,7 @@ class _Pen:
         own = x1 == x2
         out = tag("title", esc(self._tooltip(step)))
         out += f'<rect class="sq-hit" x="2" y="{y:.1f}" width="{self.width - 4:.1f}" height="{_ROW}" rx="3"/>'
-        out += f'<text class="sq-t" x="{_GUTTER - 12}" y="{line + 1:.1f}">{esc(units.duration(step.at_ns - self.found.t0))}</text>'
+        out += f'<text class="sq-t" x="{_GUTTER - 12}" y="{line + 1:.1f}">{esc(units.after(step.at_ns, self.found.t0).removeprefix("+"))}</text>'
         label = ("✕ " if step.failed else "") + step.label
         reach = (min(x1, x2), max(x1, x2))
         if own:
@@ -282,8 +283,8 @@ class _Pen:
 
     def _tooltip(self, step: Step) -> str:
         who = step.source if step.source == step.target else f"{step.source} → {step.target}"
-        parts = [f"{who}: {clip(step.label, 400)}", f"at +{units.duration(step.at_ns - self.found.t0)}"]
-        if step.until_ns > step.at_ns:
+        parts = [f"{who}: {clip(step.label, 400)}", f"at {units.after(step.at_ns, self.found.t0)}"]
+        if step.until_ns > step.at_ns and has_clock(self.found.t0):
             parts.append(f"lasts {units.duration(step.until_ns - step.at_ns)}")
         if step.path_ns:
             parts.append(f"{units.duration(step.path_ns)} of the critical path")
@@ -405,7 +406,9 @@ def _rails(found: Steps, shown: Sequence[int], folded: set[int]) -> list[_Rail]:
 def _fold_title(row: Fold, folded: Sequence[Step], finding: Finding | None) -> str:
     """`loop ×47 · 4m 58s · $4.83`."""
     word = finding.kind.replace("_", " ") if finding else "repeated"
-    parts = [f"{word} ×{row.times}", units.duration(max(s.done_ns for s in folded) - folded[0].at_ns)]
+    parts = [f"{word} ×{row.times}"]
+    if took := units.took(max(s.done_ns for s in folded) - folded[0].at_ns, folded[0].at_ns):
+        parts.append(took)
     cost, tokens = sum(s.cost_usd for s in folded), sum(s.tokens for s in folded)
     if cost:
         parts.append(units.money(cost))

@@ -36,8 +36,10 @@ def mermaid(diagram: SequenceDiagram, *, limit: int = 150) -> str:
             continue
         folded = [diagram.found.steps[k] for k in row.folded]
         cost = sum(step.cost_usd for step in folded)
-        took = units.duration(max(step.done_ns for step in folded) - folded[0].at_ns)
-        lines.append(f"    loop {row.times} times, {took}{f', {units.money(cost)}' if cost else ''}")
+        took = units.took(max(step.done_ns for step in folded) - folded[0].at_ns, folded[0].at_ns)
+        lines.append(
+            f"    loop {row.times} times{f', {took}' if took else ''}{f', {units.money(cost)}' if cost else ''}"
+        )
         lines += [said(diagram.found.steps[k], "        ") for k in row.shown]
         lines.append("    end")
     if len(diagram.rows) > limit and people:

@@ -17,6 +17,7 @@ from dashboard.figures.fold import Row
 from dashboard.figures.markup import readable
 from dashboard.figures.sequence import SequenceDiagram
 from dashboard.figures.turns import Turns
+from tracer.clock import has_clock
 
 Cell = str | list[str]
 
@@ -42,6 +43,17 @@ def _time(ns: int | None) -> Cell:
     return ["", ""] if ns is None else [units.duration(ns), str(ns)]
 
 
+def _at(ns: int, origin_ns: int) -> Cell:
+    if has_clock(origin_ns):
+        return _time(ns - origin_ns)
+    order = units.after(ns, origin_ns)
+    return [order, order.removeprefix("#")]
+
+
+def _lasts(ns: int, origin_ns: int) -> Cell:
+    return _time(ns if has_clock(origin_ns) else None)
+
+
 def _money(usd: float, unpriced: bool = False) -> Cell:
     return (
         ["unknown", ""]
@@ -65,8 +77,8 @@ def steps_table(diagram: SequenceDiagram, rows: Sequence[Row]) -> FigureTable:
         right=(True, False, False, False, False, True, True, True, True, False, False),
         rows=[
             [
-                _time(step.at_ns - diagram.found.t0), readable(step.source), step.kind, readable(step.target), readable(step.label),
-                _time(step.until_ns - step.at_ns), _time(step.path_ns or None), [units.count(step.tokens) if step.tokens else "", str(step.tokens)],
+                _at(step.at_ns, diagram.found.t0), readable(step.source), step.kind, readable(step.target), readable(step.label),
+                _lasts(step.until_ns - step.at_ns, diagram.found.t0), _time(step.path_ns or None), [units.count(step.tokens) if step.tokens else "", str(step.tokens)],
                 _money(step.cost_usd), "✕ failed" if step.failed else "◌ running" if step.running else "", mark,
             ]
             for step, (mark, _) in zip(steps, marks, strict=True)
@@ -119,7 +131,7 @@ def turns_table(turns: Turns, first: int, last: int) -> FigureTable:
         right=(False, True, True, True, False, True, True, True, True, False, False),
         rows=[
             [
-                readable(turn.agent), str(turn.number), _time(turn.start_ns - turns.t0), _time(turn.stop_ns - turn.start_ns), readable(", ".join(led.get(place[id(turn)], ()))),
+                readable(turn.agent), str(turn.number), _at(turn.start_ns, turns.t0), _lasts(turn.stop_ns - turn.start_ns, turns.t0), readable(", ".join(led.get(place[id(turn)], ()))),
                 _time(turn.path_ns or None), str(turn.calls), [units.count(turn.tokens) if turn.tokens else "", str(turn.tokens)], _money(turn.cost_usd),
                 "✕ failed" if turn.failed else "◌ running" if turn.running else "", mark,
             ]

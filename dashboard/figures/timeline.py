@@ -34,7 +34,7 @@ def draw_timeline(view: TraceView, *, width: int = 1100, most_spans: int = 600, 
     for at in _ticks(span):
         x = 1 + at * scale
         out.append(
-            f'<path class="tl-grid" d="M{x:.1f} 0V{height}"/><text class="tl-tick" x="{x + 4:.1f}" y="13">{units.duration(at)}</text>'
+            f'<path class="tl-grid" d="M{x:.1f} 0V{height}"/><text class="tl-tick" x="{x + 4:.1f}" y="13">{units.after(tree.t0 + at, tree.t0).removeprefix("+")}</text>'
         )
     kinds, status = tree.column("kind"), tree.column("status")
     for i in sorted(longest):
@@ -45,10 +45,17 @@ def draw_timeline(view: TraceView, *, width: int = 1100, most_spans: int = 600, 
         parent = tree.subtree_end[i] > i + 1
         fill = 'class="tl-error"' if failed else f'fill="var(--th-k-{shape_name(kinds[i])})"'
         pale = ' fill-opacity=".36"' if parent else ""
-        took = units.duration(tree.stop[i] - tree.start[i])
+        took = units.took(tree.stop[i] - tree.start[i], tree.t0)
         glyph = "✕" if failed else palette.STATUS_GLYPHS["running"] if status[i] == "running" else shape.glyph
         content = tag(
-            "title", esc(f"{view.label[i]} · {shape.word} · {took} · at +{units.duration(tree.start[i] - tree.t0)}")
+            "title",
+            esc(
+                " · ".join(
+                    part
+                    for part in (view.label[i], shape.word, took, f"at {units.after(tree.start[i], tree.t0)}")
+                    if part
+                )
+            ),
         )
         content += f'<rect {fill}{pale} x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{_ROW - 3}"/>'
         if wide > 34:
@@ -67,7 +74,7 @@ def draw_timeline(view: TraceView, *, width: int = 1100, most_spans: int = 600, 
             )
         )
     marks = ", ".join(dict.fromkeys(finding_tag(f) for f in view.findings))
-    note = f"{units.plural(len(tree), 'span')} over {units.duration(span)}"
+    note = f"{units.plural(len(tree), 'span')} {f'over {lasted}' if (lasted := units.took(span, tree.t0)) else 'in their order; the source has no times'}"
     if len(longest) < len(tree):
         note = f"Showing the {len(longest):,} longest of {note}"
     if marks:

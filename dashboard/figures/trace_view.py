@@ -1,7 +1,7 @@
 """One run as columns for the viewer (folder `viewer`): everything to draw and search, no prompt or payload text.
 
 `payload` gives:
-    trace_id, started (UTC text), t0_ns (text), duration_ns, css (the palette), kinds [{id, glyph, word}], agents, agent_slots, statuses,
+    trace_id, started (UTC text), t0_ns (text), duration_ns, timed (false where the source has no times: one second is one message), css (the palette), kinds [{id, glyph, word}], agents, agent_slots, statuses,
     labels and names (what a span is called here, and what its producer called it), findings [{id, kind, severity, title, tag, times, spans}],
     idle [[from, to]] (see `idle_gaps`),
     errors {span id: text}, columns {id, parent, depth, lane, start, dur, kind, agent, status, label, name, cost, tokens, flags, mark}
@@ -31,6 +31,7 @@ from dashboard.figures.idle import idle_gaps
 from dashboard.figures.lanes import assign_lanes
 from dashboard.figures.markup import readable
 from dashboard.figures.tree import Tree, build_tree
+from tracer.clock import has_clock
 from tracer.model import SpanKind
 
 VIEWER_PARTS: Final = ("words.js", "style.js", "axis.js", "rounds.js", "model.js", "save.js", "mount.js")
@@ -189,6 +190,7 @@ def payload(view: TraceView) -> dict[str, Any]:
         "started": units.moment(tree.t0) if len(tree) else "",
         "t0_ns": str(tree.t0),
         "duration_ns": tree.horizon - tree.t0,
+        "timed": has_clock(tree.t0),
         "css": palette.FIGURE_CSS,
         "kinds": [{"id": k, "glyph": palette.look(k).glyph, "word": palette.look(k).word} for k in kinds],
         "agents": [readable(a) for a in agents],

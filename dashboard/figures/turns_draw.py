@@ -74,23 +74,25 @@ def _lane(name: str, lane: int, width: float, slots: dict[str, int]) -> str:
 def _time(turns: Turns, shown: dict[int, Turn], column: int, first: int) -> str:
     begun = min(turn.start_ns for turn in shown.values() if turn.column == column)
     x = _LEFT + (column - first + 0.5) * _COLUMN
-    return f'<text class="tn-time" x="{x:.1f}" y="16">+{units.duration(begun - turns.t0)}</text>'
+    return f'<text class="tn-time" x="{x:.1f}" y="16">{units.after(begun, turns.t0)}</text>'
 
 
 def _turn(turns: Turns, turn: Turn, first: int, lanes: dict[str, int], slots: dict[str, int]) -> str:
     x, y = _at(turn, first, lanes)
     ink = f"var(--th-a{slots[turn.agent] % len(palette.AGENT_INKS)})"
     box = f'x="{x - _BOX_W / 2:.1f}" y="{y - _BOX_H / 2:.1f}" width="{_BOX_W}" height="{_BOX_H}" rx="8"'
-    took = units.duration(turn.stop_ns - turn.start_ns) + (" so far" if turn.running else "")
+    lasted = units.took(turn.stop_ns - turn.start_ns, turns.t0)
+    took = (lasted or "no times recorded") + (" so far" if turn.running else "")
     cost = units.money(turn.cost_usd) if turn.cost_usd else f"{units.count(turn.tokens)} tokens" if turn.tokens else ""
     full = f"{turn.agent}, turn {turn.number}: {took}, {cost or 'no cost'}, {units.plural(turn.calls, 'call')}"
     full += f", {units.duration(turn.path_ns)} of the critical path" if turn.path_ns else ""
     full += ", failed" if turn.failed else ""
     finding = turns.findings[turn.finding] if turn.finding >= 0 else None
     state = "✕ " if turn.failed else "◌ " if turn.running else ""
+    beside = f" · {esc(lasted)}" if lasted else ""
     content = tag("title", esc(full + (f" · {finding_mark(finding)}" if finding else "")))
     content += f'<rect class="tn-back" {box}/><rect class="tn-box" {box}{attrs(fill=ink, stroke=ink)}/>'
-    content += f'<text class="tn-sub{" tn-error" if turn.failed else ""}" x="{x:.1f}" y="{y - 2:.1f}">{state}{turn.number} · {esc(units.duration(turn.stop_ns - turn.start_ns))}</text>'
+    content += f'<text class="tn-sub{" tn-error" if turn.failed else ""}" x="{x:.1f}" y="{y - 2:.1f}">{state}{turn.number}{beside}</text>'
     content += f'<text class="tn-sub" x="{x:.1f}" y="{y + 11:.1f}">{esc(cost)}</text>'
     if turn.path_ns:
         content += f'<rect class="tn-path" x="{x - _BOX_W / 2 + 8:.1f}" y="{y + _BOX_H / 2 + 2:.1f}" width="{_BOX_W - 16}" height="2.4"/>'

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from tracer.clock import NO_CLOCK_NS, has_clock
+
 
 def duration(ns: float) -> str:
     """`840 µs`, `12 ms`, `3.42 s`, `2m 05s`, `3h 12m`, `2d 4h`."""
@@ -25,6 +27,16 @@ def duration(ns: float) -> str:
     if whole < 172_800:
         return f"{whole // 3_600}h {whole % 3_600 // 60:02d}m"
     return f"{whole // 86_400}d {whole % 86_400 // 3_600}h"
+
+
+def after(ns: int, origin_ns: int) -> str:
+    """How far into a run that began at `origin_ns`: `+1.66 s`; `#3` where its source has no times, which is message 3, counted from 0."""
+    return f"+{duration(ns - origin_ns)}" if has_clock(origin_ns) else f"#{(ns - NO_CLOCK_NS) // 1_000_000_000}"
+
+
+def took(ns: int, origin_ns: int) -> str | None:
+    """How long a part of a run that began at `origin_ns` took; None where its source has no times."""
+    return duration(ns) if has_clock(origin_ns) else None
 
 
 def money(usd: Decimal | float | None) -> str:

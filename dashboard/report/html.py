@@ -15,7 +15,7 @@ from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.metrics import metrics
 from dashboard.documents.conversation import conversation_document
-from dashboard.documents.run import findings_document
+from dashboard.documents.run import findings_document, started_cell
 from dashboard.documents.state import state_document
 from dashboard.figures import units
 from dashboard.figures.dependency import build_dependencies
@@ -36,6 +36,8 @@ from dashboard.report.reproduce import reproduce_document
 from dashboard.report.stops import stops_document
 from dashboard.report.suspects import suspects_document
 from dashboard.report.verdict import numbers, quality, run_row, verdict
+from tracer.clock import has_clock
+from tracer.model import RunOutcome
 
 _HERE: Final = Path(__file__).parent
 OPENING_TURNS: Final = 20
@@ -71,7 +73,16 @@ def case_html(case: Case) -> str:
         (
             "findings",
             "Findings",
-            _stack(findings_document(findings, case.skipped, case.failures, names=names, selected=None)),
+            _stack(
+                findings_document(
+                    findings,
+                    case.skipped,
+                    case.failures,
+                    names=names,
+                    selected=None,
+                    quiet=row["outcome"] not in (RunOutcome.FAILED, RunOutcome.TIMED_OUT),
+                )
+            ),
         ),
         ("suspects", "Who is to blame", _stack(suspects_document(case, names))),
         ("stops", "What would have stopped it", _stack(stops_document(case))),
@@ -136,11 +147,9 @@ def _stack(document: Sequence[Block]) -> str:
 
 def _header(frames: Frames, findings: Sequence[Finding]) -> str:
     row = run_row(frames)
-    started = units.moment(row["start_ns"])[:19]
+    started = f"started {started_cell(row, 19)} UTC" if has_clock(row["start_ns"]) else "a transcript without times"
     facts = " · ".join(
-        str(part)
-        for part in (f"started {started} UTC", f"run {row['run_id']}", row["service"], row["convention"])
-        if part
+        str(part) for part in (started, f"run {row['run_id']}", row["service"], row["convention"]) if part
     )
     worst = findings[0].severity if findings else "ok"
     lines = "".join(tag("li", esc(line)) for line in verdict(frames, findings))

@@ -11,13 +11,14 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from analyzers.finding import SEVERITIES
-from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, took_cell
+from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, started_cell, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.markup import esc, tag
 from dashboard.report.case import Case
 from dashboard.report.page import product_version, whole_page
 from dashboard.report.verdict import run_row, verdict, waste
+from tracer.clock import has_clock
 from tracer.model import RunOutcome
 
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -92,9 +93,16 @@ def index_html(entries: Sequence[Entry], since: str | None) -> str:
     ordered = in_order(entries)
     written = [entry for entry in ordered if entry.file is not None]
     title = "Post-mortems" + (f" since {since}" if since else "")
-    first, last = (units.moment(at([e.row["start_ns"] for e in ordered]))[:16] for at in (min, max))
+    starts = [e.row["start_ns"] for e in ordered if has_clock(e.row["start_ns"])]
     left = len(ordered) - len(written)
-    note = f"{units.plural(len(ordered), 'run')} started between {first} and {last} UTC"
+    between = (
+        f" started between {units.moment(min(starts))[:16]} and {units.moment(max(starts))[:16]} UTC" if starts else ""
+    )
+    note = (
+        units.plural(len(ordered), "run")
+        + between
+        + (f", {len(ordered) - len(starts):,} of them without times" if len(starts) < len(ordered) else "")
+    )
     note += f"; {units.plural(len(written), 'report')} below" + (f", {left:,} that went well without findings {'has' if left == 1 else 'have'} none" if left else "")  # fmt: skip
     body = tag("header", tag("h1", esc(title)) + tag("p", esc(note), class_="muted") + _numbers(ordered))
     body += _section("runs", "Runs, worst first", _runs(written))
@@ -148,7 +156,7 @@ def _run(entry: Entry) -> str:
     outcome = f"{OUTCOME_GLYPHS.get(row['outcome'], '?')} {str(row['outcome']).replace('_', ' ')}"
     wasted = units.money(entry.wasted_usd) if entry.wasted_usd is not None else f"{entry.wasted_tokens:,} tokens" if entry.wasted_tokens else "—"  # fmt: skip
     cells = [
-        (mark, None), (name, "name"), (esc(units.moment(row["start_ns"])[:16]), "tight"), (esc(outcome), "tight"), (what, None),
+        (mark, None), (name, "name"), (esc(started_cell(row)), "tight"), (esc(outcome), "tight"), (what, None),
         (esc(took_cell(row)), "right tight"), (esc(cost_cell(row)), "right tight"), (esc(wasted), "right tight"),
     ]  # fmt: skip
     return tag("tr", "".join(tag("td", content, class_=css) for content, css in cells))

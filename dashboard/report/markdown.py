@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analyzers.finding import Check, DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
+from dashboard.documents.run import started_cell
 from dashboard.documents.state import state_document
 from dashboard.figures import palette, units
 from dashboard.figures.dependency import build_dependencies
@@ -24,6 +25,7 @@ from dashboard.report.reproduce import reproduce_document
 from dashboard.report.stops import stops_document
 from dashboard.report.suspects import suspects_document
 from dashboard.report.verdict import numbers, quality, run_row, verdict
+from tracer.clock import has_clock
 
 
 def render_markdown(
@@ -46,7 +48,8 @@ def case_markdown(case: Case) -> str:
     out = [
         f"# Post-mortem: {plain(row['workflow'] or 'unnamed workflow')}",
         "",
-        f"Run `{row['run_id']}`, started {units.moment(row['start_ns'])[:19]} UTC",
+        f"Run `{row['run_id']}`, "
+        + (f"started {started_cell(row, 19)} UTC" if has_clock(row["start_ns"]) else "a transcript without times"),
         "",
     ]
     out += [f"{k}. {plain(text)}" for k, text in enumerate(verdict(frames, findings), 1)]

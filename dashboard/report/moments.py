@@ -14,6 +14,7 @@ from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag, on_figures
 from dashboard.figures.markup import clip
 from dashboard.report.case import Case
+from tracer.clock import has_clock
 from tracer.model import SpanKind, SpanStatus
 
 SHOWN: Final = 40
@@ -74,13 +75,18 @@ def _told(span: Mapping[str, Any]) -> Moment:
     return Moment(at, palette.look(kind).glyph, str(name), who, "neutral", 3, span["span_id"])
 
 
+def _when(moment: Moment, origin_ns: int) -> str | None:
+    """How far into the run; of one without times, at which message, and nothing at its two ends."""
+    return units.after(moment.at_ns, origin_ns) if has_clock(origin_ns) or moment.weight or moment.span_id else None
+
+
 def moments_document(case: Case) -> list[b.Block]:
     """The moments as a table; where there are too many, the telling ones stay and the rest is counted."""
     moments = find_moments(case)
     kept = sorted(range(len(moments)), key=lambda k: (moments[k].weight, k))[:SHOWN]
     rows = [
         b.row(
-            [f"+{units.duration(one.at_ns - case.start_ns)}", b.cell(f"{one.glyph} {clip(one.text, 260)}", one.tone), one.who],
+            [_when(one, case.start_ns), b.cell(f"{one.glyph} {clip(one.text, 260)}", one.tone), one.who],
             pick={"span": one.span_id} if one.span_id else None,
         )
         for one in (moments[k] for k in sorted(kept))

@@ -45,8 +45,7 @@ def verdict(frames: Frames, findings: Sequence[Finding]) -> list[str]:
     """Five sentences: what ran, how it ended, what was wrong, what it cost, what to change."""
     row = run_row(frames)
     lines = [
-        f"{row['workflow'] or 'The run'} ran {units.duration(_duration_ns(frames))} with {units.plural(row['agents'], 'agent')}, "
-        f"{units.plural(row['llm_calls'], 'LLM call')} and {units.count(row['input_tokens'] + row['output_tokens'])} tokens.",
+        _ran(row, _duration_ns(frames)),
         _ENDED.get(row["outcome"], "How it ended is not known")
         + (f": {row['outcome_reason']}." if row["outcome_reason"] else "."),
     ]
@@ -64,6 +63,22 @@ def verdict(frames: Frames, findings: Sequence[Finding]) -> list[str]:
     return lines
 
 
+def _ran(row: Mapping[str, Any], lasted_ns: int) -> str:
+    """How long, with whom, how many calls: of what was recorded."""
+    tokens = row["input_tokens"] + row["output_tokens"]
+    took = units.took(lasted_ns, row["start_ns"])
+    parts = [units.plural(row["agents"], "agent")]
+    if row["llm_calls"] or tokens:
+        parts += [units.plural(row["llm_calls"], "LLM call"), f"{units.count(tokens)} tokens"]
+    said = (
+        f"{row['workflow'] or 'The run'} ran{f' {took}' if took else ''} with "
+        + (", ".join(parts[:-1]) + " and " if parts[1:] else "")
+        + parts[-1]
+    )
+    missing = [what for what, lacks in (("times", not took), ("model calls", not parts[1:])) if lacks]
+    return said + (f"; the record has no {' and no '.join(missing)}." if missing else ".")
+
+
 def numbers(frames: Frames, findings: Sequence[Finding]) -> list[Number]:
     """The strip of headline numbers."""
     row = run_row(frames)
@@ -72,10 +87,11 @@ def numbers(frames: Frames, findings: Sequence[Finding]) -> list[Number]:
     waited = int((waiting["end_ns"] - waiting["start_ns"]).sum() or 0)
     critical = sum(f.severity == "critical" for f in findings)
     unpriced = row["unpriced_calls"]
+    took = units.took(_duration_ns(frames), row["start_ns"])
     return [
         Number("Outcome", str(row["outcome"]).replace("_", " "), row["outcome_reason"] or "", bad),
         Number("Findings", units.count(len(findings)), f"{critical} critical" if critical else "none critical", critical > 0),
-        Number("Duration", units.duration(_duration_ns(frames)), f"{units.duration(waited)} in waits" if waited else ""),
+        Number("Duration", took or "—", "no times recorded" if took is None else f"{units.duration(waited)} in waits" if waited else ""),
         Number("Cost", units.money(row["cost_usd"]) if row["cost_usd"] is not None or row["llm_calls"] else "none",
                f"{units.plural(unpriced, 'call')} without a price" if unpriced else "", alarm=bool(unpriced)),
         Number("Tokens", units.count(row["input_tokens"] + row["output_tokens"]), f"{units.count(row['output_tokens'])} out"),

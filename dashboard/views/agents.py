@@ -19,6 +19,7 @@ from dashboard.frame import Scene, one_of_them, over_runs
 from dashboard.grids import Column, grid
 from dashboard.population import Population
 from dashboard.run_reads import SECOND_NS, bucket_width_s
+from tracer.clock import NO_CLOCK_END_NS, NO_CLOCK_NS
 from tracer.model import SpanKind
 
 NOBODY = "(no agent)"
@@ -116,9 +117,10 @@ def _one(scene: Scene, agent: str, findings: Sequence[Finding]) -> None:
 
 def _course(shown: Population, agent: str) -> None:
     """How the agent's invocations went over time, where they stretch over more than one bucket."""
-    starts = shown.frames.traces["start_ns"]
+    starts = shown.timed_starts
     width_s = bucket_width_s(int(starts.min() or 0), int(starts.max() or 0))  # pyright: ignore[reportArgumentType]  (a column of ints)
     course = invocations_over_time(shown.frames, agent, bucket_ns=width_s * SECOND_NS)
+    course = course.filter(~pl.col("start_ns").is_between(NO_CLOCK_NS, NO_CLOCK_END_NS))
     if course.height < 2:
         return
     left, right = st.columns(2, gap="medium")

@@ -19,7 +19,7 @@ from dashboard.documents.compare import (
     totals_document,
     verdict_sentence,
 )
-from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell
+from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, started_cell
 from dashboard.figures import units
 from dashboard.figures.markup import readable
 from dashboard.window import heading, say_nothing_in
@@ -128,7 +128,7 @@ def _run_label(run_id: str, row: Mapping[str, Any] | None) -> str:
     if row is None:
         return run_id
     name = readable(f"{row['workflow'] or 'unnamed'}  {row['source_id'] or run_id[:8]}")
-    return f"{name}  {OUTCOME_GLYPHS.get(row['outcome'], '')} {row['outcome'].replace('_', ' ')}  {units.moment(row['start_ns'])[:16]}  {cost_cell(row)}"
+    return f"{name}  {OUTCOME_GLYPHS.get(row['outcome'], '')} {row['outcome'].replace('_', ' ')}  {started_cell(row)}  {cost_cell(row)}"
 
 
 def _many(state: queries.StoreState, since_ns: int | None, workflow: str | None) -> None:

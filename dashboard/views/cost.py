@@ -15,7 +15,7 @@ from dashboard.charts import breakdowns, trends
 from dashboard.charts.base import Figure
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
-from dashboard.documents.run import SEVERITY_TONES
+from dashboard.documents.run import SEVERITY_TONES, started_cell
 from dashboard.documents.spending import ledger_blocks, savings_blocks, unusual_blocks
 from dashboard.figures import palette, units
 from dashboard.figures.palette import Mode
@@ -148,7 +148,7 @@ def _parts(shown: Population) -> None:
     else:
         bars = breakdowns.bars_by_name(known, "cost_usd", mode, text=units.money, most=7)
         chrome.chart(left, f"Cost by {word.lower()}", bars, "cost_by_name")
-        starts = shown.frames.traces["start_ns"]
+        starts = shown.timed_starts
         width_s = bucket_width_s(int(starts.min() or 0), int(starts.max() or 0))  # pyright: ignore[reportArgumentType]  (a column of ints)
         spend = spending_over_time(shown.frames, by, bucket_ns=width_s * SECOND_NS).rename({"name": "workflow"})
         chrome.chart(
@@ -211,7 +211,7 @@ def _dearest(shown: Population) -> None:
     dearest = known.sort("cost_usd", "run_id", descending=[True, False]).head(ROWS)
     rows = [
         b.row(
-            [b.cell(row["workflow"] or "unnamed", note=row["source_id"] or row["run_id"][:8]), units.moment(row["start_ns"])[:16], units.count(row["llm_calls"]),
+            [b.cell(row["workflow"] or "unnamed", note=row["source_id"] or row["run_id"][:8]), started_cell(row), units.count(row["llm_calls"]),
              units.count(row["input_tokens"] + row["output_tokens"]), units.money(row["cost_usd"]),
              f"{float(row['cost_usd']) / row['usual']:.1f} ×" if row["usual"] else None],
             pick={"run": row["run_id"]},

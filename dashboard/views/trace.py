@@ -290,7 +290,12 @@ def _state(shown: RunView) -> None:
 
 def _findings(shown: RunView, insight: Mapping[str, Any] | None) -> None:
     blocks = findings_document(
-        shown.findings, shown.skipped, shown.failures, names=shown.names, selected=address.get("finding")
+        shown.findings,
+        shown.skipped,
+        shown.failures,
+        names=shown.names,
+        selected=address.get("finding"),
+        quiet=not shown.failed,
     )
     if not shown.judged:
         blocks = [b.note("The findings of a run this large are being made. They appear here by themselves.", tone="running")]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import polars as pl
@@ -19,6 +20,7 @@ from dashboard.figures.markup import readable
 from dashboard.figures.palette import SEVERITY_GLYPHS
 from dashboard.run_reads import Order, RunPage
 from dashboard.trace_query import FIELDS, TraceQuery, parse_query
+from tracer.clock import has_clock
 from tracer.errors import BadInput
 
 PAGE_ROWS = 50
@@ -185,14 +187,23 @@ def _table(shown: RunPage, by_run: Mapping[str, Sequence[Finding]], marked: Mapp
                 [_tag(f) for f in by_run.get(run_id, ()) if f.severity != "info"][:4] for run_id in rows["run_id"]
             ],
             "agents": [[readable(name) for name in names or ()] for names in rows["agent_names"].to_list()],
-            "started": rows.select(pl.from_epoch("start_ns", time_unit="ns").dt.cast_time_unit("ms")).to_series(),
+            "started": [_moment(start_ns) for start_ns in rows["start_ns"]],
             "took": [took_cell(row) for row in rows.iter_rows(named=True)],
             "spans": rows["spans"],
             "tokens": rows["input_tokens"] + rows["output_tokens"],
             "cost": [cost_cell(row) for row in rows.iter_rows(named=True)],
         },
-        schema_overrides={"findings": pl.List(pl.String), "agents": pl.List(pl.String)},
+        schema_overrides={
+            "findings": pl.List(pl.String),
+            "agents": pl.List(pl.String),
+            "started": pl.Datetime("ms", "UTC"),
+        },
     )
+
+
+def _moment(start_ns: int) -> datetime | None:
+    """When a run started; nothing where its source has no times."""
+    return datetime.fromtimestamp(start_ns // 1_000_000_000, UTC) if has_clock(start_ns) else None
 
 
 def _tag(finding: Finding) -> str:

@@ -28,8 +28,8 @@ COLUMNS = (
     Column("runs", "runs", "count"),
     Column("completion_rate", "completed", "bar", "completed / ended runs"),
     Column("escalation_rate", "escalated", "share", "ended runs that needed a person"),
-    Column("latency_p50_s", "p50", "seconds", "wall time of ended runs, waits included"),
-    Column("latency_p95_s", "p95", "seconds", "wall time of ended runs, waits included"),
+    Column("latency_p50_s", "p50", "seconds", "wall time of runs that are over, waits included"),
+    Column("latency_p95_s", "p95", "seconds", "wall time of runs that are over, waits included"),
     Column("wait_mean_s", "waiting", "seconds", "time in waits per run"),
     Column("cost_mean_usd", "cost a run", "usd"),
     Column("cost_total_usd", "cost", "usd"),
@@ -65,14 +65,14 @@ def _draw(scene: Scene) -> None:
 
 def _all(shown: Population) -> None:
     boxes = distributions.latency_boxes(_durations(shown).rename({"workflow": "name"}), chrome.mode())
-    chrome.chart(st.container(), "How long ended runs took", boxes, "latency")
+    chrome.chart(st.container(), "How long runs took", boxes, "latency")
 
 
 def _durations(shown: Population) -> pl.DataFrame:
     """workflow, seconds of the ended runs with real times."""
     frames = shown.frames
     return frames.traces.filter(
-        pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
+        (pl.col("outcome") != "running") & pl.col("end_ns").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode())
     ).select(
         pl.col("workflow").fill_null(UNNAMED), seconds=(pl.col("end_ns") - pl.col("start_ns")) / SECOND_NS
     )  # fmt: skip

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-SYNTHETIC_START_NS = 946_684_800 * 10**9
-"""2000-01-01 UTC: no trace is that old, so nobody takes it for a real time"""
+from tracer.clock import NO_CLOCK_NS
+
 _TIMES = ("timestamp", "ts", "time", "created_at", "createdAt", "created", "start_time")
 
 
@@ -19,10 +19,10 @@ def intervals(moments: Sequence[int | None]) -> tuple[bool, list[tuple[int, int]
     """
     times = [moment for moment in moments if moment is not None]
     real = len(times) == len(moments) and all(a <= b for a, b in pairwise(times))
-    before = times[0] if real and times else SYNTHETIC_START_NS
+    before = times[0] if real and times else NO_CLOCK_NS
     found: list[tuple[int, int]] = []
     for position in range(len(moments)):
-        moment = times[position] if real else SYNTHETIC_START_NS + (position + 1) * 10**9
+        moment = times[position] if real else NO_CLOCK_NS + (position + 1) * 10**9
         found.append((before, max(moment, before + 1_000)))
         before = found[-1][1]
     return real, found

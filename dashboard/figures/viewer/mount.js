@@ -42,7 +42,7 @@ export function mountTrace(element, payload, options = {}) {
   const glyph = (i) => M.status[i] === ERROR ? '✕' : M.status[i] === RUNNING ? '◌' : M.P.kinds[M.kind[i]].glyph;
 
   /* ---- geometry ---- */
-  const width = () => host.clientWidth;
+  const width = () => host.clientWidth, timed = () => M.P.timed !== false;
   const weight = () => opt.mode === 'flame' ? opt.weight : 'time';
   const range = (w = weight()) => view[w] || [0, layoutFor(M, w).total];
   function setRange(r, w = weight()) {
@@ -81,10 +81,10 @@ export function mountTrace(element, payload, options = {}) {
     host.dataset.drawMs = (performance.now() - t).toFixed(1); host.dataset.drawn = drawn; host.dataset.mode = opt.mode; host.dataset.weight = opt.weight; host.dataset.selected = sel >= 0 ? M.id[sel] : '';
   }
   function drawRuler(g, x, w) {
-    const [a, b] = range(), k = w / (b - a), L = layoutFor(M, weight()), step = tickStep(1 / k, Math.min(96, w / 2), weight() === 'time'), places = [];
+    const [a, b] = range(), k = w / (b - a), L = layoutFor(M, weight()), step = Math.max(timed() || !isTime(weight()) ? 0 : 1e9, tickStep(1 / k, Math.min(96, w / 2), timed() && weight() === 'time')), places = [];
     for (const [at, value, room] of ticks(M, L, weight(), a, b, step)) {
       const px = x + (at - a) * k; places.push(px); if (!g) continue;
-      const text = tickText(value, step, weight());
+      const text = tickText(value, step, weight(), timed());
       g.fillStyle = colours.line; g.fillRect(px, 0, 1, RULER); g.fillStyle = colours.muted;
       if (px + textWidth(g, text) + 4 < x + w && textWidth(g, text) + 6 < room * k) g.fillText(text, px + 4, RULER / 2);
     }
@@ -201,7 +201,7 @@ export function mountTrace(element, payload, options = {}) {
       show(p.error, sum ? '' : M.status[i] === ERROR ? '✕ error' : M.status[i] === INTERRUPTED ? '⊗ interrupted' : M.status[i] === RUNNING ? '◌ running' : ''); p.error.className = `tv-tag ${M.status[i] === ERROR ? 'tv-critical' : M.status[i] === RUNNING ? 'tv-live' : 'tv-warning'}`;
       drawMark(p, i, row > firstSeen ? vis[row - 1] : -1, sum);
       show(p.fold, sum ? '' : folded.has(M.id[i]) ? `+${group(M.next[i] - i - 1)}` : M.rounds.has(i) ? `fold ${group(M.rounds.get(i).rounds)} rounds` : ''); if (M.rounds.size) p.fold.classList.toggle('tv-act', !sum && M.rounds.has(i)); show(p.flag, M.flags[i] & DUPLICATE ? 'repeat, not counted' : M.flags[i] & ORPHAN ? 'parent missing' : '');
-      put(p.time, fmtTime(sum ? sum.ns : M.dur[i])); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
+      put(p.time, timed() ? fmtTime(sum ? sum.ns : M.dur[i]) : M.depth[i] ? fmtPlace(M.start[i]) : ''); p.tokens.hidden = p.cost.hidden = cols < 3; p.tokens.style.display = p.cost.style.display = cols < 3 ? 'none' : '';
       const tokens = sum ? sum.tokens : M.total_tokens[i]; put(p.tokens, tokens ? brief(tokens) : ''); put(p.cost, sum ? (sum.usd ? (sum.unpriced ? '≥ ' : '') + briefCost(sum.usd) : sum.unpriced ? 'unknown' : '') : costText(i, briefCost));
       const x0 = (L.x0[i] - a) * k, x1 = ((sum ? L.axis.at(sum.end) : L.x1[i]) - a) * k, off = x0 > tw || x1 < 0; p.bar.style.display = off ? 'none' : ''; drawPath(p.path, i, a, k, tw);
       if (off) return;
@@ -275,7 +275,7 @@ export function mountTrace(element, payload, options = {}) {
       head.append(ruler); rowsBox.append(flame); scroll.setAttribute('role', 'group'); scroll.removeAttribute('aria-activedescendant'); scroll.removeAttribute('aria-rowcount');
       flame.setAttribute('aria-label', `Flame graph by ${opt.weight}, ${group(M.n)} spans. The waterfall shows the same spans as a table.`); flame.style.position = 'absolute';
     } else {
-      header = ['Span', 'Duration', 'Tokens', 'Cost'].map((t, k) => { const c = el('div', k ? 'tv-c' : '', t); c.style.flex = 'none'; head.append(c); return c; }); head.append(ruler);
+      header = ['Span', timed() ? 'Duration' : 'Message', 'Tokens', 'Cost'].map((t, k) => { const c = el('div', k ? 'tv-c' : '', t); c.style.flex = 'none'; head.append(c); return c; }); head.append(ruler);
       scroll.setAttribute('role', 'treegrid'); scroll.setAttribute('aria-label', `Spans of run ${M.P.trace_id}`);
     }
     drawNote();
@@ -292,14 +292,14 @@ export function mountTrace(element, payload, options = {}) {
     note.replaceChildren(...items);
   }
   function drawCounts() {
-    put(info, `${group(M.n)} ${M.n === 1 ? 'span' : 'spans'} · ${fmtTime(M.P.duration_ns)}`); idleButton.hidden = !(M.P.idle || []).length; idleButton.setAttribute('aria-pressed', M.foldIdle); put(idleButton, `≈ ${fmtTime((M.P.idle || []).reduce((sum, [p, q]) => sum + q - p, 0))} idle`);
+    put(info, `${group(M.n)} ${M.n === 1 ? 'span' : 'spans'} · ${timed() ? fmtTime(M.P.duration_ns) : 'in order, no times recorded'}`); idleButton.hidden = !(M.P.idle || []).length; idleButton.setAttribute('aria-pressed', M.foldIdle); put(idleButton, `≈ ${fmtTime((M.P.idle || []).reduce((sum, [p, q]) => sum + q - p, 0))} idle`);
     put(errorButton, `✕ ${group(M.errors.length)}`); errorButton.disabled = !M.errors.length; errorButton.setAttribute('aria-label', `${M.errors.length} errors, go to the next`);
     put(findButton, `⟳ ${group(M.P.findings.length)}`); findButton.disabled = !M.marked.length; findButton.setAttribute('aria-label', `${M.P.findings.length} findings, go to the next span of one`); pathButton.disabled = !M.path.size; pathButton.setAttribute('aria-pressed', Boolean(hits && hits.path));
   }
 
   /* ---- what the reader does ---- */
   function select(i, quiet) {
-    sel = i; if (i >= 0) live.textContent = `${M.text(i)}, ${M.P.kinds[M.kind[i]].word}, ${fmtTime(M.dur[i])}${M.status[i] === ERROR ? ', error' : ''}`;
+    sel = i; if (i >= 0) live.textContent = `${M.text(i)}, ${M.P.kinds[M.kind[i]].word}, ${timed() ? fmtTime(M.dur[i]) : fmtPlace(M.start[i])}${M.status[i] === ERROR ? ', error' : ''}`;
     request(); if (!quiet && i >= 0 && opt.onSelect) opt.onSelect(M.id[i]);
   }
   function reveal(i) {
@@ -355,7 +355,7 @@ export function mountTrace(element, payload, options = {}) {
     if (i < 0 || !event) { tip.style.display = 'none'; return; }
     const list = el('dl'), add = (k, v) => { if (v) list.append(el('dt', '', k), el('dd', '', v)); }, f = M.flags[i], T = M.P.duration_ns || 1;
     add('kind', M.P.kinds[M.kind[i]].word); add('agent', M.P.agents[M.agent[i]] + (f & INFERRED && M.P.agents[M.agent[i]] ? ' (derived)' : '')); add('status', M.P.statuses[M.status[i]]);
-    add('starts', `+${fmtTime(M.start[i])}`); add('duration', `${fmtTime(M.dur[i])} = ${(M.dur[i] / 1e6).toLocaleString('en-US', {maximumFractionDigits: 3})} ms, ${(M.dur[i] / T * 100).toFixed(1)} % of the run`); if (!M.leaf(i)) add('own time', fmtTime(ownParts(M, layoutFor(M, 'real'), i, 'real', 0).reduce((sum, [p, q]) => sum + q - p, 0)));
+    add(timed() ? 'starts' : 'message', timed() ? `+${fmtTime(M.start[i])}` : fmtPlace(M.start[i])); add('duration', timed() && `${fmtTime(M.dur[i])} = ${(M.dur[i] / 1e6).toLocaleString('en-US', {maximumFractionDigits: 3})} ms, ${(M.dur[i] / T * 100).toFixed(1)} % of the run`); if (timed() && !M.leaf(i)) add('own time', fmtTime(ownParts(M, layoutFor(M, 'real'), i, 'real', 0).reduce((sum, [p, q]) => sum + q - p, 0)));
     add('tokens', M.total_tokens[i] ? group(M.total_tokens[i]) + (M.leaf(i) ? '' : ` with children, ${group(M.tokens[i])} own`) : ''); add('cost', costText(i) && costText(i) + (M.leaf(i) || f & UNPRICED ? '' : ` with children, ${fmtCost(M.cost[i])} own`));
     if (f & DUPLICATE) add('note', 'repeats another span, counted nowhere'); if (f & ORPHAN) add('note', 'its parent span never arrived'); add('error', M.P.errors[M.id[i]]);
     M.P.findings.forEach((finding, k) => { if (M.found[k].has(i)) add(finding.severity, finding.title); });

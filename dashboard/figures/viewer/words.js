@@ -42,9 +42,12 @@ export function fmtCost(usd) {
   if (usd < 5e-5) return '<$0.0001';
   return usd < 1 ? `$${usd.toFixed(4)}` : `$${usd.toLocaleString('en-US', {minimumFractionDigits: 2, maximumFractionDigits: 2})}`;
 }
-function tickText(v, step, weight) {
+/* where the source has no times a second stands for a message, counted from 0 */
+const fmtPlace = (ns) => `#${Math.round(ns / 1e9)}`;
+function tickText(v, step, weight, timed = true) {
   if (weight === 'tokens') return group(v);
   if (weight === 'cost') return v ? '$' + v.toFixed(Math.max(0, Math.min(6, 1 - Math.floor(Math.log10(step))))) : '$0';
+  if (!timed) return fmtPlace(v);
   if (step >= 6e10) return fmtTime(v);
   if (v >= 6e10) {
     const digits = step >= 1e9 ? 0 : Math.min(6, Math.ceil(-Math.log10(step / 1e9))), s = v / 1e9, h = Math.floor(s / 3600), m = Math.floor(s % 3600 / 60), rest = (s % 60).toFixed(digits);
