@@ -164,9 +164,9 @@ def speaks(rule: Rule) -> str:
 def preview(rule: Rule) -> str:
     """The rule in words."""
     what = looks_at(rule)
-    said = f"Looks at {what}. Speaks {speaks(rule)}, over the last {stretch(rule.window_ns)}"
+    said = f"Watches {what}. Alerts {speaks(rule)}, over the last {stretch(rule.window_ns)}"
     if rule.cooldown_ns:
-        said += f"; then is quiet about the same for {stretch(rule.cooldown_ns)}, and counts what came meanwhile"
+        said += f"; then stays quiet about the same for {stretch(rule.cooldown_ns)} and counts what came meanwhile"
     if rule.attach:
         said += f"; adds what was found of {listing(rule.attach)}"
     return f"{said}. Then: {rule.then}." if rule.then else f"{said}."

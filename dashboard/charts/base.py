@@ -81,7 +81,14 @@ def times(frame: pl.DataFrame, column: str = "start_ns") -> list[Any]:
 def around(frame: pl.DataFrame, column: str = "start_ns") -> dict[str, Any]:
     """For the x axis: a minute about the only moment of `frame`, where Plotly would show a fraction of a second; else nothing."""
     moments = frame.select(pl.from_epoch(pl.col(column).unique(), time_unit="ns")).to_series().to_list()
-    return {"range": [moments[0] - _HALF_A_MINUTE, moments[0] + _HALF_A_MINUTE]} if len(moments) == 1 else {}
+    if len(moments) != 1:
+        return {}
+    only = moments[0]
+    midnight = (only.hour, only.minute, only.second) == (0, 0, 0)
+    return {
+        "range": [only - _HALF_A_MINUTE, only + _HALF_A_MINUTE],
+        "tickvals": [only], "tickformat": "%d %b %Y" if midnight else "%d %b %Y, %H:%M",
+    }  # fmt: skip
 
 
 def escape(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard.documents import blocks as b
 
-_COLUMNS = [b.column("", right=True), b.column("who, at which step"), b.column("score", right=True), b.column("what speaks against it")]  # fmt: skip
+_COLUMNS = [b.column("", right=True), b.column("who", tight=True), b.column("step", tight=True), b.column("score", right=True), b.column("what speaks against it")]  # fmt: skip
 
 
 def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[b.Block]:
@@ -26,7 +26,7 @@ def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) 
     rows: list[b.Block] = []
     for one in suspects:
         what = names.get(one["span_id"], one["span_id"][:8])
-        step = "" if one["step"] is None else f"message {one['step']}"
+        step = None if one["step"] is None else f"message {one['step']}"
         told = list(dict.fromkeys(one["evidence"]))
-        rows.append(b.row([str(one["rank"]), b.cell(what, note=step or None), f"{one['score']:.2f}", "; ".join(told)], pick={"span": one["span_id"]}))  # fmt: skip
+        rows.append(b.row([str(one["rank"]), what, step, f"{one['score']:.2f}", "; ".join(told)], pick={"span": one["span_id"]}))  # fmt: skip
     return [b.card([*parts, b.table(_COLUMNS, rows)], tone="critical")]

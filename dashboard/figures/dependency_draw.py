@@ -21,7 +21,7 @@ MATRIX_ABOVE: Final = 25
 _RESOURCES_SHOWN: Final = 22
 _LABELS: Final = 14
 _ROUND_NODES: Final = 40
-"""edges up to which those to tools and models are led around the agents in their way"""
+"""edges up to which those of the workflow and those to tools and models are led around the agents in their way"""
 
 DEPENDENCY_CSS: Final = """
 .dg{background:var(--th-bg);overflow-x:auto}.dg text{text-anchor:middle;fill:var(--th-fg)}.dg .dg-name{font-weight:600;font-size:13px}.dg .dg-sub{font-size:11px;fill:var(--th-muted);font-variant-numeric:tabular-nums}
@@ -35,7 +35,7 @@ DEPENDENCY_CSS: Final = """
 .dg-clash{cursor:pointer;outline:none;color:var(--th-error)}.dg-clash.th-warning{color:var(--th-warning)}.dg-clash.th-info{color:var(--th-muted)}.dg-clash path{fill:none;stroke:currentColor;stroke-width:2;stroke-dasharray:2 4}.dg-clash .dg-wide{stroke:transparent;stroke-width:12}.dg-clash:hover path:not(.dg-wide),.dg-clash.in-finding path:not(.dg-wide){stroke-width:3.6}
 .dg-badge{cursor:pointer;outline:none;color:var(--th-error)}.dg-badge.th-warning{color:var(--th-warning)}.dg-badge.th-info{color:var(--th-muted)}.dg-badge rect{fill:var(--th-bg);stroke:currentColor;stroke-width:1.4;stroke-dasharray:4 3}.dg .dg-badgetext{fill:currentColor;font-size:10.5px;font-weight:600}.dg-badge.in-finding rect{stroke-width:2.6;stroke-dasharray:none}.dg-edge.in-finding .dg-line,.dg-edge.selected .dg-line{stroke-opacity:1;stroke-width:6}.dg-closing .dg-line{stroke-width:4}.dg-path{fill:var(--th-fg)}
 .dm-cell{fill:var(--th-k-agent)}.dm-cell.dg-hot{fill:var(--th-error)}.dm-cell.dg-cycle{fill:var(--th-fg)}.dm-grid{fill:none;stroke:var(--th-line);stroke-width:.6}.dg .dm-row{text-anchor:end;font-size:11px}.dg .dm-col{text-anchor:start;font-size:11px}.dg .dm-num{font-size:10px;font-variant-numeric:tabular-nums}.dg .dm-num.dm-on{fill:var(--th-bg)}.dg .dm-axis{fill:var(--th-muted);font-size:11px}
-.dg svg{max-width:100%;min-width:min(100%,760px);height:auto}.dg svg.dm{min-width:0}
+.dg svg{max-width:100%;height:auto}
 @media print{.dg{overflow:visible}}
 """
 
@@ -180,7 +180,7 @@ def _curves(edges: Sequence[Edge], where: dict[Key, tuple[float, float]]) -> dic
         curve = _Curve(a, (a[0] + out * bend, a[1]), (b[0] + into * bend, b[1]), b, -into)
         curves[id(edge)] = (
             curve
-            if edge.source[0] == "workflow" or (edge.target[0] in ("tool", "model") and len(edges) > _ROUND_NODES)
+            if (edge.source[0] == "workflow" or edge.target[0] in ("tool", "model")) and len(edges) > _ROUND_NODES
             else _around(curve, edge, where)
         )
     return curves

@@ -26,7 +26,9 @@ from tracer.clock import has_clock
 PAGE: Final = 500
 """rows on one page"""
 
-_GUTTER, _HEAD, _ROW, _PIECE = 74, 44, 32, 900
+_GUTTER, _HEAD, _ROW = 74, 44, 32
+_PAPER_W, _PAPER_H = 695, 900
+"""px of an A4 page for a figure, heads and caption apart; a wider figure is drawn smaller, and more of it fits"""
 _RAIL, _MOST_RAILS, _RAIL_ROWS = 16, 4, 200
 _CHAR: Final = 6.3
 """mean width of a character at 12 px; labels are cut by it, full texts stand in the tooltip"""
@@ -48,7 +50,7 @@ SEQUENCE_CSS: Final = """
 .sq-critical>.sq-frame{fill:color-mix(in srgb,var(--th-error) 7%,transparent);stroke:var(--th-error);stroke-dasharray:6 3}.sq-critical>.sq-tab{fill:var(--th-error)}
 .sq-warning>.sq-frame{fill:color-mix(in srgb,var(--th-warning) 8%,transparent);stroke:var(--th-warning);stroke-dasharray:6 3}.sq-warning>.sq-tab{fill:var(--th-warning)}
 .sq .sq-more{fill:var(--th-muted);font-style:italic;text-anchor:middle}.sq-caption{color:var(--th-muted);padding:4px 10px}.sq-sticky{position:sticky;top:0;z-index:1;background:var(--th-bg)}.sq-again{display:none}
-@media print{.sq{overflow:visible}.sq svg{max-width:100%;height:auto}.sq-sticky{display:none}.sq-again{display:block}.sq-piece{break-inside:avoid}}
+@media print{.sq{overflow:visible}.sq svg{max-width:100%;height:auto}.sq-sticky{display:none}.sq-again{display:block}.sq-caption{break-after:avoid}.sq-piece{break-inside:avoid}}
 """
 
 
@@ -343,10 +345,11 @@ class _Pen:
                    aria_label=f"{finding_mark(finding)}: {finding.title}")  # fmt: skip
 
     def pieces(self) -> list[tuple[float, float]]:
-        """The page cut between rows into bands of at most `_PIECE` px (a taller fold stays whole)."""
+        """The page cut between rows into bands as high as a sheet of paper (a taller fold stays whole)."""
         cuts = [0.0]
+        most = _PAPER_H * max(1.0, self.width / _PAPER_W)
         for row in self.rows:
-            if row.bottom - cuts[-1] > _PIECE and row.top > cuts[-1]:
+            if row.bottom - cuts[-1] > most and row.top > cuts[-1]:
                 cuts.append(row.top)
         return list(zip(cuts, [*cuts[1:], self.height], strict=True))
 

@@ -81,7 +81,7 @@ def _all(shown: Population, rows: pl.DataFrame) -> None:
     left, right = st.columns(2, gap="medium")
     fresh = rows.select(
         "output_tokens", "cached_tokens", name="agent", fresh_tokens=pl.col("input_tokens") - pl.col("cached_tokens")
-    )
+    ).filter(pl.col("fresh_tokens") + pl.col("cached_tokens") + pl.col("output_tokens") > 0)
     mode = chrome.mode()
     tokens = breakdowns.stacked_by_name(fresh, breakdowns.TOKEN_PARTS, mode, text=units.count)
     chrome.chart(left, "Tokens by agent", tokens, "tokens")

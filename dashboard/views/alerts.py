@@ -75,7 +75,7 @@ def render() -> None:
 
 def _whose(source: str | None, *, looked: bool) -> str:
     if not looked:
-        return "The defaults; nobody has looked by them yet (tracehound serve --rules FILE has your own)."
+        return "The built-in rules, not evaluated yet; tracehound serve --rules FILE takes your own."
     return f"By these the last look went: {f'those of {source}, over the defaults' if source else 'the defaults'}."
 
 

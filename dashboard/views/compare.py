@@ -10,7 +10,8 @@ import streamlit as st
 from analyzers.comparison.selection import By, Group
 from dashboard import address, chrome, queries
 from dashboard.comparing import Sides
-from dashboard.components import document_view
+from dashboard.components import Pick, document_view
+from dashboard.documents.choose import pairs_document
 from dashboard.documents.compare import (
     changes_document,
     step_document,
@@ -86,7 +87,15 @@ def _two(state: queries.StoreState, newest: Sequence[Mapping[str, Any]]) -> None
         st.rerun()
     if a is None or other is None:
         said = f"The newest {OFFERED:,} runs are offered; any other is reached by address: ?a=RUN&b=RUN."
-        st.info("Choose two runs. They are aligned step by step, by who did what." + (f" {said}" if len(rows) == OFFERED else ""))  # fmt: skip
+        st.text("Choose two runs. They are aligned step by step, by who did what." + (f" {said}" if len(rows) == OFFERED else ""))  # fmt: skip
+        if a is None and other is None and (offered := pairs_document(newest)):
+            st.subheader("Worth comparing", anchor=False)
+            st.caption(
+                "Of each workflow a run that completed beside one that did not, else its two newest. Click a line to compare them."
+            )
+            document_view(
+                offered, key="pairs", label="Pairs of runs worth comparing", subject="pairs", on_pick=_take_pair
+            )
         return
     if a == other:
         st.info("A and B are the same run. Choose another one to compare it with.")
@@ -107,6 +116,11 @@ def _two(state: queries.StoreState, newest: Sequence[Mapping[str, Any]]) -> None
         else:
             document_view(step_document(shown, steps[step]), key="step", label="The chosen step", subject=f"{a}{other}{step}",
                           panel=True, on_pick=address.remember)  # fmt: skip
+
+
+def _take_pair(pick: Pick) -> None:
+    a, _, other = pick.get("query", "").partition(" ")
+    address.put(a=a, b=other, step=None, page=None)
 
 
 def _steps(steps: Sequence[Mapping[str, Any]], chosen: int | None, subject: str) -> None:

@@ -62,7 +62,7 @@ function copyButton(text, label) {
 function foldable(text, cls, limit) {
   const body = el("div", "text " + (cls || ""));
   const max = limit || FOLD_CHARS;
-  if (text.length <= max * 1.25) {
+  if (text.length <= max * 1.5) {
     body.textContent = text;
     return body;
   }

@@ -90,7 +90,7 @@ def test_a_dry_run_tells_the_history_and_keeps_nothing(store: Path, tmp_path: Pa
 
 def test_previews_and_a_file_to_start_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither needs a store; a file that is there is left alone."""
-    assert "Speaks above 30 s" in told("--preview", capsys)[1]
+    assert "Alerts above 30 s" in told("--preview", capsys)[1]
     assert told(f"--write-rules {tmp_path / 'a.toml'}", capsys)[0] == 0
     assert json.loads(told(f"--preview --json --rules {tmp_path / 'a.toml'}", capsys)[1]) == json.loads(told("--preview --json", capsys)[1])  # fmt: skip
     assert told(f"--write-rules {tmp_path / 'a.toml'}", capsys)[0] == 2

@@ -36,8 +36,8 @@ def test_every_measure_is_read_and_every_rule_has_its_sentence() -> None:
         assert rule.then in preview(rule)
     [success] = [rule for rule in default_rules() if rule.name == "completion-rate"]
     assert preview(success) == (
-        "Looks at each workflow: the share of its ended runs that completed. Speaks below 80 % (critical), given 10 runs, over the "
-        "last 1 h; then is quiet about the same for 1 h, and counts what came meanwhile. "
+        "Watches each workflow: the share of its ended runs that completed. Alerts below 80 % (critical), given 10 runs, over the "
+        "last 1 h; then stays quiet about the same for 1 h and counts what came meanwhile. "
         "Then: page somebody: runs of this workflow do not get to an answer."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from dashboard import address
 from dashboard.report import render_html
 from tests import drawn as drawing
 from tests.browser import hostile
@@ -63,26 +65,35 @@ def nothing_acts(page: Page, where: str) -> None:
 DOCUMENT, GRID = ".document", "[data-testid=stDataFrame]"
 ANYTHING = "[data-testid=stMain] :is(.document, [data-testid=stText], [data-testid=stAlert])"
 """a run is found by the beginning of its name, so what an address names may exist"""
+READY = {
+    "overview": ".document[aria-label='Worst runs'] tr.pickable",
+    "traces": GRID,
+    "workflows": GRID,
+    "agents": GRID,
+    "coordination": ".figure[data-ready]",
+    "cost": GRID,
+}
+"""what stands on a page when it is drawn, where that is more than a document"""
+FORMS: dict[str, list[dict[str, str]]] = {
+    "cost": [{"by": by} for by in ("Agent", "Model", "User", "Environment")],
+    "compare": [{"what": "Groups of runs", "by": by} for by in ("Version", "Model")],
+    "backtest": [{"guard": guard} for guard in ("Budget", "Time")],
+}
+"""further forms of a page, by address"""
 PLACES = [
-    ("", {}, ".document[aria-label='Worst runs'] tr.pickable"),
-    ("live", {}, DOCUMENT),
-    ("traces", {}, GRID),
-    ("sessions", {}, DOCUMENT),
-    ("workflows", {}, GRID),
-    ("agents", {}, GRID),
-    ("coordination", {}, ".figure[data-ready]"),
-    *(("cost", {"by": by}, GRID) for by in ("Workflow", "Agent", "Model", "User", "Environment")),
-    ("health", {}, DOCUMENT),
-    *(("compare", {"what": "Groups of runs", "by": by}, "[data-testid=stText]") for by in ("Version", "Model")),
-]
+    (path.stem, query, ("[data-testid=stText]" if query and path.stem in ("compare", "backtest") else READY.get(path.stem, DOCUMENT)))
+    for path, _ in address.PAGES
+    for query in ({}, *FORMS.get(path.stem, ()))
+]  # fmt: skip
+"""every page there is: one that is added is looked at without being named here"""
 
 
 @pytest.mark.parametrize(
-    ("name", "query", "ready"), PLACES, ids=[f"{n or 'overview'}-{'-'.join(q.values())}" for n, q, _ in PLACES]
+    ("name", "query", "ready"), PLACES, ids=["-".join((name, *query.values())) for name, query, _ in PLACES]
 )
 def test_every_page(place: Place, open_page: OpenPage, name: str, query: dict[str, str], ready: str) -> None:
     """Names, models, keys, reasons and errors in tables, charts, matrices and figures."""
-    page = open_page(place.server.page(name, **query))
+    page = open_page(place.server.page("" if name == "overview" else name, **query))
     drawn(page, ready)
     nothing_acts(page, name)
 
@@ -114,8 +125,18 @@ def test_what_is_chosen_by_address(place: Place, open_page: OpenPage, text: str)
 
 VIEWS = (
     ("Waterfall", ".tv-r"), ("Flame", ".tv[data-mode=flame]"), ("Sequence", ".figure[data-ready] .sq"), ("Graph", ".figure[data-ready] .dg"),
-    ("Conversation", ".document[aria-label=Conversation]"), ("State", ".document[aria-label='Shared state']"), ("Findings", ".document[aria-label=Findings]"),
+    ("Path", ".document[aria-label='Critical path']"), ("Conversation", ".document[aria-label=Conversation]"), ("State", ".document[aria-label='Shared state']"),
+    ("Ledger", ".document[aria-label=Ledger]"), ("Findings", ".document[aria-label=Findings]"),
 )  # fmt: skip
+
+
+def test_the_views_are_all_there_are() -> None:
+    """A view that is added must be looked at, too."""
+    tree = ast.parse((address.VIEWS / "trace.py").read_text(encoding="utf-8"))
+    told = next(
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VIEWS"
+    )
+    assert {view for view, _ in VIEWS} == set(ast.literal_eval(told))
 
 
 @pytest.mark.parametrize(("view", "ready"), VIEWS, ids=[view for view, _ in VIEWS])

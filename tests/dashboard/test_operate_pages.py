@@ -70,7 +70,7 @@ def test_the_pages_show_what_was_told_and_what_a_breaker_would_have_done(tmp_pat
     seen = alerting_of(Store(path))
     assert "completion rate is" in " ".join(texts(on_document(seen.on)))
     ours = [does for name, does in seen.looked.rules if name == "our-budget"]
-    assert ours == ["Looks at the whole store: what it spent. Speaks above $10.00 (critical), over the last 3650 d."]
+    assert ours == ["Watches the whole store: what it spent. Alerts above $10.00 (critical), over the last 3650 d."]
     [budget] = seen.looked.budgets
     assert budget.spent_usd == pytest.approx(float(stores.examples(healthy=20).traces["cost_usd"].sum()))
     told = " ".join(texts(limits_document(seen.looked.budgets)))

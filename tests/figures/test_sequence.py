@@ -179,6 +179,17 @@ def test_long_runs_are_paged_and_say_so() -> None:
     assert draw_sequence(diagram, page=2).count('class="sq-step') == 1300 - 2 * PAGE
 
 
+def test_pieces_for_paper_are_as_high_as_a_sheet() -> None:
+    """Drawn to the width of the sheet, a piece fits on it, and only the last one leaves much of it empty."""
+    diagram = build_sequence(frames(run("w", *(message("a", "b", i, f"word {i}") for i in range(200)))), fold=False)
+    sizes = [(float(w), float(h)) for w, h in re.findall(r'class="sq-piece">.*?</svg></div><svg[^>]*? width="([\d.]+)" height="([\d.]+)"', sequence_html(diagram))]  # fmt: skip
+    drawn = [height * min(1.0, 695 / width) for width, height in sizes]
+
+    assert len(drawn) > 2
+    assert max(drawn) <= 950
+    assert min(drawn[:-1]) >= 800
+
+
 def test_two_figures_on_a_page_share_no_id() -> None:
     """Ids carry the figure's prefix, and no piece repeats one."""
     diagram = build_sequence(frames(deadlocked()[0]))
