@@ -10,7 +10,9 @@ From the end of a span the walk goes to the child that returned last before the 
 time (CRISP, USENIX ATC 2022). Children are clipped to their parent; a child that overlaps a later one is not on the path, nor is
 one that its parent did not wait for. Where the path meets a wait for other agents it goes on in what they did meanwhile, and
 where a gap ends with a span that a link says was caused elsewhere (a message, a join), in that cause. The pieces tile the run
-exactly, whatever the trace looks like. Nothing is recursive: traces go deep. O(n log n), with waits O(n log n + waits x peers).
+exactly, whatever the trace looks like. The clocks of two processes differ: a span of one that overlaps the next, of another, by
+less than 50 ms came before it. Where a parent never arrived, its children hang from the root of their trace. Nothing is recursive:
+traces go deep. O(n log n), with waits O(n log n + waits x peers).
 
 Limits: an unrecorded dependency shows as own time of the parent. Slack assumes that a sibling which started after a span needed it.
 """
@@ -28,7 +30,7 @@ from analyzers.frames import Frames
 from tracer.model import SpanKind
 
 COLUMNS = ["trace_id", "span_id", "parent_span_id", "name", "kind", "agent", "target_agent", "start_ns", "end_ns",
-           "wait_for", "reason"]  # fmt: skip
+           "wait_for", "reason", "pid"]  # fmt: skip
 LEFT_BEHIND_NS = 50_000_000
 """a child that outlives its parent by more than clocks may differ was not waited for"""
 OPEN = -1
@@ -98,8 +100,15 @@ class RunTree:
             for i, row in enumerate(rows)
         ]  # fmt: skip
         place = {(row["trace_id"], row["span_id"]): i for i, row in enumerate(rows)}
-        parent = [place.get((row["trace_id"], row["parent_span_id"] or ""), OPEN) for row in rows]
-        parent = without_circles(parent)
+        roots = {row["trace_id"]: i for i, row in reversed(list(enumerate(rows))) if not row["parent_span_id"]}
+        parent = without_circles(
+            [
+                place.get((row["trace_id"], row["parent_span_id"]), roots.get(row["trace_id"], OPEN))
+                if row["parent_span_id"]
+                else OPEN
+                for row in rows
+            ]
+        )
         children: dict[int, list[int]] = defaultdict(list)
         for i, above in enumerate(parent):
             children[above].append(i)
@@ -108,11 +117,11 @@ class RunTree:
         for span_id, linked in links:
             if span_id in by_id and linked in by_id:
                 causes[by_id[span_id]].append(by_id[linked])
-        roots = children.get(OPEN, [])
+        tops = children.get(OPEN, [])
         first = min((node.start for node in nodes), default=0)
         end = max((node.end for node in nodes), default=0)
-        if len(roots) == 1:
-            first, end = nodes[roots[0]].start, nodes[roots[0]].end
+        if len(tops) == 1:
+            first, end = nodes[tops[0]].start, nodes[tops[0]].end
         return cls(nodes, parent, children, first, end, causes)
 
     def above(self, number: int) -> set[int]:
@@ -178,7 +187,9 @@ def walk(tree: RunTree) -> list[Piece]:
         cursor, after = end, None
         for child, begins, ends in _latest_first(tree, number, candidates, start, end):
             if ends > cursor:
-                continue
+                if not _by_clock_only(tree, child, after, begins, ends, cursor):
+                    continue
+                ends = cursor
             if ends < cursor:
                 pending += _gap(tree, pieces, number, after, ends, cursor, waiter, waits)
             pending.append((child, begins, ends, waiter, waits))
@@ -186,6 +197,15 @@ def walk(tree: RunTree) -> list[Piece]:
         if cursor > start:
             pending += _gap(tree, pieces, number, after, start, cursor, waiter, waits)
     return sorted(pieces, key=lambda piece: piece.start_ns)
+
+
+def _by_clock_only(tree: RunTree, child: int, after: int | None, begins: int, ends: int, cursor: int) -> bool:
+    """Whether `child` overlaps `after`, which the path goes on from, by no more than the clocks of two processes may differ,
+    and lay before it for the most part: the one followed on the other."""
+    if after is None or ends - cursor > LEFT_BEHIND_NS or 2 * (ends - cursor) >= ends - begins:
+        return False
+    clocks = {tree.nodes[one].row.get("pid") for one in (child, after)}
+    return None not in clocks and len(clocks) == 2
 
 
 def _latest_first(

@@ -27,6 +27,9 @@ RESTS_ON_ABSENCE = frozenset(
     {"loop", "ping_pong", "no_answer", "conflicting_decisions", "stale_read", "divergent_views", "serial_bottleneck"}
 )
 """kinds that say that something was not there; `deadlock`, `orphan_task`, `lost_update` and `duplicate_calls` look at gaps themselves"""
+_OF_ITS_PARENT = (SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.EMBEDDING, SpanKind.DECISION, SpanKind.HANDOFF,
+                  SpanKind.MESSAGE, SpanKind.STATE_READ, SpanKind.STATE_WRITE, SpanKind.WAIT)  # fmt: skip
+"""kinds that an agent's invocation holds as its own; an agent, or a span of another library, may hang from anything"""
 DOUBT = 0.75
 """what is left of the confidence of such a finding"""
 
@@ -73,6 +76,46 @@ def lossy_runs(spans: pl.DataFrame) -> pl.Series:
     )
     roots = spans.filter(pl.col("parent_span_id").is_null()).select("run_id").unique()
     return loose.join(roots, on="run_id", how="semi")["run_id"].unique().sort()
+
+
+def with_lost_parents(spans: pl.DataFrame) -> pl.DataFrame:
+    """`spans` (whole runs, any columns beside `run_id`, `trace_id`, `span_id`, `parent_span_id`, `kind`, `agent`, `start_ns`, `end_ns`)
+    and a row for each span that others name as their parent and that never arrived, in runs that have a root.
+
+        root                     root
+        (lost)            ->     lost    agent Chief, from the first to the last of what hung from it
+          llm  Chief                llm  Chief
+          agent Crew 1              agent Crew 1
+
+    What a lost span was is told by its children: work of one agent hangs from an invocation of it. Where no such work says whose it was
+    it is a span of no agent. It hangs from the root of its trace: what lay between is not known.
+    """
+    lossy = spans.filter(pl.col("run_id").is_in(lossy_runs(spans).implode()))
+    if lossy.is_empty():
+        return spans
+    known = lossy.select("trace_id", parent_span_id="span_id")
+    loose = lossy.drop_nulls("parent_span_id").join(known, on=["trace_id", "parent_span_id"], how="anti")
+    roots = (
+        lossy.filter(pl.col("parent_span_id").is_null()).sort("start_ns", "span_id").unique("trace_id", keep="first")
+    )
+    own = pl.col("agent").filter(pl.col("kind").is_in([str(kind) for kind in _OF_ITS_PARENT])).drop_nulls()
+    lost = (
+        loose.group_by("run_id", "trace_id", span_id="parent_span_id")
+        .agg(
+            start_ns=pl.col("start_ns").min(),
+            end_ns=pl.max_horizontal(pl.col("start_ns").max(), pl.col("end_ns").max()),
+            agent=pl.when(own.n_unique() == 1).then(own.first()),
+        )
+        .with_columns(
+            kind=pl.when(pl.col("agent").is_null())
+            .then(pl.lit(str(SpanKind.OTHER)))
+            .otherwise(pl.lit(str(SpanKind.AGENT)))
+        )
+        .join(roots.select("trace_id", parent_span_id="span_id"), on="trace_id", how="left")
+    )
+    columns = [name for name in ("name",) if name in spans.columns]
+    lost = lost.with_columns(pl.lit("a span that never arrived").alias(name) for name in columns)
+    return pl.concat([spans, lost.cast({c: spans.schema[c] for c in lost.columns})], how="diagonal")
 
 
 def guessed_waits(rows: Sequence[Row], waits: Sequence[RecordedWait]) -> list[RecordedWait]:

@@ -177,7 +177,10 @@ def histories(frames: Frames, keys: pl.DataFrame | None = None) -> list[KeyHisto
 
 
 def agent_steps(frames: Frames, spans: pl.DataFrame) -> dict[tuple[str, str], str]:
-    """(trace_id, span_id) of each of `spans` -> span id of the agent invocation around it, else of its topmost ancestor."""
+    """(trace_id, span_id) of each of `spans` -> span id of the agent invocation around it, else of its topmost ancestor.
+
+    An ancestor that never arrived still has an id: what hung from it stays one step.
+    """
     traces = spans["trace_id"].unique().implode()
     around = frames.spans.filter(pl.col("trace_id").is_in(traces)).select(
         "trace_id", "span_id", "parent_span_id", "kind"
@@ -196,7 +199,7 @@ def agent_steps(frames: Frames, spans: pl.DataFrame) -> dict[tuple[str, str], st
             parent, kind = parents[trace, here]
             if kind == SpanKind.AGENT or parent is None:
                 break
-            here = parent
+            here = step = parent
         found.update(dict.fromkeys(climbed, step))
     return found
 

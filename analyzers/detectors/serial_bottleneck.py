@@ -30,6 +30,7 @@ from analyzers.critical_path import COLUMNS, Piece, RunTree, walk
 from analyzers.finding import Check, Finding
 from analyzers.frames import Frames
 from analyzers.intervals import Interval, common_windows, covered, intersection, union
+from analyzers.lost_spans import with_lost_parents
 from analyzers.wording import amount, duration, listing, share, since
 from tracer.model import SpanKind
 
@@ -90,7 +91,8 @@ def find_serial_bottleneck(frames: Frames, thresholds: BottleneckThresholds = Bo
     )
     links = _links(frames, spans)
     found: list[Finding] = []
-    ordered = spans.select("run_id", *COLUMNS).sort("run_id", "start_ns", "span_id").iter_rows(named=True)
+    whole = with_lost_parents(spans.select("run_id", *COLUMNS))
+    ordered = whole.sort("run_id", "start_ns", "span_id").iter_rows(named=True)
     for run, part in groupby(ordered, key=itemgetter("run_id")):
         rows = list(part)
         tree = RunTree.grown(rows, links.get(run, ()))
@@ -144,9 +146,22 @@ def _suspects(frames: Frames, t: BottleneckThresholds) -> dict[str, list[str]]:
 
 def _hubs(frames: Frames, loaded: pl.DataFrame, t: BottleneckThresholds) -> pl.DataFrame:
     """(run_id, agent) of `loaded` that enough agents with work of their own report to, as `_reports` has it."""
-    wanted = ("run_id", "trace_id", "span_id", "parent_span_id", "kind", "agent", "target_agent", "wait_for")
-    spans = frames.spans.select(*wanted, "duplicate_of").filter(
-        pl.col("run_id").is_in(loaded["run_id"].unique().implode()) & pl.col("duplicate_of").is_null()
+    wanted = (
+        "run_id",
+        "trace_id",
+        "span_id",
+        "parent_span_id",
+        "kind",
+        "agent",
+        "start_ns",
+        "end_ns",
+        "target_agent",
+        "wait_for",
+    )
+    spans = with_lost_parents(
+        frames.spans.select(*wanted, "duplicate_of").filter(
+            pl.col("run_id").is_in(loaded["run_id"].unique().implode()) & pl.col("duplicate_of").is_null()
+        )
     )
     pair = ["run_id", "agent", "worker"]
     working = spans.filter(pl.col("kind").is_in([str(kind) for kind in _WORK])).select("run_id", worker="agent")
@@ -299,11 +314,18 @@ def _without(whole: Sequence[Interval], part: Sequence[Interval]) -> list[Interv
 
 
 def _rounds(agent: str, workers: set[str], rows: Sequence[Row]) -> tuple[int, list[Row]]:
-    """(times that work of a worker began between two pieces of the agent's work, these pieces)."""
+    """(times that a worker's call or work lay between two pieces of the agent's work, these pieces).
+
+    It lies where its middle lies, since the clocks of the two may differ.
+    """
     pieces = [row for row in rows if row["kind"] in _WORK and row["agent"] == agent and row["end_ns"] is not None]
-    starts = sorted(row["start_ns"] for row in rows if row["kind"] in _WORK and row["agent"] in workers)
+    middles = sorted(
+        (row["start_ns"] + row["end_ns"]) // 2
+        for row in rows
+        if row["kind"] in (*_WORK, SpanKind.AGENT) and row["agent"] in workers and row["end_ns"] is not None
+    )
     rounds = sum(
-        bisect_left(starts, after["start_ns"]) > bisect_left(starts, before["end_ns"])
+        bisect_left(middles, after["start_ns"]) > bisect_left(middles, before["end_ns"])
         for before, after in pairwise(pieces)
     )
     return rounds, pieces

@@ -6,7 +6,7 @@
 A read is stale when a newer version had been committed before the read began (beyond the clock error). Most stale
 reads do no harm, so they are ranked by *stale use*: what the reading step did afterwards without reading the key again.
 Acting on it (a tool call, a write, a decision) is a warning, a decision that was carried out or a message to a person
-is critical, no use at all a remark. Needs versions or values. Source: note on state, section 5 (after Elle, arXiv
+is critical, no use at all a remark; where spans of the run were lost and nothing of the step is recorded after the read, what it did was lost. Needs versions or values. Source: note on state, section 5 (after Elle, arXiv
 2003.10554). Not stale: a value that changed while or after it was read (see `lost_update` for what that can do), equal
 values. Known misses: caches that answer without a recorded read. Cost: keys with two versions and a read only.
 """
@@ -14,7 +14,7 @@ values. Known misses: caches that answer without a recorded read. Cost: keys wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -23,6 +23,7 @@ from analyzers.attributes import attributes_of
 from analyzers.causality import SKEW_NS, HappensBefore, clock_errors
 from analyzers.finding import Check, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.lost_spans import lossy_runs
 from analyzers.state_history import MISSING, KeyHistory, StateOp, agent_steps, histories, same
 from analyzers.state_losses import gaps
 from analyzers.wording import amount, duration, listing, since
@@ -51,6 +52,8 @@ class _Stale:
     """the first version that was missed"""
     missed: int
     uses: tuple[Row, ...]
+    use_lost: bool = False
+    """nothing of the step is recorded after the read, in a run known to lack spans: nobody reads in order to do nothing"""
 
 
 def find_stale_reads(frames: Frames, thresholds: StaleReadThresholds = StaleReadThresholds()) -> list[Finding]:
@@ -70,14 +73,17 @@ def find_stale_reads(frames: Frames, thresholds: StaleReadThresholds = StaleRead
     )
     began = dict(reads.select("span_id", "start_ns").iter_rows())
     errors = clock_errors(frames, keys["run_id"])
+    ended = _last_seen(frames, keys)
     found: list[Finding] = []
     for history in histories(frames, keys):
         skew = max(thresholds.grace_ns, errors[history.run_id])
         stale = [
-            x for x in (_stale(history, op, began, uses, thresholds, skew) for op in history.ops if not op.write) if x
+            replace(x, use_lost=not x.uses and ended.get(x.read.step, x.read.at_ns + 1) <= x.read.at_ns)
+            for op in history.ops
+            if not op.write and (x := _stale(history, op, began, uses, thresholds, skew))
         ]
         if stale:
-            worst = max(stale, key=lambda s: (_rank(s.uses), s.missed, -s.read.at_ns, s.read.span_id))
+            worst = max(stale, key=lambda s: (_rank(s), s.missed, -s.read.at_ns, s.read.span_id))
             certain = _certain(worst, frames, history.run_id, thresholds)
             found.append(_finding(history, worst, stale, starts[history.run_id], certain, thresholds))
     return found
@@ -120,6 +126,18 @@ def _uses(frames: Frames, keys: pl.DataFrame) -> dict[str, list[Row]]:
     for row in acts.select(columns).iter_rows(named=True):
         uses.setdefault(steps[row["trace_id"], row["span_id"]], []).append(row)
     return uses
+
+
+def _last_seen(frames: Frames, keys: pl.DataFrame) -> dict[str, int]:
+    """Step -> start of the last span recorded of it, for the steps of runs that lack spans."""
+    around = frames.spans.filter(pl.col("run_id").is_in(keys["run_id"].unique().implode()))
+    lossy = around.filter(pl.col("run_id").is_in(lossy_runs(around).implode()))
+    seen: dict[str, int] = {}
+    steps = agent_steps(frames, lossy)
+    for trace, span, start in lossy.select("trace_id", "span_id", "start_ns").iter_rows():
+        step = steps[trace, span]
+        seen[step] = max(start, seen.get(step, start))
+    return seen
 
 
 def _stale(
@@ -171,7 +189,7 @@ def _finding(
     t: StaleReadThresholds,
 ) -> Finding:
     """`worst` is the read with the worst use: the finding is told by it."""
-    rank = _rank(worst.uses)
+    rank = _rank(worst)
     severity: Severity = ("info", "warning", "critical")[rank]
     reader = worst.read.agent or "An unnamed agent"
     writer = worst.newer.agent or "another writer"
@@ -181,7 +199,7 @@ def _finding(
     order = {op.span_id: op.at_ns for op in history.ops} | {row["span_id"]: row["start_ns"] for row in worst.uses}
     versions = worst.read.version is not None
     missing = gaps(history)
-    doubt = not certain or bool(missing)
+    doubt = not certain or bool(missing) or worst.use_lost
     sure = t.suspected if doubt else 0.95 if versions else 0.75
     if doubt and severity == "critical":
         severity = "warning"
@@ -190,19 +208,33 @@ def _finding(
         severity=severity,
         confidence=sure,
         title=f"{reader} read {history.key!r} {duration(age)} after {writer} had changed it"
-        + (f", and {use}" if use else ", without using it"),
+        + (
+            f", and {use}"
+            if use
+            else "; what it did with it was not recorded"
+            if worst.use_lost
+            else ", without using it"
+        ),
         explanation=(
             f"{reader} read {history.key!r} {since(worst.read.at_ns, start_ns)} and was given "
             + (f"version {worst.read.version}" if versions else "an older value")
             + f", although {writer} had written {f'version {worst.newer.version}' if worst.newer.version is not None else 'a newer one'} "
             f"{duration(age)} earlier ({amount(worst.missed, 'version')} missed). "
-            + (f"Without reading it again it {use}. " if use else "Nothing was done with it in that step. ")
+            + (
+                f"Without reading it again it {use}. "
+                if use
+                else "Nothing that this step did after the read is recorded, and spans of this run were lost: what it did with the value is among them. "
+                if worst.use_lost
+                else "Nothing was done with it in that step. "
+            )
             + (f"{len(stale)} reads of this key were out of date. " if len(stale) > 1 else "")
             + (
                 f"Only suspected ({sure:.0%}): reader and writer are two processes, whose clocks may differ by as much."
                 if not certain
                 else f"Only suspected ({sure:.0%}): not every write was recorded ({missing[0]})."
                 if missing
+                else f"Only suspected ({sure:.0%}): that it was used is concluded from the gap, not seen."
+                if worst.use_lost
                 else "Sure because the versions were recorded."
                 if versions
                 else "Fairly sure: there are no versions, the values were compared."
@@ -231,6 +263,12 @@ def _finding(
                 threshold=1,
                 passed=bool(worst.uses),
             ),
+            Check(
+                rule="ruled out: what the step did after the read was lost",
+                value=worst.use_lost,
+                threshold=True,
+                passed=not worst.use_lost,
+            ),
             Check(rule="versions were recorded", value=versions, threshold=True, passed=versions),
             Check(rule="writes missing in the recording", value=len(missing), threshold=0, passed=not missing),
             Check(
@@ -252,11 +290,12 @@ def _finding(
     )
 
 
-def _rank(uses: Sequence[Row]) -> int:
-    """0 no use, 1 acted on, 2 carried out or told to a person."""
+def _rank(stale: _Stale) -> int:
+    """0 no use, 1 acted on or what was done is lost, 2 carried out or told to a person."""
+    uses = stale.uses
     if any(row["user_visible"] or attributes_of(row["attributes"]).get(Tracehound.ACTED_ON) is True for row in uses):
         return 2
-    return int(bool(uses))
+    return int(bool(uses) or stale.use_lost)
 
 
 def _described(uses: Sequence[Row]) -> str:

@@ -49,6 +49,33 @@ def check_tiles(given: Frames) -> list[Piece]:
 
 
 @pytest.mark.parametrize(
+    ("end_of_first", "pids", "expected"),
+    [
+        pytest.param(4.03, (1, 2), [("a", 0, 4), ("b", 4, 10)], id="two clocks, a little ahead"),
+        pytest.param(4.03, (1, 1), [("around", 0, 4), ("b", 4, 10)], id="one clock: they ran side by side"),
+        pytest.param(4.06, (1, 2), [("around", 0, 4), ("b", 4, 10)], id="more than clocks differ"),
+        pytest.param(4.03, (1, None), [("around", 0, 4), ("b", 4, 10)], id="a clock that nobody knows"),
+    ],
+)
+def test_clocks_of_two_processes(
+    end_of_first: float, pids: tuple[int | None, int | None], expected: list[tuple[str, float, float]]
+) -> None:
+    """A step in another process that seems to reach a little into the next one came before it."""
+    one, other = pids
+    calls = [tool("a", 0, end_of_first, id="a", pid=one), tool("b", 4, 10, id="b", pid=other)]
+
+    assert shown(agent("R", 0, 10, *calls, id="around")) == expected
+
+
+def test_what_hung_from_a_lost_span_hangs_from_the_root() -> None:
+    """Else the root, which covers all, would be all of the path."""
+    given = frames(run("w", agent("A", 0, 10, tool("a", 0, 4, id="a"), tool("b", 4, 10, id="b"), id="lost"), id="root"))
+    lossy = replace(given, spans=given.spans.filter(given.spans["span_id"] != "lost"))
+
+    assert seen(find_critical_path(lossy)) == [("a", 0, 4), ("b", 4, 10)]
+
+
+@pytest.mark.parametrize(
     ("items", "expected"),
     [
         pytest.param(
