@@ -46,6 +46,8 @@ _IDS_OF_CALLS = frozenset({"tool_call_id", "toolCallId", "tool_use_id", "toolUse
 _WORDS = ("content", "parts", "output", "result")
 _OF_ROLES = frozenset({"content", "parts", "tool_calls"})
 _SPEAKERS = frozenset({"human", "ai", "tool", "system", "function"})
+SIZE_ONLY = " bytes"
+"""end of what stands for a state of which only the size is known"""
 _MESSAGE_MARKS = ('"role"', '"content"', '"output"', '"result"')
 """a body without any of these holds no message, and is not parsed"""
 
@@ -121,7 +123,9 @@ def _recorded(
     elif kind == "state":
         name, text, result_hash = row["state_key"] or "", answered, _refs_hash(row["output_refs"])
         if result_hash is None and row["value_bytes"] is not None:
-            result_hash = f"{row['value_bytes']} bytes"  # the value itself was not kept; another size is another value
+            result_hash = (
+                f"{row['value_bytes']}{SIZE_ONLY}"  # the value itself was not kept; another size is another value
+            )
     error = None
     if row["status"] == SpanStatus.ERROR and kind in ("tool", "llm"):
         error = f"{row['error_type'] or ''} {row['error_message'] or text}".strip()

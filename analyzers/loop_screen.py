@@ -6,13 +6,14 @@
 Set-based throughout: texts are cut into words and items once per distinct text, what is new in a run is the first
 occurrence of a token in it, and the evidence of a step is Page's CUSUM as a cumulative sum minus its running minimum.
 The measure errs to one side. Only tokens the core surely counts are news here, shares must be a margin above the
-core's, and explicit marks, changed results and filled templates count for nothing. Runs with branches side by side are
+core's, and filled templates count for nothing. Where no texts were recorded, hashes are what is left: a step that was never
+given these arguments, never gave this result, or has a task of its own got further there, and one of which nothing is known says nothing. Runs with branches side by side are
 always kept, since a lane's share of news cannot be told from the run's. O(tokens), about a tenth of the core's cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -20,13 +21,14 @@ from analyzers.events import EVENT_KINDS, spoken
 from analyzers.lanes import BRANCHING
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import LoopThresholds
-from tracer.online.novelty import HEAD_CHARS, TAIL_CHARS
+from tracer.online.novelty import HEAD_CHARS, TAIL_CHARS, is_counter
 from tracer.online.words import COMMON, FUNCTION_WORDS, STEM
 
 MARGIN = 1.2
 """how much larger than the core's a share of news must be to count as surely new"""
 _SPOKEN = [str(k) for k in (SpanKind.MESSAGE, SpanKind.HANDOFF, SpanKind.AGENT)]
 _AT_END = [str(k) for k in (SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.STATE_WRITE)]
+_FAILING = [str(k) for k in (SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.LLM)]
 _WORD = r"^\p{L}{3,}$"
 _ITEM = r"^(?:\p{L}{1,12}-)?\d{1,9}(?:[.,]\d{1,4})?%?$"
 """plain numbers and ids such as DOC-7073: what the core counts as an item whatever stands around it, but for these:"""
@@ -88,12 +90,45 @@ def _events(spans: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.coalesce("tool_name", "target_agent", "purpose", "scope_key", "state_key"))
     )  # fmt: skip
     at = pl.when(kind.is_in(_AT_END)).then(pl.coalesce("end_ns", "start_ns")).otherwise(pl.col("start_ns"))
+    state = kind == SpanKind.STATE_WRITE
+    bare = {
+        name: pl.when(refs_.list.len() == 0).then(name)
+        for name, refs_ in (("args_hash", given), ("result_hash", answered))
+    }
+    size = pl.when(state & (answered.list.len() == 0)).then("value_bytes")
+    failed = (pl.col("status") == SpanStatus.ERROR) & kind.is_in(_FAILING)
+    told = pl.any_horizontal(
+        pl.col("args_hash", "result_hash", "task_id", "value_bytes", "reason", "choice").is_not_null()
+    ) | (given.list.len() + answered.list.len() > 0)  # fmt: skip
     return (
         steps.join(callers, left_on=["trace_id", "parent_span_id"], right_on=["trace_id", "span_id"], how="left")
-        .with_columns(at_ns=at, refs=refs, step=name.fill_null(""), agent=pl.col("agent").fill_null(""))
+        .with_columns(
+            at_ns=at, refs=refs, step=name.fill_null(""), agent=pl.col("agent").fill_null(""), failed=failed,
+            judged=told | failed | pl.col("progress").fill_null(value=False), progress=pl.col("progress").fill_null(value=False),
+            texts=given.list.len() + answered.list.len() > 0, **bare, value_bytes=size,
+        )
         .sort("run_id", "at_ns", "start_ns", "span_id")
         .with_row_index("at")
-        .select("at", "run_id", "agent", "kind", "step", "refs", asked="input_refs")
+        .with_columns(marks=_surely_further([key for key in steps["state_key"].drop_nulls().unique() if is_counter(key)]))
+        .select("at", "run_id", "agent", "kind", "step", "refs", "texts", pl.col("judged", "marks").cast(pl.Int64))
+    )  # fmt: skip
+
+
+def _surely_further(counters: Sequence[str]) -> pl.Expr:
+    """Whether the core is sure to take a step, in order, for progress by what is recorded beside its texts; states in `counters` only count."""
+    symbol = ("run_id", "agent", "kind", "step")
+
+    def unheard(*what: str) -> pl.Expr:
+        known = pl.all_horizontal(pl.col(what).is_not_null())
+        return known & pl.struct(*symbol, *what).is_first_distinct()
+
+    tool = pl.col("kind").is_in([SpanKind.TOOL, SpanKind.RETRIEVER])
+    worked = ~pl.col("failed")
+    return (
+        pl.col("progress")
+        | (tool & worked & (unheard("args_hash") | unheard("result_hash")))
+        | (~pl.col("kind").is_in([SpanKind.STATE_WRITE]) & worked & unheard("task_id"))
+        | ((pl.col("kind") == SpanKind.STATE_WRITE) & ~pl.col("step").is_in(counters) & unheard("value_bytes"))
     )
 
 
@@ -190,8 +225,8 @@ def _novelty(events: pl.DataFrame, contents: Mapping[int, str]) -> pl.DataFrame:
 
 
 def _rounds(judged: pl.DataFrame, symbol: list[str]) -> pl.LazyFrame:
-    """Per event what came since the same symbol's last occurrence: d_items, d_words, d_new_items, d_new_words, gap."""
-    numbers = ["items", "words", "new_items", "new_words"]
+    """Per event what came since the same symbol's last occurrence: d_items, d_words, d_new_items, d_new_words, d_judged, d_marks, gap."""
+    numbers = ["items", "words", "new_items", "new_words", "judged", "marks"]
     return (
         judged.lazy()
         .with_columns(pl.col(n).cum_sum().over("run_id").alias(f"sum_{n}") for n in numbers)
@@ -213,8 +248,8 @@ def _stale(judged: pl.DataFrame, t: LoopThresholds) -> pl.Series:
     items = pl.col("d_new_items") >= MARGIN * t.hard_ratio * pl.max_horizontal("d_items", t.min_hard)
     silent = (pl.col("new_words") == 0) & (pl.col("new_items") == 0)
     step = (
-        pl.when(pl.col("gap").is_null() | (pl.col("gap") > t.max_period)).then(0.0)
-        .when(words | items).then(-t.credit)
+        pl.when(pl.col("gap").is_null() | (pl.col("gap") > t.max_period) | (pl.col("d_judged") == 0)).then(0.0)
+        .when(words | items | (pl.col("d_marks") > 0)).then(-t.credit)
         .when(silent).then(t.verbatim)
         .otherwise(1.0)
     )  # fmt: skip
@@ -243,7 +278,7 @@ def _repeated(judged: pl.DataFrame, t: LoopThresholds) -> pl.Series:
     fine = ["run_id", "agent", "kind", "step"]
     exact = (
         judged.lazy()
-        .filter(~pl.col("kind").is_in(_SPOKEN))
+        .filter(~pl.col("kind").is_in(_SPOKEN) & pl.col("texts"))
         .group_by(*fine, "said")
         .len()
         .filter(pl.col("len") >= t.reask_warn)
@@ -258,7 +293,11 @@ def _repeated(judged: pl.DataFrame, t: LoopThresholds) -> pl.Series:
     loose = (
         _rounds(judged, fine)
         .filter(
-            pl.col("kind").is_in(_SPOKEN) & pl.col("gap").is_not_null() & (pl.col("new_items") == 0) & ~(items | words)
+            pl.col("kind").is_in(_SPOKEN)
+            & pl.col("texts")
+            & pl.col("gap").is_not_null()
+            & (pl.col("new_items") == 0)
+            & ~(items | words)
         )
         .group_by(fine)
         .len()

@@ -185,6 +185,10 @@ def agent_steps(frames: Frames, spans: pl.DataFrame) -> dict[tuple[str, str], st
     around = frames.spans.filter(pl.col("trace_id").is_in(traces)).select(
         "trace_id", "span_id", "parent_span_id", "kind"
     )
+    place = ["trace_id", "span_id"]
+    # Most spans have nothing below them; a climb passes only its start and what is somebody's parent.
+    passed = pl.concat([around.select("trace_id", span_id="parent_span_id"), spans.select(place)]).unique()
+    around = around.join(passed, on=place, how="semi")
     parents = {(trace, span): (parent, kind) for trace, span, parent, kind in around.iter_rows()}
     found: dict[tuple[str, str], str] = {}
     for trace, span in spans.select("trace_id", "span_id").iter_rows():

@@ -17,7 +17,7 @@ is left. Source: notes on re-occurrence anchors and novelty CUSUM.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -26,7 +26,7 @@ from statistics import median
 
 import polars as pl
 
-from analyzers.events import COLUMNS, EVENT_KINDS, Recorded, events_of
+from analyzers.events import COLUMNS, EVENT_KINDS, SIZE_ONLY, Recorded, events_of
 from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
@@ -39,6 +39,11 @@ from tracer.online.loop import LoopThresholds
 KIND = "loop"
 SURE, FAIRLY = 0.9, 0.7
 """confidences from which on a loop is called sure, or fairly sure"""
+_CALLS = {"llm": "model calls", "tool": "tool calls", "state": "writes of state", "agent": "turns"}
+"""how a loop is called that neither agents nor tools name"""
+BATCH_SPANS = 100_000
+UNHEARD_DOUBT = 0.75
+"""what is left of the confidence where calls inside the loop were recorded without texts and hashes"""
 NEWS_DOUBT = 0.3
 """what is taken off the confidence of a loop all of whose repeats brought something new, and in proportion below"""
 
@@ -63,20 +68,43 @@ def find_loops(frames: Frames, thresholds: LoopFindingThresholds = LoopFindingTh
     suspects = suspicious_runs(frames.spans, thresholds)
     if suspects.is_empty():
         return []
-    spans = frames.spans.select("run_id", "trace_id", *COLUMNS).filter(pl.col("run_id").is_in(suspects.implode()))
-    kept = worth_replaying(spans, frames.contents, thresholds.core, thresholds.min_errors)
-    spans = spans.filter(pl.col("run_id").is_in(kept.implode()))
+    timeless = frozenset(frames.timeless)
+    looked_at = frames.spans.select("run_id", "trace_id", *COLUMNS)
     findings: list[Finding | Skipped] = []
-    timeless = set(frames.timeless)
-    ordered = spans.select("run_id", *COLUMNS).sort("run_id", maintain_order=True)
+    for runs in _batches(looked_at, suspects):
+        findings += _in_runs(
+            looked_at.filter(pl.col("run_id").is_in(runs.implode())), frames.contents, timeless, thresholds
+        )
+    return findings
+
+
+def _batches(spans: pl.DataFrame, runs: pl.Series) -> list[pl.Series]:
+    """`runs` in their order, cut where the batch before has `BATCH_SPANS`, so that memory does not grow with the store."""
+    sizes = spans.filter(pl.col("run_id").is_in(runs.implode())).group_by("run_id").len().sort("run_id")
+    numbered = sizes.with_columns(batch=(pl.col("len").cum_sum() - pl.col("len")) // BATCH_SPANS)
+    return [part["run_id"] for part in numbered.partition_by("batch", maintain_order=True)]
+
+
+def _in_runs(
+    spans: pl.DataFrame, contents: Mapping[int, str], timeless: frozenset[str], thresholds: LoopFindingThresholds
+) -> list[Finding | Skipped]:
+    """The loops of the runs that `spans` are whole runs of."""
+    kept = worth_replaying(spans, contents, thresholds.core, thresholds.min_errors)
+    findings: list[Finding | Skipped] = []
+    ordered = (
+        spans.filter(pl.col("run_id").is_in(kept.implode()))
+        .select("run_id", *COLUMNS)
+        .sort("run_id", maintain_order=True)
+    )
     for run_id, rows in groupby(ordered.iter_rows(named=True), key=itemgetter("run_id")):
-        recorded = events_of(rows, frames.contents)
+        recorded = events_of(rows, contents)
         total = _money(r for r in recorded if r.is_call)[0]
         # Transcripts have an order but no clock: nothing is said of their times.
         began_ns = None if run_id in timeless else min((r.start_ns for r in recorded), default=None)
         findings += [
             _finding(str(run_id), loop, recorded, total, began_ns, thresholds)
             for loop in find_in(recorded, thresholds.core)
+            if not _sizes_only(loop)
         ]
     return findings
 
@@ -131,7 +159,10 @@ def _finding(
     severity: Severity = (
         "critical" if loop.critical or (share is not None and share >= thresholds.costly_share) else "warning"
     )
-    path = " → ".join(loop.path) or loop.symbol[2] or loop.symbol[1]
+    unheard = _unheard(loop)
+    if unheard:
+        severity = "warning"
+    path = " → ".join(loop.path) or loop.symbol[2] or _CALLS.get(loop.symbol[1], loop.symbol[1])
     # Where only a tool or request comes back, the path does not say whose it is.
     whose = f"{loop.agents[0]} with {path}" if loop.agents and not {*loop.agents} & {*loop.path} else path
     what = _described(loop)
@@ -167,6 +198,7 @@ def _finding(
             "wasted_spans": [r.event.id for r in wasted],
             "wasted_share": share,
             "unpriced_calls": unpriced,
+            "unheard_calls": unheard,
         },
     )
 
@@ -220,7 +252,21 @@ def _confidence(loop: Loop) -> float:
         sure -= 0.2
     if loop.novelty:
         sure -= NEWS_DOUBT * (1 - loop.stale_rounds / len(loop.novelty))
+    if _unheard(loop):
+        sure *= UNHEARD_DOUBT
     return round(max(0.3, min(0.99, sure)), 2)
+
+
+def _sizes_only(loop: Loop) -> bool:
+    """Whether all there is are writes of a state that was not kept: as large as before is not the same as before (10, 11, 12)."""
+    said = [r.event for r in loop.events if r.event.kind != "agent" or r.event.text or r.event.result_hash]
+    return all(event.kind == "state" and (event.result_hash or "").endswith(SIZE_ONLY) for event in said)
+
+
+def _unheard(loop: Loop) -> int:
+    """Calls of models and tools inside the loop of which neither a text nor a hash is known: what they brought cannot be judged."""
+    calls = (r.event for r in loop.events if r.event.kind in ("llm", "tool"))
+    return sum(not (e.text or e.args or e.args_hash or e.result_hash or e.error or e.progress) for e in calls)
 
 
 def _described(loop: Loop) -> str:
@@ -271,6 +317,10 @@ def _explanation(
         parts.append(f"{loop.polled_rounds} repeats waited on purpose, which makes polling possible.")
     if loop.marks:
         parts.append(f"{loop.marks} progress marks were set inside, which speaks against it.")
+    if unheard := _unheard(loop):
+        parts.append(
+            f"Of {amount(unheard, 'call')} inside, neither text nor result was recorded, so what they brought is not known: a warning at most."
+        )
     sure = _confidence(loop)
     how = "Sure" if sure >= SURE else "Fairly sure" if sure >= FAIRLY else "Only suspected"
     parts.append(f"{how} ({sure:.0%}): {_why(loop)}.")
@@ -348,6 +398,12 @@ def _checks(loop: Loop, thresholds: LoopFindingThresholds) -> tuple[Check, ...]:
             passed=len(loop.novelty) - loop.stale_rounds < max(1.0, len(loop.novelty) / 2),
         ),
         Check(rule="no explicit progress mark inside", value=loop.marks, threshold=0, passed=loop.marks == 0),
+        Check(
+            rule="calls inside of which nothing was recorded",
+            value=_unheard(loop),
+            threshold=0,
+            passed=not _unheard(loop),
+        ),
         Check(
             rule="not polling: repeats that waited on purpose",
             value=loop.polled_rounds,

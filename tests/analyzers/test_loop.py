@@ -395,6 +395,52 @@ def test_runs_with_branches_side_by_side_are_always_replayed() -> None:
     assert worth_replaying(given.spans, given.contents, LoopThresholds(), min_errors=3).to_list() == given.run_ids
 
 
+def bare(rounds: int, **told: Any) -> Drawn:
+    """Handoffs to and fro for one reason; the calls between them recorded as they come, without texts where `told` is empty."""
+    turns = [
+        agent(
+            who, 3 * n, 3 * n + 2.9, llm(3 * n, 3 * n + 1, **told), handoff(who, other, 3 * n + 2, reason="the figures are not final and need another look")
+        )
+        for n in range(rounds)
+        for who, other in (("Desk", "Audit"), ("Audit", "Desk"))[n % 2 : n % 2 + 1]
+    ]  # fmt: skip
+    return run("desk", *turns, id=f"bare-{len(told)}")
+
+
+def test_calls_of_which_nothing_was_recorded_make_a_loop_a_warning_at_most() -> None:
+    """What they brought nobody can say; the same rounds with the answers recorded are critical."""
+    (unheard,), (heard,) = of(bare(14)), of(bare(14, answer="They are not final."))
+
+    assert (unheard.severity, heard.severity) == ("warning", "critical")
+    assert unheard.confidence < heard.confidence
+    assert unheard.data["unheard_calls"] > 0
+    assert "neither text nor result was recorded" in unheard.explanation
+    assert (heard.data["unheard_calls"], "neither text" in heard.explanation) == (0, False)
+
+
+def test_a_state_that_was_not_kept_and_is_as_large_as_before_may_have_changed() -> None:
+    """A lone counter of which only the size is known: 10 to 19 all have two digits. With its values it is a list that gets longer, or not."""
+    counted = [agent("Desk", n, n + 0.9, state_write("tally", n + 0.5, value_bytes=2)) for n in range(10)]
+
+    assert of(run("desk", *counted)) == []
+
+
+def test_hashes_screen_out_what_gets_further_where_texts_were_not_kept() -> None:
+    """Arguments never given before are progress whatever the result; the same again and again are kept for the core."""
+
+    def calls(name: str, given: Callable[[int], str]) -> Drawn:
+        items = [tool("look", n, n + 0.9, args_hash=given(n), result_hash="same") for n in range(12)]
+        return run("scan", agent("Scout", 0, 12, *items), id=name)
+
+    lively, stuck = calls("lively", lambda n: f"hash {n}"), calls("stuck", lambda n: "hash")
+    given = frames(lively, stuck)
+    kept = worth_replaying(given.spans, given.contents, LoopThresholds(), min_errors=3)
+
+    assert kept.to_list() == [stuck.run_id]
+    assert find_in(recorded_events(given.only(lively.run_id).spans, given.contents), LoopThresholds()) == []
+    assert find_in(recorded_events(given.only(stuck.run_id).spans, given.contents), LoopThresholds()) != []
+
+
 def test_goodbyes_end_a_conversation_until_they_never_end() -> None:
     """Thanks said four times are polite; said twelve times they are a loop."""
 
