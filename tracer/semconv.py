@@ -428,4 +428,6 @@ class Stored:
     """Names under which a raw span's own facts stand among its attributes."""
 
     SCOPE = "otel.scope.name"
+    PASSES = "passes_on_to"
+    """what the answer of a call says of the handoff that it asks for: {tool, to, why}"""
     RESOURCE = "otel.resource"

@@ -38,6 +38,7 @@ def otlp(frames: Frames) -> bytes:
             continue
         attributes = opened(row["attributes"])
         scope = attributes.pop(Stored.SCOPE, "")
+        attributes.pop(Stored.PASSES, None)
         resource = _resource(row, attributes.pop(Stored.RESOURCE, None))
         key = (row["trace_id"], row["span_id"])
         span = _span(row, attributes, frames, events.get(key, []), links.get(key, []))

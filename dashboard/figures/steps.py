@@ -27,7 +27,7 @@ StepKind = Literal[
     "message", "handoff", "invoke", "answer", "tool", "read", "write", "wait", "decision", "guard", "escalation"
 ]
 
-_TURN: Final = re.compile(r"(?:(handed back by)|takes over from) (.+)", re.DOTALL)
+_TURN: Final = re.compile(r"(?:(handed back by)|takes over from) (.+?)(?:: (.+))?", re.DOTALL)
 """reasons that `tracer.normalise.handoffs` derives for frameworks that write no handoff"""
 
 USER: Final = "user"
@@ -241,7 +241,9 @@ def _invocation(walk: _Walk, position: int) -> None:
     source = caller or (walk.workflow(position) if walk.tree.parent[position] >= 0 else USER)
     if caller is None and (came := _TURN.fullmatch(row["reason"] or "")) and came[2] in walk.agents:
         # A framework passed the turn; the normaliser worked out from whom.
-        walk.add(position, "handoff", came[2], name, "hands back" if came[1] else "passes the turn", failed=False)
+        walk.add(
+            position, "handoff", came[2], name, "hands back" if came[1] else came[3] or "passes the turn", failed=False
+        )
         return
     walk.add(position, "invoke", source, name, row["reason"] or walk.words(position) or "starts", failed=False)
     end, failed = walk.tree.stop[position], row["status"] == SpanStatus.ERROR

@@ -41,7 +41,7 @@ def test_langsmith() -> None:
                 langsmith__metadata__ls_provider="openai",
                 langsmith__metadata__ls_temperature=0.3,
                 langsmith__metadata__thread_id="t-1",
-                langsmith__metadata__langgraph_checkpoint_ns="writer:1|x:2",
+                langsmith__metadata__langgraph_checkpoint_ns="writer:1|model:2",
                 gen_ai__prompt=json.dumps({"messages": [[human]]}),
                 gen_ai__completion=json.dumps({"generations": [[answer]]}),
             ),

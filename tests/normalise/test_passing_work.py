@@ -177,3 +177,77 @@ def test_resetting_a_team_is_no_run() -> None:
 
     assert {row.run_id for row in together} == {rows[0].run_id}
     assert len({row.run_id for row in resolve([told])}) == 1
+
+
+ANSWER = '[{"role":"assistant","parts":[{"type":"tool_call","id":"1","name":"%s","arguments":%s}]}]'
+SPOKEN = '[{"role":"assistant","parts":[{"type":"text","content":"Done."}]}]'
+OFFERED = '[{"name":"escalate","description":"Handoff to the b agent to handle the request. ","type":"function"}]'
+AGENTS = "opentelemetry.instrumentation.genai.openai_agents"
+
+
+def answered(agent: str, start: float, said: str, **more: Any) -> list[RawSpan]:
+    """An agent of OpenAI Agents under the official instrumentor, with its one call."""
+    call = genai("chat", request__model="m", output__messages=said, **more)
+    return [
+        raw(f"invoke_agent {agent}", start, start + 2, "run", scope=AGENTS, a=genai("invoke_agent", agent__name=agent)),
+        raw(f"chat {agent}", start, start + 1, f"invoke_agent {agent}", a=call),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "target"),
+    [
+        (ANSWER % ("transfer_to_b", '{"reason":"late","priority":2}'), "takes over from a: late", "b"),
+        (ANSWER % ("transfer_to_b", '{"order_id":"A-17","priority":2}'), "takes over from a: order_id: A-17, priority: 2", "b"),
+        (ANSWER % ("transfer_to_b", "{}"), "takes over from a", "b"),
+        (ANSWER % ("escalate", '{"reason":"late"}'), "takes over from a: late", "b"),
+        (ANSWER % ("search", '{"reason":"late"}'), None, None),
+        (ANSWER % ("transfer_to_c", '{"reason":"late"}'), None, None),
+        (SPOKEN, None, None),
+    ],
+)  # fmt: skip
+def test_what_the_model_says_to_a_handoff_tool_is_why_the_next_agent_runs(
+    said: str, why: str | None, target: str | None
+) -> None:
+    """The arguments stand in the answer only. Without such a call two runs of OpenAI Agents just follow each other."""
+    found = rows(
+        raw("run", 0, 9, a=genai("invoke_workflow", workflow__name="desk"), scope=AGENTS),
+        *answered("a", 1, said, tool__definitions=OFFERED),
+        *answered("b", 4, SPOKEN),
+    )
+    assert (found["invoke_agent b"].reason, found["invoke_agent a"].target_agent) == (why, target)
+
+
+def test_the_span_of_a_handoff_gets_the_reason_that_the_model_gave() -> None:
+    """OpenInference and OpenLLMetry write a span for it, without arguments."""
+    found = rows(
+        raw("run", 0, 9, a=genai("invoke_workflow", workflow__name="desk"), scope=AGENTS),
+        *answered("a", 1, ANSWER % ("transfer_to_b", '{"reason":"late"}')),
+        raw("handoff to b", 2.5, 2.6, "invoke_agent a", a=oi("TOOL", input__value="a", output__value="b")),
+        *answered("b", 4, SPOKEN),
+    )
+    assert found["handoff to b"].reason == "late"
+    assert found["invoke_agent b"].reason == "handoff from a: late"
+
+
+@pytest.mark.parametrize(("outer", "reason"), [({}, None), (oi("CHAIN"), "takes over from a")])
+def test_who_follows_in_a_span_of_the_program_has_not_taken_over(outer: dict[str, Any], reason: str | None) -> None:
+    """In one of a framework it has."""
+    found = rows(
+        raw("evening job", 0, 9, a=outer),
+        raw("a.run", 1, 2, "evening job", a=oi("AGENT")),
+        raw("b.run", 3, 4, "evening job", a=oi("AGENT")),
+    )
+    assert (found["b.run"].reason, found["a.run"].target_agent) == (reason, "b" if reason else None)
+
+
+def test_all_that_are_started_at_once_take_over_from_who_was_before() -> None:
+    """A graph sends work to several nodes; the last of them to end is followed by the next."""
+    found = rows(
+        raw("graph", 0, 9, a=oi("CHAIN")),
+        raw("team.run", 1, 2, "graph", a=oi("AGENT")),
+        *(raw("worker.run", 3, 3 + n, "graph", a=oi("AGENT"), id=f"w{n}") for n in (1, 2)),
+        raw("judge.run", 6, 7, "graph", a=oi("AGENT")),
+    )
+    assert found["judge.run"].reason == "takes over from worker"
+    assert found["team.run"].target_agent == "worker"

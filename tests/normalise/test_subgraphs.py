@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.normalise.drawn import raw, rows
+from tests.normalise.drawn import genai, raw, rows
 from tracer.model import RawSpan
 
 SCOPE = "openinference.instrumentation.langchain"
@@ -74,3 +74,68 @@ def test_spans_that_have_not_ended_belong_to_who_worked_below() -> None:
         "tools": ("other", "desk"), "ask": ("tool", "desk"),
     }  # fmt: skip
     assert found["ask"].tool_name == "ask"
+
+
+TEAM = "team:00000000-0000-0000-0000-00000000000a"
+PLANNER, CODER = (f"{TEAM}|{name}:00000000-0000-0000-0000-00000000000{n}" for n, name in ((1, "planner"), (2, "coder")))
+
+
+def nested(around: str, graph: str, one: str, other: str, spans: list[RawSpan]) -> list[RawSpan]:
+    """A graph of two nodes that call a model each, below `spans`."""
+    return [
+        *spans,
+        chain(graph, 2, 18, spans[-1].name, around),
+        chain("planner", 3, 6, graph, one),
+        chain("ChatOpenAI 1", 4, 5, "planner", one, "LLM"),
+        chain("coder", 7, 16, graph, other),
+        chain("agent", 8, 15, "coder", f"{other}|agent:00000000-0000-0000-0000-000000000004"),
+        chain("ChatOpenAI 2", 9, 10, "agent", f"{other}|agent:00000000-0000-0000-0000-000000000004", "LLM"),
+    ]
+
+
+def test_nodes_of_a_graph_that_is_a_node_are_agents_inside_of_it() -> None:
+    """Their calls are theirs; the node around them leads them, and they take over from each other."""
+    found = rows(
+        *nested(TEAM, "devs", PLANNER, CODER, [chain("shop", 0, 20, None, None), chain("team", 1, 19, "shop", TEAM)])
+    )
+    assert {name: (row.kind, row.agent) for name, row in found.items()} == {
+        "shop": ("workflow", None), "team": ("agent", "team"), "devs": ("other", "team"),
+        "planner": ("agent", "planner"), "ChatOpenAI 1": ("llm", "planner"),
+        "coder": ("agent", "coder"), "agent": ("other", "coder"), "ChatOpenAI 2": ("llm", "coder"),
+    }  # fmt: skip
+    assert found["ChatOpenAI 2"].agent_id == CODER
+    assert (found["planner"].target_agent, found["coder"].reason) == ("coder", "called by team")
+
+
+def test_a_graph_of_several_agents_that_a_tool_runs() -> None:
+    """It is the agent that the tool calls, and they work in it."""
+    one, other = (f"{TOOL}|{name}:00000000-0000-0000-0000-00000000000{n}" for n, name in ((8, "planner"), (9, "coder")))
+    office = [chain("office", 0, 20, None, None), chain("desk", 1, 19, "office", OUTER)]
+    asked = chain("ask", 2, 18, "desk", TOOL, "TOOL", **{"tool.name": "ask"})
+    found = rows(*nested(TOOL, "devs", one, other, [*office, asked]))
+    assert [found[name].agent for name in ("desk", "ask", "devs", "ChatOpenAI 1", "ChatOpenAI 2")] == [
+        "desk", "desk", "devs", "planner", "coder",
+    ]  # fmt: skip
+    assert found["ask"].target_agent == "devs"
+
+
+def test_middleware_is_no_agent() -> None:
+    """What runs before an agent's model belongs to the agent."""
+    hook = "Summary.before_model:00000000-0000-0000-0000-000000000005"
+    found = rows(
+        chain("helper", 0, 9, None, None),
+        chain("Summary.before_model", 1, 3, "helper", hook),
+        chain("ChatOpenAI", 2, 3, "Summary.before_model", hook, "LLM"),
+    )
+    assert {row.agent for row in found.values()} == {"helper"}
+
+
+def test_what_stands_empty_beside_a_graph_is_no_agent() -> None:
+    """OpenLLMetry writes the graph in a node twice; its nodes work in the other one."""
+    found = rows(
+        raw("shop", 0, 9, a={"traceloop.span.kind": "workflow"}),
+        raw("execute_task team", 1, 8, "shop", a={"traceloop.span.kind": "agent", "traceloop.entity.name": "team"}),
+        raw("invoke_agent devs", 2, 7, "execute_task team", a=genai("invoke_agent", agent__name="devs")),
+        raw("execute_task devs", 2, 7, "execute_task team", a={"traceloop.span.kind": "task"}),
+    )
+    assert found["invoke_agent devs"].kind == "other"

@@ -26,6 +26,7 @@ from tracer.normalise import (
 from tracer.normalise.contents import Contents
 from tracer.normalise.langgraph import CONTROL_FLOW
 from tracer.normalise.mapping import Plan, fill, plan_of, rules_of
+from tracer.normalise.passing import note_passing
 from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, names_agents, unwrapped
 from tracer.normalise.values import as_float, as_int, as_text
 from tracer.pricing import NO_PROVIDERS, Prices, Usage, default_prices
@@ -215,6 +216,7 @@ def _span(raw: RawSpan, shape: Shape, origin: Origin, contents: Contents, prices
         columns = vars(span)
         for name in _COUNTED_COLUMNS & columns.keys():
             del columns[name]
+    note_passing(reading)
     span.attributes = _attributes(reading, origin)
     return span
 

@@ -7,22 +7,35 @@
 
 No span is invented: the third shape stands on the span of the agent that hands over. Returns to the agent that handed
 over before (a LangGraph supervisor) are no handoffs; the returning agent's successor gets a `reason` only.
+
+Agents follow each other where a framework leads them: side by side in one span of its making (a graph, a crew), or in one team of
+AutoGen. Two runs that the program makes one after the other inside a span of its own have nothing to do with each other. OpenAI Agents
+passes work by a tool call only, so that without one nothing was passed.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from tracer.model import Purpose, Span, SpanKind, SpanStatus
+from tracer.normalise.identity import TASK
 from tracer.normalise.marks import infer, mark, replace
 from tracer.normalise.reading import is_coworker, is_sure_handoff
 from tracer.normalise.tree import Forest
+from tracer.normalise.values import as_object
+from tracer.semconv import GenAI, Stored
 
 _EXPLICIT_ONLY = frozenset({"tracehound"})
 """conventions that record every handoff, so that none is derived"""
+_NO_TURNS = _EXPLICIT_ONLY | {"pydantic_ai"}
+"""conventions of which agents never take over from each other but by what is recorded"""
+_BY_CALL = "openai_agents"
+"""in the name of the instrumentors of a framework that passes work by tool calls only"""
+_SCOPE = f'"{Stored.SCOPE}"'
 _NEAR = 20
 """turns after a handoff of unknown target among which the heir is looked for"""
 _REASON = 200
@@ -90,45 +103,128 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
         and agent_above[position] < 0
     ]
     starts = [turn.start_ns for turn in turns]
+    said = _said(spans)
     for span in handoffs:
         if span.target_agent is None:
             later = turns[bisect_left(starts, span.start_ns) :]
             heir = next((turn for turn in later[:_NEAR] if turn.agent and turn.agent != span.agent), None)
             if heir is not None:
                 infer(span, "target_agent", heir.agent)
+        if span.reason is None and (call := said.last(span.agent, span.target_agent, span.start_ns)) and call.why:
+            infer(span, "reason", call.why)
     _route(forest, [p for p in members if agent_above[p] < 0], turns, starts)
-    take_overs(turns, handoffs)
-    for team in _inner_teams(forest, members, agent_above):
-        take_overs(team, handoffs)
+    for team in _teams(forest, members, agent_above):
+        take_overs(team, handoffs, said)
+    take_overs(turns, handoffs, None)
 
 
-def _inner_teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> Iterable[list[Span]]:
-    """The turns of each team that an agent of AutoGen leads: messages lie between it and them, where a call through a tool has none."""
-    teams: dict[int, list[Span]] = {}
+def _teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> Iterable[list[Span]]:
+    """The turns of each group of agents that a framework leads, in order of start."""
+    teams: dict[Hashable, list[Span]] = {}
     for position in members:
         span, leader = forest.spans[position], agent_above[position]
-        if span.kind != SpanKind.AGENT or span.duplicate_of is not None or leader < 0:
-            continue
-        for above in forest.ancestors(position):
-            if above == leader or forest.spans[above].kind == SpanKind.TOOL:
-                break
-            if forest.spans[above].convention == "autogen":
-                teams.setdefault(leader, []).append(span)
-                break
+        if span.kind == SpanKind.AGENT and span.duplicate_of is None and span.convention not in _NO_TURNS:
+            leads = _led_by(forest, position) if leader < 0 else _inner_team(forest, position, leader)
+            if leads is not None:
+                teams.setdefault(leads, []).append(span)
     return teams.values()
 
 
-def take_overs(turns: Sequence[Span], handoffs: Iterable[Span]) -> None:
-    """Say of agents that work one after the other who took over from whom. Both in order of start, of one run."""
+def _led_by(forest: Forest, position: int) -> Hashable:
+    """What agents that take turns have in common; None for an agent that nothing but the program's own spans holds."""
+    passed_messages = False
+    for above in forest.ancestors(position):
+        upper = forest.spans[above]
+        if upper.convention == "autogen":
+            passed_messages = True
+        elif passed_messages:
+            break
+        else:
+            made = upper.convention not in (None, *_NO_TURNS) or (upper.end_ns is None and _SCOPE in upper.attributes)
+            if made and upper.parent_span_id is None:
+                return upper.name  # the same again in a run of several traces: it went on after a pause
+            return (upper.trace_id, upper.span_id) if made else None
+    else:
+        span = forest.spans[position]
+        if span.parent_span_id and not passed_messages and forest.parent[position] < 0:
+            return span.trace_id, span.parent_span_id  # not arrived yet
+    return "autogen" if passed_messages else None
+
+
+def _inner_team(forest: Forest, position: int, leader: int) -> Hashable:
+    """A team inside of an agent: messages of AutoGen lie between, or it is a graph that is a node. A call through a tool is none."""
+    for above in forest.ancestors(position):
+        if above == leader or forest.spans[above].kind == SpanKind.TOOL:
+            break
+        if forest.spans[above].convention == "autogen":
+            return leader
+    span, upper = forest.spans[position], forest.spans[leader]
+    nested = TASK.fullmatch(span.agent_id or "") and (span.agent_id or "").startswith((upper.agent_id or "?") + "|")
+    return leader if nested else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call of a model that asked for a handoff (`passing`)."""
+
+    start_ns: int
+    to: str
+    why: str
+
+
+class Said:
+    """Which handoffs the models of a run asked for, by agent."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str | None, list[_Call]] = {}
+        self.answers: dict[str | None, list[int]] = {}
+        """starts of the calls whose answers were read"""
+
+    def last(self, agent: str | None, target: str | None, until_ns: int, since_ns: int = 0) -> _Call | None:
+        """The last call of the agent in that time that passes work to the target."""
+        for call in reversed(self.calls.get(agent, ())):
+            if since_ns <= call.start_ns <= until_ns and target and call.to == folded(target):
+                return call
+        return None
+
+    def answered(self, span: Span) -> bool:
+        """Whether it is known what the model said to this agent while it worked."""
+        starts = self.answers.get(span.agent, [])
+        return bisect_left(starts, span.start_ns) < bisect_right(starts, span.end_ns or span.start_ns)
+
+
+def _said(spans: Sequence[Span]) -> Said:
+    said = Said()
+    for span in spans:
+        if span.kind != SpanKind.LLM or span.output_refs is None:
+            continue
+        if GenAI.OUTPUT_MESSAGES in span.attributes:
+            said.answers.setdefault(span.agent, []).append(span.start_ns)
+        if f'"{Stored.PASSES}"' in span.attributes and (told := as_object(span.attributes).get(Stored.PASSES)):
+            call = _Call(span.start_ns, folded(str(told.get("to"))), str(told.get("why") or ""))
+            said.calls.setdefault(span.agent, []).append(call)
+    return said
+
+
+def take_overs(turns: Sequence[Span], handoffs: Iterable[Span], said: Said | None = None) -> None:
+    """Say of agents that take turns who took over from whom. All in order of start, of one run; several may take over at once.
+
+    Without `said` only from what is recorded.
+    """
     passed: dict[tuple[str | None, str | None], list[Span]] = {}
     for span in handoffs:
         passed.setdefault((span.agent, span.target_agent), []).append(span)
+    latest: Span | None = None
     for before, after in pairwise(turns):
-        if before.convention not in _EXPLICIT_ONLY and before.agent != after.agent:
-            _take_over(before, after, passed)
+        if before.end_ns is not None and before.end_ns <= after.start_ns:
+            latest = before
+        if latest is not None and latest.convention not in _NO_TURNS and latest.agent != after.agent:
+            _take_over(latest, after, passed, said)
 
 
-def _take_over(before: Span, after: Span, passed: Mapping[tuple[str | None, str | None], Sequence[Span]]) -> None:
+def _take_over(
+    before: Span, after: Span, passed: Mapping[tuple[str | None, str | None], Sequence[Span]], said: Said | None
+) -> None:
     """`passed`: (from, to) -> the recorded handoffs in order of start."""
     if before.end_ns is None or before.end_ns > after.start_ns or not after.agent:
         return
@@ -140,12 +236,21 @@ def _take_over(before: Span, after: Span, passed: Mapping[tuple[str | None, str 
         reason = f"handoff from {before.agent}" + (f": {_short(why)}" if why else "")
     elif back and back[0].start_ns <= before.start_ns:
         reason = f"handed back by {before.agent}"
+    elif said is None:
+        return
     else:
-        reason = f"takes over from {before.agent}"
+        call = said.last(before.agent, after.agent, after.start_ns, before.start_ns)
+        if call is None and _passes_by_call(before) and (before.convention != "otel_genai" or said.answered(before)):
+            return
+        reason = f"takes over from {before.agent}" + (f": {_short(call.why)}" if call and call.why else "")
         if before.target_agent is None:
             infer(before, "target_agent", after.agent)
     if after.reason is None:
         infer(after, "reason", reason)
+
+
+def _passes_by_call(span: Span) -> bool:
+    return _BY_CALL in span.attributes and _SCOPE in span.attributes
 
 
 def _start(span: Span) -> int:

@@ -12,7 +12,7 @@ from tracer.normalise.marks import mark, replace
 from tracer.normalise.reading import is_coworker
 from tracer.normalise.tree import Forest
 
-_TASK = re.compile(r".+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TASK = re.compile(r".+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 """a LangGraph task: node name and the id of one execution of it"""
 
 WORKING = frozenset({SpanKind.AGENT, SpanKind.LLM, SpanKind.TOOL, SpanKind.RETRIEVER, SpanKind.EMBEDDING})
@@ -59,12 +59,26 @@ def _only_wraps_workflow(forest: Forest, position: int) -> bool:
 
 def unwrap_nodes(forest: Forest) -> None:
     """An agent that is called like a part of one (`call_agent`) and holds the real one is only the node around it."""
+    for position, span in enumerate(forest.spans):
+        if (
+            span.kind == SpanKind.AGENT
+            and span.agent
+            and not forest.children[position]
+            and _stands_beside(forest, position)
+        ):
+            _demote(span, SpanKind.OTHER)
     above = forest.nearest((SpanKind.AGENT,))
     for position, upper in enumerate(above):
         if upper >= 0 and forest.spans[position].kind == SpanKind.AGENT:
             around = forest.spans[upper]
             if around.agent in GENERIC_NODES and around.kind == SpanKind.AGENT:
                 _demote(around, SpanKind.OTHER)
+
+
+def _stands_beside(forest: Forest, position: int) -> bool:
+    """OpenLLMetry writes `invoke_agent devs`, empty, beside `execute_task devs`, in which the graph of that name works."""
+    parent, task = forest.parent[position], f"execute_task {forest.spans[position].agent}"
+    return parent >= 0 and any(forest.spans[child].name == task for child in forest.children[parent])
 
 
 def _demote(span: Span, kind: SpanKind) -> None:
@@ -76,7 +90,7 @@ def _demote(span: Span, kind: SpanKind) -> None:
 
 
 def find_graph_agents(forest: Forest) -> None:
-    """LangGraph: one execution of a top-level node that calls a model is one invocation of an agent.
+    """LangGraph: one execution of a node that calls a model, or in which agents work, is one invocation of an agent.
 
     The outermost span of the execution becomes the agent span; AGENT spans inside it (`agent`, `call_agent`) are steps.
     A graph of nothing but generic nodes (`agent`, `tools`) is one agent itself and carries the graph's name; a generic
@@ -86,7 +100,7 @@ def find_graph_agents(forest: Forest) -> None:
     held = {position for position, _ in forest.leaves()}
     for position in forest.order:
         span = forest.spans[position]
-        if span.agent_id and _TASK.fullmatch(span.agent_id):
+        if span.agent_id and TASK.fullmatch(span.agent_id):
             task = tasks.setdefault((span.trace_id, span.agent_id), _Task(span.agent, span.start_ns, position))
             # OpenInference takes every function with `agent` in its name for an agent: a router does nothing inside
             works = position in held or bool(forest.children[position]) or span.end_ns is None
@@ -96,6 +110,12 @@ def find_graph_agents(forest: Forest) -> None:
                 _demote(span, SpanKind.OTHER)
             if span.agent is None:
                 task.nameless.append(position)
+    for (trace_id, instance), task in list(tasks.items()):
+        while task.thinks and "|" in instance:
+            instance = instance.rpartition("|")[0]
+            around = tasks.get((trace_id, instance))
+            if around is not None and not around.thinks:
+                around.thinks = True
     for task in tasks.values():
         outermost = forest.spans[task.first]
         if task.name is not None:

@@ -7,6 +7,7 @@ that is OK (OpenInference) or is the error of the span (others). The answer come
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,20 +36,34 @@ GENERIC_NODES = frozenset(
     }
 )
 """names of LangGraph nodes that are a part of an agent, not an agent"""
+_HOOKS = re.compile(
+    r".+\.(?:before|after)_(?:model|agent)|.+_tools|(?:pre|post)_model_hook|generate_structured_response"
+)
+"""middleware and what else LangGraph's own agents have for nodes; `supervisor_tools` runs the tools of a supervisor"""
 _INTERRUPTS = frozenset({"GraphInterrupt", "NodeInterrupt"})
 
 
 def place(reading: Reading, metadata: Mapping[str, Any], prefix: str = "") -> bool:
-    """Set agent and instance from the outermost node of the checkpoint namespace; False where no graph is named."""
+    """Set agent and instance from the checkpoint namespace; False where no graph is named.
+
+    The innermost node that may be an agent: in `team:1|coder:2|model:3` it is the coder, the instance `team:1|coder:2`.
+    """
     namespace = as_text(metadata.get(prefix + LangGraph.CHECKPOINT_NS))
     if not namespace:
         return False
-    outer = namespace.split("|", 1)[0]
-    node = outer.split(":", 1)[0]
-    reading.span.agent_id = outer
-    if node and node not in GENERIC_NODES:
-        reading.span.agent = node
+    tasks = namespace.split("|")
+    for depth in range(len(tasks), 0, -1):
+        node = tasks[depth - 1].split(":", 1)[0]
+        if node and not is_generic(node):
+            reading.span.agent, reading.span.agent_id = node, "|".join(tasks[:depth])
+            return True
+    reading.span.agent_id = tasks[0]
     return True
+
+
+def is_generic(node: str) -> bool:
+    """Whether a node of this name is a part of an agent."""
+    return node in GENERIC_NODES or _HOOKS.fullmatch(node) is not None
 
 
 def recognises(raw: RawSpan, words: frozenset[str]) -> bool:

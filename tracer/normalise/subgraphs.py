@@ -4,7 +4,8 @@
       └ tools > ask_payroll (tool)                 of ledger, calls payroll
           └ payroll (graph) > agent > ChatOpenAI   the namespace begins with ledger: still it is the payroll that works
 
-A graph below a tool, with a name of its own, is the agent that the tool calls. OpenInference writes all attributes at the end of a
+A graph below a tool, with a name of its own, is the agent that the tool calls; where several of its nodes call models they are
+agents inside of it. OpenInference writes all attributes at the end of a
 span: one that has not ended is a name only; whose it is, is told by what ended below it.
 """
 
@@ -72,9 +73,17 @@ def name_called_graphs(forest: Forest) -> None:
             continue
         replace(span, "kind", SpanKind.AGENT)
         name = span.name.removesuffix(".workflow")
-        for below in (position, *forest.below(position)):
-            _give(forest.spans[below], "agent", name)
-            _give(forest.spans[below], "agent_id", namespace)
+        inside = [forest.spans[below] for below in (position, *forest.below(position))]
+        several = len({s.agent for s in inside if s.kind == SpanKind.AGENT and _within(s, namespace)}) > 1
+        for row in inside:
+            if not (several and _within(row, namespace)):
+                _give(row, "agent", name)
+                _give(row, "agent_id", namespace)
+
+
+def _within(span: Span, namespace: str) -> bool:
+    """An agent of its own in that graph."""
+    return (span.agent_id or "").startswith(namespace + "|")
 
 
 def _graph(forest: Forest, position: int) -> str | None:

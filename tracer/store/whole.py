@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from tracer.model import RunOutcome, Span, SpanEvent, SpanKind, SpanLink, SpanStatus, span_of
-from tracer.normalise.handoffs import take_overs
+from tracer.normalise.handoffs import Said, take_overs
 from tracer.normalise.identity import WORKING
 from tracer.normalise.llamaindex import TURN
 from tracer.normalise.loose_calls import NO_CONTEXT
@@ -187,9 +187,11 @@ def _taken_over(frame: pl.DataFrame) -> pl.DataFrame:
     narrow = frame.select(*_SPAN, *_TAKE_OVER).filter(pl.col("kind").is_in([_AGENT, _HANDOFF]) & ours)
     turns = _by_trace(narrow.filter(agent), _TAKE_OVER)
     handoffs = _by_trace(narrow.filter(~agent), _TAKE_OVER)
+    root = pl.col("parent_span_id").is_null()
+    led = set(frame.filter(ours & root & (pl.col("convention") != "tracehound"))["trace_id"])  # by a framework
     changed: list[Span] = []
     for trace_id, spans in turns.items():
-        take_overs(spans, handoffs.get(trace_id, ()))
+        take_overs(spans, handoffs.get(trace_id, ()), Said() if trace_id in led else None)
         changed += [span for span in spans if span.derived]
     told = pl.DataFrame(
         {
