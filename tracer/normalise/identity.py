@@ -76,9 +76,10 @@ def unwrap_nodes(forest: Forest) -> None:
 
 
 def _stands_beside(forest: Forest, position: int) -> bool:
-    """OpenLLMetry writes `invoke_agent devs`, empty, beside `execute_task devs`, in which the graph of that name works."""
-    parent, task = forest.parent[position], f"execute_task {forest.spans[position].agent}"
-    return parent >= 0 and any(forest.spans[child].name == task for child in forest.children[parent])
+    """OpenLLMetry writes `invoke_agent devs`, empty, beside `execute_task devs`, in which the graph of that name works for its node."""
+    name, parent = forest.spans[position].agent, forest.parent[position]
+    beside = [forest.spans[child] for child in forest.children[parent]] if parent >= 0 else []
+    return any(span.name == f"execute_task {name}" and span.agent != name for span in beside)
 
 
 def _demote(span: Span, kind: SpanKind) -> None:
