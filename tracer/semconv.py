@@ -399,6 +399,19 @@ class Frameworks:
     SMOLAGENTS_MAX_STEPS = "smolagents.max_steps"
 
 
+class GoogleADK:
+    """Google ADK's own tracing; version 1 keeps all content here."""
+
+    REQUEST = "gcp.vertex.agent.llm_request"
+    """JSON: model, config, contents of Gemini's API"""
+    RESPONSE = "gcp.vertex.agent.llm_response"
+    TOOL_ARGUMENTS = "gcp.vertex.agent.tool_call_args"
+    TOOL_RESPONSE = "gcp.vertex.agent.tool_response"
+    SESSION_ID = "gcp.vertex.agent.session_id"
+    INVOCATION = "invocation"
+    """name of the outermost span of version 1"""
+
+
 class LangGraph:
     """Keys inside OpenInference's `metadata` JSON."""
 

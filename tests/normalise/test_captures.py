@@ -187,6 +187,12 @@ def _passes(rows: list[Span]) -> Iterator[str]:
             yield f"{row.agent}:{row.target_agent}"
 
 
+def _counted_twice(attributes: dict[str, Any]) -> int:
+    """The reasoning of models behind LiteLLM, which Google ADK adds to the output that it is part of."""
+    own = "gcp.vertex.agent.invocation_id" in attributes and "llm.token_count.completion" not in attributes
+    return int(attributes.get("gen_ai.usage.reasoning.output_tokens") or 0) if own else 0
+
+
 def _oracle(name: str) -> tuple[int, int]:
     spans: dict[str, tuple[str | None, bool, int, int]] = {}
     for document in documents(name):
@@ -197,7 +203,8 @@ def _oracle(name: str) -> tuple[int, int]:
                 span.get("parentSpanId"),
                 kind in ("LLM", "EMBEDDING", "chat", "generate_content", "embeddings"),
                 int(attributes.get("llm.token_count.prompt") or attributes.get("gen_ai.usage.input_tokens") or 0),
-                int(attributes.get("llm.token_count.completion") or attributes.get("gen_ai.usage.output_tokens") or 0),
+                int(attributes.get("llm.token_count.completion") or attributes.get("gen_ai.usage.output_tokens") or 0)
+                - _counted_twice(attributes),
             )
     if any(is_call and parent for parent, is_call, *_ in spans.values()):
         # LangChain's callbacks leave the client's spans of the same calls without a parent; of embeddings they tell nothing.

@@ -205,3 +205,27 @@ def test_strands_tool_events() -> None:
 
     assert found["t"].args_hash == other["t"].args_hash is not None
     assert [batch.contents[ref] for ref in found["t"].output_refs or []] == ['[{"text": "12 hits"}]']
+
+
+def test_strands_handoff_arguments_are_an_event() -> None:
+    """Also one that nobody took over any more says whom it meant, and why."""
+    swarm = raw("invoke_swarm", 0, 9, a=genai("invoke_swarm"))
+    agents = [
+        raw(f"invoke_agent {name}", at, at + 2, "invoke_swarm", a=genai("invoke_agent", agent__name=name))
+        for at, name in ((1, "intake"), (4, "mechanic"))
+    ]
+    given = genai("execute_tool", tool__name="handoff_to_agent", tool__status="success")
+    passing = [
+        raw(f"pass {to}", at, at + 1, f"invoke_agent {who}", a=given)
+        for at, who, to in ((1, "intake", "mechanic"), (5, "mechanic", "intake"))
+    ]
+    for span, to in zip(passing, ("mechanic", "intake"), strict=True):
+        told = f'{{"agent_name": "{to}", "message": "it squeaks", "context": {{"bike": "red"}}}}'
+        span.events = [RawEvent(name="gen_ai.tool.message", time_ns=1, attributes={"role": "tool", "content": told})]
+    rows, _ = read(swarm, *agents, *passing)
+
+    assert [(rows[s.name].target_agent, rows[s.name].reason) for s in passing] == [
+        ("mechanic", "it squeaks"),
+        ("intake", "it squeaks"),
+    ]
+    assert rows["invoke_agent mechanic"].reason == "handoff from intake: it squeaks"

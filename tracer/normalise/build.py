@@ -12,6 +12,7 @@ from tracer.model import RawEvent, RawSpan, Span, SpanEvent, SpanKind, SpanLink,
 from tracer.normalise import (
     autogen,
     frameworks,
+    google_adk,
     graph_state,
     langfuse,
     langgraph,
@@ -41,6 +42,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     langsmith.ADAPTER,
     vercel_ai.ADAPTER,
     frameworks.ADAPTER,
+    google_adk.ADAPTER,
     otel_genai.ADAPTER,
     autogen.ADAPTER,
     langgraph.ADAPTER,
@@ -250,15 +252,11 @@ def _handoff(reading: Reading) -> None:
     """Set the agent a tool call names as target; the tool becomes a handoff here only where its name leaves no doubt."""
     span = reading.span
     if span.target_agent is None and names_agents(span.tool_name):
-        value = next(
-            (
-                reading.attributes[n]
-                for n in (*GenAI.TOOL_ARGUMENTS, OpenInference.INPUT_VALUE)
-                if n in reading.attributes
-            ),
-            None,
-        )
-        target, reason = handoff_target(span.tool_name, unwrapped(value))
+        value = reading.arguments
+        if value is None:
+            names = (*GenAI.TOOL_ARGUMENTS, OpenInference.INPUT_VALUE)
+            value = unwrapped(next((reading.attributes[name] for name in names if name in reading.attributes), None))
+        target, reason = handoff_target(span.tool_name, value)
         span.target_agent = target
         span.reason = span.reason or (reason if target else None)
     if span.kind == SpanKind.TOOL and span.target_agent and is_sure_handoff(span.tool_name):

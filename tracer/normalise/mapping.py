@@ -16,6 +16,7 @@ from tracer.normalise.values import as_float, as_int, as_sent_tokens, as_text, a
 from tracer.semconv import (
     Common,
     GenAI,
+    GoogleADK,
     Langfuse,
     LangSmith,
     OpenInference,
@@ -61,6 +62,7 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
             "vercel_ai": VercelAI.SESSION_ID,
             "langsmith": LangSmith.SESSION_ID,
             "langfuse": Langfuse.SESSION_ID,
+            "google_adk": GoogleADK.SESSION_ID,
         },
     ),
     "user_id": (

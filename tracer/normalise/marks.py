@@ -11,7 +11,18 @@ from typing import Any
 from tracer.model import Span
 
 _FACTS = frozenset(
-    {"start_ns", "end_ns", "status", "input_tokens", "input_refs", "output_refs", "error_type", "span_id", "decision"}
+    {
+        "start_ns",
+        "end_ns",
+        "status",
+        "input_tokens",
+        "output_tokens",
+        "input_refs",
+        "output_refs",
+        "error_type",
+        "span_id",
+        "decision",
+    }
 )
 
 

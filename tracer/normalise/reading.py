@@ -57,7 +57,7 @@ class Adapter:
 class Reading:
     """Passed to every adapter that recognises the span."""
 
-    __slots__ = ("attributes", "contents", "kind", "raw", "replaced", "span")
+    __slots__ = ("arguments", "attributes", "contents", "kind", "raw", "replaced", "span")
 
     def __init__(self, raw: RawSpan, span: Span, contents: Contents) -> None:
         self.raw = raw
@@ -65,6 +65,8 @@ class Reading:
         self.span = span
         self.kind = span.kind
         self.contents = contents
+        self.arguments: Any = None
+        """what a tool was called with, wherever it stood: in an attribute, in an event"""
         self.replaced: dict[str, Any] = {}
         """attribute name -> what stands in its place in the stored JSON; None takes it out"""
 
@@ -98,7 +100,7 @@ class Reading:
         """What a tool was called with: stored as it came, hashed in canonical form."""
         if value is None or self.span.args_hash is not None:
             return
-        arguments = unwrapped(value)
+        arguments = self.arguments = unwrapped(value)
         self.span.args_hash = short_hash(plain(arguments))
         settles = settled(self.span.tool_name, arguments) if self.kind == SpanKind.TOOL else None
         if settles is not None and self.span.scope_key is None and self.span.choice is None:

@@ -18,7 +18,7 @@ from tracer.normalise.autogen import team_of
 from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.marks import mark
 from tracer.normalise.tree import Forest
-from tracer.semconv import Frameworks, GenAI, Langfuse, OpenLLMetry, Tracehound
+from tracer.semconv import Frameworks, GenAI, GoogleADK, Langfuse, OpenLLMetry, Tracehound
 
 SETUP_WINDOW_NS = 600 * 10**9
 """agents are created at most this long before the run that uses them, where nothing but the process joins the two"""
@@ -236,6 +236,8 @@ def workflow_of(top: Span | None, spans: Sequence[Span] = ()) -> str | None:
     explicit = _explicit_workflow(top)
     if explicit:
         return explicit
+    if top.name == GoogleADK.INVOCATION and (agent := next((s.agent for s in spans if s.kind == SpanKind.AGENT), None)):
+        return agent
     if top.kind == SpanKind.WORKFLOW:
         return _METHOD.sub("", _OPERATION.sub("", _INVOCATION.sub(r"\1", top.name)))
     if top.kind == SpanKind.AGENT and top.agent:
