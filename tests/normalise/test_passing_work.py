@@ -251,3 +251,20 @@ def test_all_that_are_started_at_once_take_over_from_who_was_before() -> None:
     )
     assert found["judge.run"].reason == "takes over from worker"
     assert found["team.run"].target_agent == "worker"
+
+
+def test_agents_of_a_workflow_of_agent_framework_take_turns() -> None:
+    """Each works in an executor of its own; that the workflow was built is no run."""
+    found = rows(
+        raw("workflow.build", 0, 0.1, a={"workflow.definition": "{}"}, trace="0" * 31 + "b"),
+        raw("workflow.run", 1, 9, a={"workflow.id": "1"}),
+        raw("executor.process writer", 2, 4, "workflow.run", a={"executor.id": "writer"}),
+        raw("invoke_agent writer", 2, 3, "executor.process writer", a=genai("invoke_agent", agent__name="writer")),
+        raw("executor.process critic", 4, 6, "workflow.run", a={"executor.id": "critic"}),
+        raw("invoke_agent critic", 4, 5, "executor.process critic", a=genai("invoke_agent", agent__name="critic")),
+    )
+    assert (found["invoke_agent writer"].target_agent, found["invoke_agent critic"].reason) == (
+        "critic",
+        "takes over from writer",
+    )
+    assert {row.run_id for row in found.values()} == {found["workflow.run"].trace_id}

@@ -137,6 +137,8 @@ def _led_by(forest: Forest, position: int) -> Hashable:
         upper = forest.spans[above]
         if upper.convention == "autogen":
             passed_messages = True
+        elif upper.convention == "frameworks" and upper.kind == SpanKind.OTHER:
+            continue  # the executor or component in which one agent works
         elif passed_messages:
             break
         else:

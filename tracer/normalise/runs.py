@@ -23,7 +23,7 @@ from tracer.semconv import Frameworks, GenAI, GoogleADK, Langfuse, OpenLLMetry, 
 SETUP_WINDOW_NS = 600 * 10**9
 """agents are created at most this long before the run that uses them, where nothing but the process joins the two"""
 
-_CREATE = "create_agent"
+_CREATE = frozenset({"create_agent", "workflow.build"})
 _OPERATION = re.compile(r"^invoke_(?:workflow|agent) ")
 _METHOD = re.compile(
     r"\.(?:workflow|forward|run|run_stream|run_async|run_async_generator|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$"
@@ -56,8 +56,8 @@ class _Trace:
 
 
 def is_setup(span: Span) -> bool:
-    """True for a span that creates an agent; a trace of nothing else is no run."""
-    return span.kind == SpanKind.OTHER and (span.name == _CREATE or span.name.startswith(_CREATE + " "))
+    """True for a span that creates an agent, or a workflow of Agent Framework; a trace of nothing else is no run."""
+    return span.kind == SpanKind.OTHER and span.name.partition(" ")[0] in _CREATE
 
 
 def join_traces(forest: Forest, links: Iterable[SpanLink], calls: Iterable[tuple[int, int]] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ def pydantic_ai(provider: Any) -> None:
 
 
 def agent_framework(provider: Any) -> None:
-    """It uses the global provider."""
+    """It uses the global provider, and writes no messages unless it is asked to; what the program's environment says stays."""
     del provider
-    import_module("agent_framework.observability").enable_instrumentation()
+    messages = None if "ENABLE_SENSITIVE_DATA" in os.environ else True
+    import_module("agent_framework.observability").enable_instrumentation(enable_sensitive_data=messages)

@@ -15,6 +15,9 @@ from .libraries import LIBRARIES, Instrumentor, Library
 
 OFF_VARIABLE: Final = "TRACEHOUND_DISABLE"
 """names of libraries that are left alone, with commas between them"""
+CONTENT_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_LATEST_VARIABLE: Final = "OTEL_SEMCONV_STABILITY_OPT_IN"
+_LATEST: Final = "gen_ai_latest_experimental"
 
 _done: set[str] = set()
 _tellers: set[str] = set()
@@ -105,6 +108,8 @@ def _switch(instrumentor: Instrumentor, provider: Any) -> str | None:
             module, _, function = instrumentor.switch.partition(":")
             getattr(import_module(module), function)(provider)
         return None
+    if instrumentor.source == "OpenTelemetry GenAI":
+        ask_for_content()
     points = distribution(instrumentor.distribution).entry_points.select(group="opentelemetry_instrumentor")
     point = next(iter(points), None)
     if point is None:
@@ -114,6 +119,18 @@ def _switch(instrumentor: Instrumentor, provider: Any) -> str | None:
         return None  # by the program itself, with its own settings
     target.instrument(tracer_provider=provider, **instrumentor.options)
     return None if target.is_instrumented_by_opentelemetry else "it does not fit the installed version (see its log)"
+
+
+def ask_for_content() -> None:
+    """The official packages write no messages unless they are asked to, on spans; what the program's environment says stays.
+
+    What of it is kept is decided where spans are recorded (`capture_content`, `redact`).
+    """
+    if CONTENT_VARIABLE not in os.environ:
+        os.environ[CONTENT_VARIABLE] = "SPAN_ONLY"
+        named = os.environ.get(_LATEST_VARIABLE, "")
+        if _LATEST not in named:
+            os.environ[_LATEST_VARIABLE] = f"{named},{_LATEST}" if named else _LATEST
 
 
 def _named(instrumentor: Instrumentor) -> str:
