@@ -135,8 +135,8 @@ class LoopCore:
                 marks += self._new_filler(lane, memory, said)
         elif event.kind in SPEECH and event.result_hash is not None:
             marks += memory.results.add_new((event.result_hash,))
-        hard = said.hard | given.hard
-        words = (said.words | given.words) - self.common
+        hard = said.hard | given.hard if given.hard else said.hard
+        words = (said.words | given.words if given.words else said.words) - self.common
         new_hard = lane.seen.add_new(hard)
         new_words = lane.seen.add_new(words)
         judged = bool(event.text or event.args or items or event.result_hash or event.error or event.progress)

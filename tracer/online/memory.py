@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass, field
-from typing import Any
+from operator import add, sub
+from typing import Any, NamedTuple
 
 from .novelty import Reading, countable
 
@@ -60,8 +61,7 @@ class Recent:
         return added
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Running sums over a lane; the difference of two is what happened between two events."""
 
     new_hard: int = 0
@@ -78,32 +78,13 @@ class Totals:
     """judged events that were more than thanks or a goodbye"""
 
     def plus(self, other: Totals) -> Totals:
-        return Totals(
-            self.new_hard + other.new_hard,
-            self.hard + other.hard,
-            self.new_words + other.new_words,
-            self.words + other.words,
-            self.progress + other.progress,
-            self.waits + other.waits,
-            self.speech + other.speech,
-            self.judged + other.judged,
-            self.marks + other.marks,
-            self.meant + other.meant,
-        )
+        return Totals._make(map(add, self, other))
 
     def minus(self, other: Totals) -> Totals:
-        return Totals(
-            self.new_hard - other.new_hard,
-            self.hard - other.hard,
-            self.new_words - other.new_words,
-            self.words - other.words,
-            self.progress - other.progress,
-            self.waits - other.waits,
-            self.speech - other.speech,
-            self.judged - other.judged,
-            self.marks - other.marks,
-            self.meant - other.meant,
-        )
+        return Totals._make(map(sub, self, other))
+
+
+NOTHING = Totals()
 
 
 @dataclass(slots=True)
@@ -125,7 +106,7 @@ class SymbolMemory:
 
     last: int | None = None
     last_id: str = ""
-    totals: Totals = Totals()
+    totals: Totals = NOTHING
     score: float = 0.0
     level: int = 0
     start: int = 0
@@ -205,7 +186,7 @@ class Lane:
     """One causal branch."""
 
     count: int = 0
-    totals: Totals = Totals()
+    totals: Totals = NOTHING
     seen: Recent = field(default_factory=lambda: Recent(MAX_SEEN))
     symbols: OrderedDict[Symbol, SymbolMemory] = field(default_factory=OrderedDict[Symbol, SymbolMemory])
     echoes: deque[tuple[int, Symbol]] = field(default_factory=lambda: deque[tuple[int, Symbol]](maxlen=ECHO_WINDOW))

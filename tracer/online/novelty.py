@@ -55,7 +55,7 @@ _QUOTED = re.compile(r"[\"“‘`']([A-Z0-9][^\"”’`'\n]{2,60})[\"”’`']")
 
 _COUNTER_FLAG, _NUMBER_FLAG, _UNIT_FLAG, _OF_FLAG = 1, 2, 4, 8
 _COUNTED_FLAGS = _COUNTER_FLAG | _NUMBER_FLAG
-_HARD, _WORDS, _SEQUENCE = itemgetter(1), itemgetter(2), itemgetter(3)
+_FLAGS, _HARD, _WORDS, _SEQUENCE = itemgetter(0), itemgetter(1), itemgetter(2), itemgetter(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,17 @@ class Reading:
 EMPTY = Reading(frozenset(), frozenset(), ())
 
 _Chunk = tuple[int, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-_cache: dict[str, _Chunk] = {}
+
+
+class _Chunks(dict[str, _Chunk]):
+    """Chunk -> how it is taken; what was not met before is taken apart when it is asked for."""
+
+    def __missing__(self, chunk: str) -> _Chunk:
+        entry = self[chunk] = _take(chunk)
+        return entry
+
+
+_cache = _Chunks()
 
 
 def clip(text: str) -> str:
@@ -96,7 +106,8 @@ def read(text: str) -> Reading:
     if not text:
         return EMPTY
     entries = _entries(clip(text).split())
-    if not any(entry[0] & _COUNTED_FLAGS for entry in entries):  # the common case: nothing depends on its neighbours
+    # The common case: nothing depends on its neighbours. Few chunks have any flag, so all are asked for one first, without Python.
+    if not any(map(_FLAGS, entries)) or not any(entry[0] & _COUNTED_FLAGS for entry in entries):
         return Reading(
             frozenset(chain.from_iterable(map(_HARD, entries))),
             frozenset(chain.from_iterable(map(_WORDS, entries))),
@@ -139,18 +150,9 @@ def read(text: str) -> Reading:
 
 
 def _entries(chunks: list[str]) -> list[_Chunk]:
-    known = _cache
-    found = list(map(known.get, chunks))
-    if None not in found:
-        return cast("list[_Chunk]", found)
-    if len(known) >= MAX_CACHE:
-        known.clear()
-    entries: list[_Chunk] = []
-    for chunk, entry in zip(chunks, found, strict=True):
-        if entry is None:
-            entry = known[chunk] = _take(chunk)
-        entries.append(entry)
-    return entries
+    if len(_cache) >= MAX_CACHE:
+        _cache.clear()
+    return list(map(_cache.__getitem__, chunks))
 
 
 def _take(chunk: str) -> _Chunk:
