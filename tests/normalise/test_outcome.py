@@ -144,6 +144,29 @@ def test_interrupted() -> None:
     assert summarise(rows).outcome == "interrupted"
 
 
+STEP = raw("s", 1, 2, "r", **failed("400 - no such model", "AgentGenerationError"))
+
+
+@pytest.mark.parametrize(
+    ("inside", "outcome"),
+    [
+        ([STEP], "failed"),
+        ([STEP, raw("c", 1, 2, "s", a=genai("chat"), status="error")], "failed"),
+        ([STEP, raw("t", 3, 4, "r")], "interrupted"),
+        ([STEP, raw("t", 3, None, "r")], "interrupted"),
+        ([raw("c", 1, 2, "r", a=genai("chat"), status="error")], "interrupted"),
+    ],
+)
+def test_root_that_its_instrumentor_never_ended(inside: list[RawSpan], outcome: str) -> None:
+    """OpenInference leaves the agent of smolagents open when an error goes through it; the process ended long after."""
+    rows = resolve(normalise([raw("r", 0, None, a=AGENT), *inside]).spans)
+    for row in rows:
+        row.status = "interrupted" if row.end_ns is None else row.status
+
+    found = summarise(rows)
+    assert (found.outcome, "no such model" in (found.outcome_reason or "")) == (outcome, outcome == "failed")
+
+
 def test_counts() -> None:
     """Duplicates count nowhere but in spans; a call without a price is counted as such, never as 0."""
     usage = {"usage__input_tokens": 1000, "usage__output_tokens": 100}

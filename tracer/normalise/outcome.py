@@ -5,7 +5,7 @@
 | said | `tracehound.run.outcome` on a root span | as said |
 | running | a root span has not ended | running |
 | guard | a guard trip with level stop | stopped_by_guard |
-| interrupted | a root span's process died, or it was cancelled from outside | interrupted |
+| interrupted | a root span's process died, or it was cancelled from outside; not where the last step inside the root ended in error and nothing but the root is open: then its instrumentor never ended it (smolagents' of OpenInference) and the error counts | interrupted |
 | limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team: OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError or a last answer after the last step, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
 | tripwire | a guardrail stopped the run: "Guardrail tripwire triggered", *GuardrailTripwireTriggered | stopped_by_guard |
 | timeout | the error of a root or of the last agent is a timeout | timed_out |
@@ -105,10 +105,12 @@ class _Run:
     said: dict[str, Any]
     """attributes of the first root that says anything"""
     last_agent: Span | None
+    left_open: Span | None = None
+    """the error that went through the root, which its instrumentor never ended"""
 
     def errors(self) -> list[str]:
         """Error texts that can end a run: those of the roots, of the last agent, of the spans right above a guardrail."""
-        ended = [*self.roots, *([self.last_agent] if self.last_agent else [])]
+        ended = [*self.roots, *(span for span in (self.last_agent, self.left_open) if span)]
         return [_said_error(s) for s in ended if s.status == SpanStatus.ERROR]
 
 
@@ -128,7 +130,7 @@ def _running(run: _Run) -> tuple[str, str | None] | None:
 
 
 def _interrupted(run: _Run) -> tuple[str, str | None] | None:
-    if any(s.status == SpanStatus.INTERRUPTED for s in run.roots):
+    if run.left_open is None and any(s.status == SpanStatus.INTERRUPTED for s in run.roots):
         return RunOutcome.INTERRUPTED, "the recording process ended before the run did"
     if any(s.status == SpanStatus.OK and Tracehound.CANCELLED in s.attributes for s in run.roots):
         return RunOutcome.INTERRUPTED, "cancelled before it was done"
@@ -214,6 +216,8 @@ def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSu
     forest = Forest(spans)
     working = [span for span in forest.spans if not is_setup(span)] or forest.spans
     run = _look_at(forest, working)
+    if leaves is not None:
+        run.left_open = None  # what hangs from the root may have come later
     outcome, reason = _outcome(run)
     counted = [span for span in working if span.duplicate_of is None]
     calls = [span for span in counted if span.kind == SpanKind.LLM]
@@ -325,7 +329,21 @@ def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
         has_root=bool(true_roots),
         said=said,
         last_agent=_last(agents),
+        left_open=_left_open(forest, true_roots),
     )
+
+
+def _left_open(forest: Forest, roots: Sequence[Span]) -> Span | None:
+    """The failed step that was the last of the only root, where that never ended and everything inside it did."""
+    if len(roots) != 1 or roots[0].status != SpanStatus.INTERRUPTED:
+        return None
+    position = forest.position[roots[0].trace_id, roots[0].span_id]
+    steps = [forest.spans[child] for child in forest.children[position]]
+    if not steps or any(forest.spans[below].end_ns is None for below in forest.below(position)):
+        return None
+    last = max(steps, key=lambda span: (span.end_ns or _NEVER, span.span_id))
+    # After a call or an agent that failed there may be another attempt; an error that ends a step of the framework's own goes up.
+    return last if last.status == SpanStatus.ERROR and last.kind in (SpanKind.OTHER, SpanKind.WORKFLOW) else None
 
 
 def _said_error(span: Span) -> str:
