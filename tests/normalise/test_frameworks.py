@@ -224,8 +224,34 @@ def test_strands_handoff_arguments_are_an_event() -> None:
         span.events = [RawEvent(name="gen_ai.tool.message", time_ns=1, attributes={"role": "tool", "content": told})]
     rows, _ = read(swarm, *agents, *passing)
 
+    ended = summarise(list(rows.values()))
+    assert (ended.outcome, ended.outcome_reason) == ("stopped_by_guard", "ended before intake took over from mechanic")
     assert [(rows[s.name].target_agent, rows[s.name].reason) for s in passing] == [
         ("mechanic", "it squeaks"),
         ("intake", "it squeaks"),
     ]
     assert rows["invoke_agent mechanic"].reason == "handoff from intake: it squeaks"
+
+
+def test_whoever_was_awaited_passes_its_work_on() -> None:
+    """A graph that parts and joins, as Strands' and as CrewAI's asynchronous tasks: all that ran side by side, and nobody twice."""
+    turns = (("plan", 1, 2), ("left", 3, 6), ("right", 3.1, 5), ("merge", 7, 8))
+    rows, _ = read(
+        raw("invoke_graph", 0, 9, a=genai("invoke_graph")),
+        *(
+            raw(name, start, end, "invoke_graph", a=genai("invoke_agent", agent__name=name))
+            for name, start, end in turns
+        ),
+    )
+
+    assert {name: rows[name].target_agent for name, _, _ in turns[1:]} == {
+        "left": "merge",
+        "right": "merge",
+        "merge": None,
+    }
+    assert [rows[name].reason for name, _, _ in turns] == [
+        None,
+        "takes over from plan",
+        "takes over from plan",
+        "takes over from left and right",
+    ]

@@ -133,8 +133,8 @@ def test_single_graph_is_one_agent() -> None:
     assert {"my_graph"} == {found[name].agent for name in ("chat 1", "search", "chat 2")}
 
 
-def test_parallel_agents_hand_over_to_nobody() -> None:
-    """Agents that work at the same time are a fan-out, not a chain."""
+def test_parallel_agents_do_not_hand_over_to_each_other() -> None:
+    """Agents that work at the same time are a fan-out, not a chain: they hand over to whoever waited for them all."""
     found = rows(
         raw("flow", 0, 9, a=genai("invoke_workflow")),
         raw("one", 1, 5, "flow", a=genai("invoke_agent", agent__name="one")),
@@ -142,7 +142,7 @@ def test_parallel_agents_hand_over_to_nobody() -> None:
         raw("three", 7, 8, "flow", a=genai("invoke_agent", agent__name="three")),
     )
 
-    assert [found[name].target_agent for name in ("one", "two", "three")] == [None, "three", None]
+    assert [found[name].target_agent for name in ("one", "two", "three")] == ["three", "three", None]
 
 
 def test_recorded_runs_get_no_derived_handoffs() -> None:

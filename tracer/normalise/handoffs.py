@@ -40,6 +40,7 @@ _NEAR = 20
 """turns after a handoff of unknown target among which the heir is looked for"""
 _REASON = 200
 """characters of a handoff's reason that the next agent's reason repeats"""
+_NEVER = 2**63
 _ACTING = frozenset({SpanKind.AGENT, SpanKind.TOOL, SpanKind.LLM})
 
 
@@ -217,17 +218,29 @@ def take_overs(turns: Sequence[Span], handoffs: Iterable[Span], said: Said | Non
     for span in handoffs:
         passed.setdefault((span.agent, span.target_agent), []).append(span)
     latest: Span | None = None
+    together: list[Span] = []
+    """turns that went on side by side, up to the one before"""
+    until_ns = 0
     for before, after in pairwise(turns):
+        if before.start_ns >= until_ns:
+            together, until_ns = [], 0
+        together.append(before)
+        until_ns = max(until_ns, _NEVER if before.end_ns is None else before.end_ns)
         if before.end_ns is not None and before.end_ns <= after.start_ns:
             latest = before
         if latest is not None and latest.convention not in _NO_TURNS and latest.agent != after.agent:
-            _take_over(latest, after, passed, said)
+            beside = [turn for turn in together if turn is not latest] if until_ns <= after.start_ns else []
+            _take_over(latest, after, passed, said, beside)
 
 
 def _take_over(
-    before: Span, after: Span, passed: Mapping[tuple[str | None, str | None], Sequence[Span]], said: Said | None
+    before: Span,
+    after: Span,
+    passed: Mapping[tuple[str | None, str | None], Sequence[Span]],
+    said: Said | None,
+    beside: Sequence[Span],
 ) -> None:
-    """`passed`: (from, to) -> the recorded handoffs in order of start."""
+    """`passed`: (from, to) -> the recorded handoffs in order of start; `beside`: who worked beside `before` and was awaited, too."""
     if before.end_ns is None or before.end_ns > after.start_ns or not after.agent:
         return
     there = passed.get((before.agent, after.agent), ())
@@ -244,7 +257,12 @@ def _take_over(
         call = said.last(before.agent, after.agent, after.start_ns, before.start_ns)
         if call is None and _passes_by_call(before) and (before.convention != "otel_genai" or said.answered(before)):
             return
-        reason = f"takes over from {before.agent}" + (f": {_short(call.why)}" if call and call.why else "")
+        others = [turn for turn in beside if turn.agent not in (after.agent, None) and turn.target_agent is None]
+        if call is None:
+            for turn in others:
+                infer(turn, "target_agent", after.agent)
+        names = dict.fromkeys([*(str(turn.agent) for turn in others if call is None), str(before.agent)])
+        reason = f"takes over from {' and '.join(names)}" + (f": {_short(call.why)}" if call and call.why else "")
         if before.target_agent is None:
             infer(before, "target_agent", after.agent)
     if after.reason is None:

@@ -6,7 +6,7 @@
 | running | a root span has not ended | running |
 | guard | a guard trip with level stop | stopped_by_guard |
 | interrupted | a root span's process died, or it was cancelled from outside; not where the last step inside the root ended in error and nothing but the root is open: then its instrumentor never ended it (smolagents' of OpenInference) and the error counts | interrupted |
-| limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team: OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError or a last answer after the last step, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
+| limit | a limit of the framework, as error of a root or of the last agent, or as the stop reason of a team, or a handoff that its receiver did not take over any more (Strands' swarms): OpenAI Agents "Max turns exceeded" / MaxTurnsExceeded, LangGraph GraphRecursionError, Pydantic AI UsageLimitExceeded, AutoGen "Maximum number of messages/turns reached", smolagents AgentMaxStepsError or a last answer after the last step, LlamaIndex and CrewAI "max iterations" | stopped_by_guard |
 | tripwire | a guardrail stopped the run: "Guardrail tripwire triggered", *GuardrailTripwireTriggered | stopped_by_guard |
 | timeout | the error of a root or of the last agent is a timeout | timed_out |
 | escalated | an escalation span | escalated |
@@ -105,6 +105,8 @@ class _Run:
     said: dict[str, Any]
     """attributes of the first root that says anything"""
     last_agent: Span | None
+    untaken: Span | None = None
+    """the handoff with which the last agent ended, where the receiver, who took part before, did not go on"""
     left_open: Span | None = None
     """the error that went through the root, which its instrumentor never ended"""
 
@@ -145,6 +147,11 @@ def _guard(run: _Run) -> tuple[str, str | None] | None:
 
 
 def _limit(run: _Run) -> tuple[str, str | None] | None:
+    if run.untaken is not None:
+        return (
+            RunOutcome.STOPPED_BY_GUARD,
+            f"ended before {run.untaken.target_agent} took over from {run.untaken.agent}",
+        )
     stops = [*run.roots, *([run.last_agent] if run.last_agent else [])]
     texts = [*run.errors(), *(s.finish_reason or "" for s in stops)]
     found = next((text for text in texts if _LIMIT.search(text)), None)
@@ -323,14 +330,28 @@ def _look_at(forest: Forest, working: Sequence[Span]) -> _Run:
         and forest.spans[position].duplicate_of is None
         and not any(forest.spans[above].kind == SpanKind.AGENT for above in forest.ancestors(position))
     ]
+    counted = [span for span in working if span.duplicate_of is None]
     return _Run(
-        spans=[span for span in working if span.duplicate_of is None],
+        spans=counted,
         roots=true_roots or tops,
         has_root=bool(true_roots),
         said=said,
         last_agent=_last(agents),
+        untaken=_untaken(counted, _last(agents)),
         left_open=_left_open(forest, true_roots),
     )
+
+
+def _untaken(spans: Sequence[Span], last: Span | None) -> Span | None:
+    """Strands' swarms say nowhere that they had enough; the last handoff of the last agent was for nobody then."""
+    if last is None or last.end_ns is None or last.convention == "tracehound":
+        return None
+    passed = [s for s in spans if s.kind == SpanKind.HANDOFF and s.agent == last.agent and s.start_ns >= last.start_ns]
+    handoff = max(passed, key=lambda span: (span.start_ns, span.span_id), default=None)
+    if handoff is None or handoff.status != SpanStatus.OK or handoff.target_agent in (None, last.agent):
+        return None
+    turns = [s.start_ns for s in spans if s.kind == SpanKind.AGENT and s.agent == handoff.target_agent]
+    return handoff if turns and max(turns) < handoff.start_ns else None
 
 
 def _left_open(forest: Forest, roots: Sequence[Span]) -> Span | None:
