@@ -222,7 +222,7 @@ class _Call(_Answers):
 
 
 class _Told(_Answers):
-    """A call that a span of somebody else tells of. Some leave out what the price depends on: that is added to it."""
+    """A call that a span of somebody else tells of. Some leave out what the price depends on (DSPy's all tokens): that is added to it."""
 
     def __init__(self, span: Any, *, streams: bool) -> None:
         self.span = span
@@ -234,6 +234,8 @@ class _Told(_Answers):
         facts = facts_of(answer)
         known: Mapping[str, Any] = self.span.attributes or {}
         for (name, *_), value in (
+            (GenAI.INPUT_TOKENS, facts.input_tokens),
+            (GenAI.OUTPUT_TOKENS, facts.output_tokens),
             (GenAI.CACHED_TOKENS, facts.cached_tokens),
             (GenAI.CACHE_WRITE_TOKENS, facts.cache_write_tokens),
             (GenAI.REASONING_TOKENS, facts.reasoning_tokens),

@@ -94,7 +94,7 @@ def _httpx(module: ModuleType) -> None:
     def make(original: Any) -> Any:
         def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             _add_header(request.headers)
-            with _tried() as tell:
+            with _tried(request.method) as tell:
                 response = original(self, request, *args, **kwargs)
                 tell(response.status_code)
             return response
@@ -104,7 +104,7 @@ def _httpx(module: ModuleType) -> None:
     def make_async(original: Any) -> Any:
         async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             _add_header(request.headers)
-            with _tried() as tell:
+            with _tried(request.method) as tell:
                 response = await original(self, request, *args, **kwargs)
                 tell(response.status_code)
             return response
@@ -128,7 +128,7 @@ def _aiohttp(module: ModuleType) -> None:
             headers: Any = kwargs.get("headers") or {}
             if text is not None and isinstance(headers, Mapping) and _header(cast("Headers", headers)) is None:
                 kwargs["headers"] = {**headers, HEADER: text}
-            with _tried() as tell:
+            with _tried(method) as tell:
                 response = await original(self, method, url, **kwargs)
                 tell(response.status)
             return response
@@ -139,9 +139,9 @@ def _aiohttp(module: ModuleType) -> None:
 
 
 @contextmanager
-def _tried() -> Generator[Callable[[int], None]]:
+def _tried(method: str) -> Generator[Callable[[int], None]]:
     """Around one request, which may be a try of an LLM call; what is given is told the status of the answer."""
-    tries = begin_try()
+    tries = begin_try(method)
     if tries is None:
         yield lambda status: None
         return

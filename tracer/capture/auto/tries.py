@@ -4,7 +4,8 @@
       send -> 429   wait   send -> 429   wait   send -> 200
 
 The requests are seen where they are sent. What a try that failed was followed by goes to the LLM span around: how many
-requests there were, how those before the last ended, how long the client waited.
+requests there were, how those before the last ended, how long the client waited. What is not posted is no call: LiteLLM gets its
+price list while its first call is under way.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ class Tries:
 _under_way: WeakKeyDictionary[Any, Tries] = WeakKeyDictionary()
 
 
-def begin_try() -> Tries | None:
-    """A request is about to be sent; None where no LLM span is around."""
+def begin_try(method: str) -> Tries | None:
+    """A request is about to be sent; None where it is no call of a model, or no LLM span is around."""
+    if method.upper() != "POST":
+        return None
     api: Any = sys.modules.get("opentelemetry.trace")
     if api is None or not hasattr(api, "get_current_span"):
         return None
