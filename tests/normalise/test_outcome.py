@@ -32,6 +32,7 @@ CASES: dict[str, tuple[list[RawSpan], str]] = {
     "said nonsense": ([raw("r", 0, 1, a=FLOW | {"tracehound.run.outcome": "great"})], "completed"),
     "running": ([raw("r", 0, None), raw("c", 1, 2, "r", status="error")], "running"),
     "failed root": ([raw("r", 0, 1, **failed("boom"))], "failed"),
+    "cancelled root": ([raw("r", 0, 1, **failed("", "asyncio.exceptions.CancelledError"))], "interrupted"),
     "failed tool only": ([raw("r", 0, 3), raw("t", 1, 2, "r", a=genai("execute_tool"), status="error")], "completed"),
     "failed last agent under a sound root": (
         [

@@ -134,9 +134,16 @@ def _running(run: _Run) -> tuple[str, str | None] | None:
 def _interrupted(run: _Run) -> tuple[str, str | None] | None:
     if run.left_open is None and any(s.status == SpanStatus.INTERRUPTED for s in run.roots):
         return RunOutcome.INTERRUPTED, "the recording process ended before the run did"
-    if any(s.status == SpanStatus.OK and Tracehound.CANCELLED in s.attributes for s in run.roots):
+    if any(_was_cancelled(s) for s in run.roots):
         return RunOutcome.INTERRUPTED, "cancelled before it was done"
     return None
+
+
+def _was_cancelled(span: Span) -> bool:
+    """By our own mark, or as the error that some instrumentors make of it (LlamaIndex' of OpenInference)."""
+    if span.status == SpanStatus.ERROR:
+        return (span.error_type or "").rpartition(".")[2] == "CancelledError"
+    return span.status == SpanStatus.OK and Tracehound.CANCELLED in span.attributes
 
 
 def _guard(run: _Run) -> tuple[str, str | None] | None:
