@@ -28,7 +28,16 @@ from tracer.normalise.contents import Contents
 from tracer.normalise.langgraph import CONTROL_FLOW
 from tracer.normalise.mapping import Plan, fill, plan_of, rules_of
 from tracer.normalise.passing import note_passing
-from tracer.normalise.reading import COUNTED, Adapter, Reading, handoff_target, is_sure_handoff, names_agents, unwrapped
+from tracer.normalise.reading import (
+    COUNTED,
+    Adapter,
+    Reading,
+    handoff_target,
+    is_sure_handoff,
+    names_agents,
+    task_of,
+    unwrapped,
+)
 from tracer.normalise.values import as_float, as_int, as_text
 from tracer.pricing import NO_PROVIDERS, Prices, Usage, default_prices
 from tracer.semconv import Common, GenAI, OpenInference, PydanticAI, Resource, Stored
@@ -259,6 +268,7 @@ def _handoff(reading: Reading) -> None:
         target, reason = handoff_target(span.tool_name, value)
         span.target_agent = target
         span.reason = span.reason or (reason if target else None)
+        span.task_id = span.task_id or task_of(value)
     if span.kind == SpanKind.TOOL and span.target_agent and is_sure_handoff(span.tool_name):
         span.kind = SpanKind.HANDOFF.value
 

@@ -13,7 +13,7 @@ from tracer.normalise.contents import Contents
 from tracer.normalise.envelopes import tool_answer, tool_arguments
 from tracer.normalise.messages import finish_reasons, message_list
 from tracer.normalise.settings import MARK, settled
-from tracer.normalise.values import parse_json, plain
+from tracer.normalise.values import as_text, parse_json, plain
 from tracer.semconv import Tracehound
 
 COUNTED = frozenset({SpanKind.LLM, SpanKind.EMBEDDING})
@@ -35,6 +35,9 @@ _WHY_KEYS = (
     "reason", "context", "task_description", "task", "instructions", "message", "summary", "question", "query", "request"
 )  # fmt: skip
 """arguments in which handoff tools say why, or with what, the work is passed on; the first that is there"""
+
+_TASK_KEYS = ("task_id", "ticket_id", "job_id", "issue_id", "case_id", "order_id")
+"""arguments in which handoff tools name the piece of work; the first that is there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,12 @@ def handoff_target(tool_name: str | None, arguments: Any) -> tuple[str | None, s
         return (coworker if isinstance(coworker, str) else None), (task if isinstance(task, str) else None)
     match = _NAMED_TARGET.fullmatch(tool_name)
     return (match[1], reason_text) if match else (None, None)
+
+
+def task_of(arguments: Any) -> str | None:
+    """The id of the work that a handoff tool passes on, where its arguments give one."""
+    values = cast(dict[str, Any], arguments) if isinstance(arguments, dict) else {}
+    return next((text for key in _TASK_KEYS if (text := as_text(values.get(key)))), None)
 
 
 def names_agents(tool_name: str | None) -> bool:
