@@ -141,7 +141,9 @@ class KeyHistory:
 
 def histories(frames: Frames, keys: pl.DataFrame | None = None) -> list[KeyHistory]:
     """The history of every key, ordered by run and key; `keys` (run_id, state_key) limits them. Failed operations are left out."""
-    spans = frames.spans.filter(
+    columns = ["run_id", "trace_id", "span_id", "kind", "agent", "start_ns", "end_ns", "state_key", "version_read", "version_written",
+               "version_expected", "changed_paths", "cas_outcome", "input_refs", "output_refs", "pid", "attributes"]  # fmt: skip
+    spans = frames.spans.select(*columns, "duplicate_of", "status").filter(
         pl.col("kind").is_in([SpanKind.STATE_READ, SpanKind.STATE_WRITE])
         & pl.col("state_key").is_not_null()
         & pl.col("duplicate_of").is_null()
@@ -152,8 +154,6 @@ def histories(frames: Frames, keys: pl.DataFrame | None = None) -> list[KeyHisto
     spans = spans.filter(refused | ~pl.col("status").is_in([SpanStatus.ERROR, SpanStatus.RUNNING]))
     steps = agent_steps(frames, spans)
     grouped: dict[tuple[str, str], list[StateOp]] = defaultdict(list)
-    columns = ["run_id", "trace_id", "span_id", "kind", "agent", "start_ns", "end_ns", "state_key", "version_read", "version_written",
-               "version_expected", "changed_paths", "cas_outcome", "input_refs", "output_refs", "pid", "attributes"]  # fmt: skip
     for row in spans.select(columns).iter_rows(named=True):
         write = row["kind"] == SpanKind.STATE_WRITE
         grouped[row["run_id"], row["state_key"]].append(
@@ -182,9 +182,8 @@ def agent_steps(frames: Frames, spans: pl.DataFrame) -> dict[tuple[str, str], st
     An ancestor that never arrived still has an id: what hung from it stays one step.
     """
     traces = spans["trace_id"].unique().implode()
-    around = frames.spans.filter(pl.col("trace_id").is_in(traces)).select(
-        "trace_id", "span_id", "parent_span_id", "kind"
-    )
+    around = frames.spans.select("trace_id", "span_id", "parent_span_id", "kind")
+    around = around.filter(pl.col("trace_id").is_in(traces))
     place = ["trace_id", "span_id"]
     # Most spans have nothing below them; a climb passes only its start and what is somebody's parent.
     passed = pl.concat([around.select("trace_id", span_id="parent_span_id"), spans.select(place)]).unique()

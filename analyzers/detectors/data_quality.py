@@ -123,7 +123,7 @@ def _flaws(frames: Frames, thresholds: DataQualityThresholds) -> dict[str, pl.Da
     orphans = spans.filter(pl.col("parent_span_id").is_not_null()).join(
         above, on=["trace_id", "parent_span_id"], how="anti"
     )
-    first = frames.spans.unique(["run_id"], keep="first", maintain_order=True)
+    first = frames.spans.lazy().unique(["run_id"], keep="first", maintain_order=True).collect()
     return {
         "missing_parents": orphans,
         "parent_cycles": _circles(spans, known),

@@ -89,7 +89,8 @@ def find_divergent_views(
             {**row, "step": steps[row["trace_id"], row["span_id"]], "inputs": _inputs(row, frames)}
         )
     starts = dict(
-        frames.spans.filter(pl.col("run_id").is_in(keys["run_id"].unique().implode()))
+        frames.spans.select("run_id", "start_ns")
+        .filter(pl.col("run_id").is_in(keys["run_id"].unique().implode()))
         .group_by("run_id")
         .agg(pl.col("start_ns").min())
         .iter_rows()
@@ -106,7 +107,9 @@ def find_divergent_views(
 
 def _suspects(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(decisions, keys) of runs in which two agents decide, and a key is written before the last of these decisions."""
-    held = spans.filter(pl.col("duplicate_of").is_null())
+    held = spans.filter(
+        pl.col("kind").is_in([SpanKind.DECISION, SpanKind.STATE_WRITE]) & pl.col("duplicate_of").is_null()
+    )
     decisions = held.filter(
         (pl.col("kind") == SpanKind.DECISION) & pl.col("agent").is_not_null() & (pl.col("status") != SpanStatus.ERROR)
     )

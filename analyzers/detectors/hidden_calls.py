@@ -137,12 +137,12 @@ def _candidates(frames: Frames, thresholds: HiddenCallThresholds) -> pl.DataFram
     to_person = (pl.col("kind") == SpanKind.MESSAGE) & (
         pl.col("user_visible") | pl.col("target_agent").str.to_lowercase().is_in(PEOPLE)
     )
-    counted = frames.spans.filter(pl.col("duplicate_of").is_null()).group_by("run_id").agg(
+    counted = frames.spans.lazy().filter(pl.col("duplicate_of").is_null()).group_by("run_id").agg(
         calls=(pl.col("kind") == SpanKind.LLM).sum(),
         workflow=pl.col("workflow").first(),
         messages=to_person.sum(),
         answers=((pl.col("kind") == SpanKind.LLM) & pl.col("user_visible")).sum(),
-    )  # fmt: skip
+    ).collect()  # fmt: skip
     visible = pl.max_horizontal("messages", "answers").cast(pl.Int64)
     return (
         counted.with_columns(visible=visible)

@@ -69,7 +69,9 @@ def find_lost_update(frames: Frames, thresholds: LostUpdateThresholds = LostUpda
 def _suspects(frames: Frames) -> pl.DataFrame:
     """(run_id, state_key) with at least two writes that happened, by different steps or agents, not all of them checked; or
     with one that replaced another value than the one its step had read, so that somebody must have written in between."""
-    writes = frames.spans.filter(
+    spans = frames.spans.select("run_id", "trace_id", "state_key", "parent_span_id", "kind", "agent", "start_ns", "end_ns",
+                                "duplicate_of", "cas_outcome", "input_refs", "output_refs")  # fmt: skip
+    writes = spans.filter(
         (pl.col("kind") == SpanKind.STATE_WRITE)
         & pl.col("duplicate_of").is_null()
         & (pl.col("cas_outcome") != CasOutcome.CONFLICT).fill_null(value=True)
@@ -91,7 +93,7 @@ def _suspects(frames: Frames) -> pl.DataFrame:
         .select("run_id", "state_key")
     )
     step = ["run_id", "trace_id", "state_key", "parent_span_id"]
-    reads = frames.spans.filter((pl.col("kind") == SpanKind.STATE_READ) & pl.col("duplicate_of").is_null())
+    reads = spans.filter((pl.col("kind") == SpanKind.STATE_READ) & pl.col("duplicate_of").is_null())
     replaced = writes.drop_nulls("input_refs").join(reads.select(*step, read="output_refs", at="end_ns"), on=step)
     unseen = replaced.filter((pl.col("at") <= pl.col("start_ns")) & (pl.col("read") != pl.col("input_refs")))
     return pl.concat([several, unseen.select("run_id", "state_key")]).drop_nulls("state_key").unique()

@@ -32,6 +32,18 @@ from tracer.semconv import Tracehound
 
 KIND = "stale_read"
 Row = Mapping[str, Any]
+_ACT_COLUMNS = (
+    "trace_id",
+    "span_id",
+    "kind",
+    "name",
+    "agent",
+    "start_ns",
+    "end_ns",
+    "target_agent",
+    "user_visible",
+    "attributes",
+)
 _USES = (SpanKind.DECISION, SpanKind.TOOL, SpanKind.STATE_WRITE, SpanKind.MESSAGE, SpanKind.HANDOFF)
 
 
@@ -63,14 +75,14 @@ def find_stale_reads(frames: Frames, thresholds: StaleReadThresholds = StaleRead
         return []
     uses = _uses(frames, keys)
     starts = dict(
-        frames.spans.filter(pl.col("run_id").is_in(keys["run_id"].implode()))
+        frames.spans.select("run_id", "start_ns")
+        .filter(pl.col("run_id").is_in(keys["run_id"].implode()))
         .group_by("run_id")
         .agg(pl.col("start_ns").min())
         .iter_rows()
     )
-    reads = frames.spans.filter(pl.col("kind") == SpanKind.STATE_READ).join(
-        keys, on=["run_id", "state_key"], how="semi"
-    )
+    reads = frames.spans.select("run_id", "state_key", "kind", "span_id", "start_ns")
+    reads = reads.filter(pl.col("kind") == SpanKind.STATE_READ).join(keys, on=["run_id", "state_key"], how="semi")
     began = dict(reads.select("span_id", "start_ns").iter_rows())
     errors = clock_errors(frames, keys["run_id"])
     ended = _last_seen(frames, keys)
@@ -104,33 +116,26 @@ def _suspects(spans: pl.DataFrame) -> pl.DataFrame:
 
 def _uses(frames: Frames, keys: pl.DataFrame) -> dict[str, list[Row]]:
     """Step (span id of the agent invocation) -> what it did that could rest on a read, in order."""
-    acts = frames.spans.filter(
-        pl.col("run_id").is_in(keys["run_id"].unique().implode())
-        & pl.col("kind").is_in([str(k) for k in _USES])
-        & pl.col("duplicate_of").is_null()
-    ).sort("start_ns", "span_id")
+    acts = (
+        frames.spans.select("run_id", "duplicate_of", *_ACT_COLUMNS)
+        .filter(
+            pl.col("run_id").is_in(keys["run_id"].unique().implode())
+            & pl.col("kind").is_in([str(k) for k in _USES])
+            & pl.col("duplicate_of").is_null()
+        )
+        .sort("start_ns", "span_id")
+    )
     steps = agent_steps(frames, acts)
     uses: dict[str, list[Row]] = {}
-    columns = [
-        "trace_id",
-        "span_id",
-        "kind",
-        "name",
-        "agent",
-        "start_ns",
-        "end_ns",
-        "target_agent",
-        "user_visible",
-        "attributes",
-    ]
-    for row in acts.select(columns).iter_rows(named=True):
+    for row in acts.select(_ACT_COLUMNS).iter_rows(named=True):
         uses.setdefault(steps[row["trace_id"], row["span_id"]], []).append(row)
     return uses
 
 
 def _last_seen(frames: Frames, keys: pl.DataFrame) -> dict[str, int]:
     """Step -> start of the last span recorded of it, for the steps of runs that lack spans."""
-    around = frames.spans.filter(pl.col("run_id").is_in(keys["run_id"].unique().implode()))
+    around = frames.spans.select("run_id", "trace_id", "span_id", "parent_span_id", "start_ns")
+    around = around.filter(pl.col("run_id").is_in(keys["run_id"].unique().implode()))
     lossy = around.filter(pl.col("run_id").is_in(lossy_runs(around).implode()))
     seen: dict[str, int] = {}
     steps = agent_steps(frames, lossy)
