@@ -268,3 +268,20 @@ def test_agents_of_a_workflow_of_agent_framework_take_turns() -> None:
         "takes over from writer",
     )
     assert {row.run_id for row in found.values()} == {found["workflow.run"].trace_id}
+
+
+def test_magentic_plans_before_it_chooses() -> None:
+    """Its orchestrator calls its model for facts, for a plan and for each choice; the last before a turn is the choice."""
+    team = "MagenticOneOrchestrator_00000000-0000-0000-0000-000000000001"
+    messaging = {"messaging.operation": "process", "recipient_agent_type": team}
+    found = rows(
+        raw("Team.run", 0, 9, a=oi("CHAIN")),
+        raw(f"autogen process {team}", 0.5, 8, "Team.run", a=messaging),
+        raw("facts", 1, 2, f"autogen process {team}", a=oi("LLM")),
+        raw("ledger", 2, 3, f"autogen process {team}", a=oi("LLM")),
+        raw("coder.run", 4, 5, f"autogen process {team}", a=oi("AGENT")),
+    )
+    assert [(found[name].purpose, found[name].choice) for name in ("facts", "ledger")] == [
+        ("plan", None),
+        ("route", "coder"),
+    ]

@@ -283,15 +283,24 @@ def _short(text: str) -> str:
 
 
 def _route(forest: Forest, outside: Sequence[int], turns: Sequence[Span], starts: Sequence[int]) -> None:
-    """An LLM call of a group chat manager chooses the next speaker; `outside` are the spans outside of every agent."""
+    """An LLM call of a group chat manager chooses the next speaker; `outside` are the spans outside of every agent.
+
+    Magentic's orchestrator plans, too: only its last call before somebody's turn is the choice.
+    """
+    waiting: dict[int, Span] = {}
     for position in outside:
         span = forest.spans[position]
         if span.kind != SpanKind.LLM or span.purpose is not None or span.duplicate_of:
             continue
-        if not (span.agent or "").endswith("Manager") or not span.agent_inferred:
+        plans = (span.agent or "").endswith("Orchestrator")
+        if not (plans or (span.agent or "").endswith("Manager")) or not span.agent_inferred:
             continue
-        infer(span, "purpose", Purpose.ROUTE.value)
         chosen = len(turns) if span.end_ns is None else bisect_left(starts, span.end_ns)
+        if plans and (earlier := waiting.pop(chosen, None)) is not None:
+            earlier.purpose = Purpose.PLAN.value
+            earlier.choice = None
+        waiting[chosen] = span
+        infer(span, "purpose", Purpose.ROUTE.value)
         if chosen < len(turns) and span.choice is None:
             infer(span, "choice", turns[chosen].agent)
 
