@@ -139,3 +139,20 @@ def test_what_stands_empty_beside_a_graph_is_no_agent() -> None:
         raw("execute_task devs", 2, 7, "execute_task team", a={"traceloop.span.kind": "task"}),
     )
     assert found["invoke_agent devs"].kind == "other"
+
+
+def test_calls_of_a_silent_instrumentor_belong_to_the_node_in_which_they_began() -> None:
+    """The official one tells of no nodes; the recorder adds in whose task a call began. Tasks of one name are instances."""
+    tasks = [f"worker:00000000-0000-0000-0000-00000000000{n}" for n in (1, 2)]
+    found = rows(
+        raw("invoke_workflow shop", 0, 9, a=genai("invoke_workflow", workflow__name="shop")),
+        *(
+            raw(f"chat {n}", 1, 2 + n, "invoke_workflow shop", a={**genai("chat"), "langgraph_checkpoint_ns": task})
+            for n, task in enumerate(tasks)
+        ),
+        raw("chat", 5, 6, "invoke_workflow shop", a={**genai("chat"), "langgraph_checkpoint_ns": "model:1"}),
+    )
+    assert [(found[f"chat {n}"].agent, found[f"chat {n}"].agent_id) for n in (0, 1)] == [
+        ("worker", task) for task in tasks
+    ]
+    assert found["chat"].agent is None

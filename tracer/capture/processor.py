@@ -34,9 +34,10 @@ from opentelemetry.sdk.resources import Resource as OtelResource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from ..model import RawEvent, RawSpan
-from ..semconv import Resource, Tracehound
+from ..semconv import LangGraph, Resource, Tracehound
 from .complaints import complaints
 from .content import CONTENT, Contents, Name
+from .graph_node import SILENT, current_node
 from .light import LightSpan
 from .privacy import Privacy
 from .raw import raw_span
@@ -143,6 +144,9 @@ class RecordingProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         if self._closed:
             return
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name.startswith(SILENT) and (node := current_node()) is not None:
+            span.set_attribute(LangGraph.CHECKPOINT_NS, node)
         content = parent_context.get(CONTENT) if parent_context is not None else None
         contents = cast("dict[str, list[Name]]", content) if isinstance(content, dict) else {}
         self.started(_OpenSdkSpan(span, span.get_span_context().span_id, contents))

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tracer.model import Span, SpanKind, SpanLink
-from tracer.normalise.langgraph import GENERIC_NODES
-from tracer.normalise.marks import mark, replace
+from tracer.normalise.langgraph import GENERIC_NODES, node_of
+from tracer.normalise.marks import infer, mark, replace
 from tracer.normalise.reading import is_coworker
 from tracer.normalise.tree import Forest
+from tracer.normalise.values import as_object, as_text
+from tracer.semconv import LangGraph
 
 TASK = re.compile(r".+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 """a LangGraph task: node name and the id of one execution of it"""
@@ -156,6 +158,9 @@ def inherit_agents(forest: Forest, links: Mapping[tuple[str, str], Sequence[Span
             if linked:
                 span.agent, span.agent_inferred = linked, True
                 _climb(forest, list(forest.below(position)))
+    for span in forest.spans:
+        if span.agent is None and span.kind in WORKING and LangGraph.CHECKPOINT_NS in span.attributes:
+            _take_node(span)
     hanging = forest.hanging
     if hanging is not None:
         for key in hanging.below:
@@ -167,6 +172,15 @@ def inherit_agents(forest: Forest, links: Mapping[tuple[str, str], Sequence[Span
             for span in spans:
                 if span.agent is None and span.kind in WORKING:
                     span.agent, span.agent_inferred = next(iter(names)), True
+
+
+def _take_node(span: Span) -> None:
+    """Where an instrumentor tells of no node, our recorder says in which one the span began."""
+    found = node_of(as_text(as_object(span.attributes).get(LangGraph.CHECKPOINT_NS)) or "")
+    if found is not None:
+        span.agent, span.agent_inferred = found[0], True
+        if span.agent_id is None:
+            infer(span, "agent_id", found[1])
 
 
 def take_agent(span: Span, host: Span) -> None:

@@ -51,14 +51,22 @@ def place(reading: Reading, metadata: Mapping[str, Any], prefix: str = "") -> bo
     namespace = as_text(metadata.get(prefix + LangGraph.CHECKPOINT_NS))
     if not namespace:
         return False
+    found = node_of(namespace)
+    if found is not None:
+        reading.span.agent, reading.span.agent_id = found
+    else:
+        reading.span.agent_id = namespace.split("|", 1)[0]
+    return True
+
+
+def node_of(namespace: str) -> tuple[str, str] | None:
+    """(agent, instance) of a checkpoint namespace; None where all its nodes are parts of an agent."""
     tasks = namespace.split("|")
     for depth in range(len(tasks), 0, -1):
         node = tasks[depth - 1].split(":", 1)[0]
         if node and not is_generic(node):
-            reading.span.agent, reading.span.agent_id = node, "|".join(tasks[:depth])
-            return True
-    reading.span.agent_id = tasks[0]
-    return True
+            return node, "|".join(tasks[:depth])
+    return None
 
 
 def is_generic(node: str) -> bool:

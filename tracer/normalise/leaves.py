@@ -27,7 +27,7 @@ from tracer.normalise.reading import COUNTED, hash_of_ids, names_agents
 from tracer.normalise.unanswered import tells_giving_up
 from tracer.normalise.values import as_float, as_int, as_sent_tokens, as_text, as_texts, first_text, seconds_as_ns
 from tracer.pricing import NO_PROVIDERS, TOKENS, Prices, price_calls
-from tracer.semconv import Common, Frameworks, GenAI, OpenInference, PydanticAI, Stored, Tracehound
+from tracer.semconv import Common, Frameworks, GenAI, LangGraph, OpenInference, PydanticAI, Stored, Tracehound
 
 COLUMN = "value "
 """what stands before the name of an attribute in the name of the column that holds its values"""
@@ -79,6 +79,7 @@ _READ_BY_ADAPTERS = frozenset(
         GenAI.RETRIEVAL_DOCUMENTS,
         OpenInference.COST_TOTAL,
         PydanticAI.COST,
+        LangGraph.CHECKPOINT_NS,
         Stored.SCOPE,
         Stored.RESOURCE,
     }

@@ -20,8 +20,9 @@ from opentelemetry.context import Context
 
 from ...errors import BudgetExceeded
 from ...model import SpanKind
-from ...semconv import GenAI, Tracehound
+from ...semconv import GenAI, LangGraph, Tracehound
 from ..complaints import complain
+from ..graph_node import current_node
 from ..live import LlmSpan
 from ..loose import loose_run
 from ..response import facts_of
@@ -277,6 +278,7 @@ def _begin(kwargs: Mapping[str, Any], args: Sequence[Any], wrapped: Wrapped) -> 
             },
             messages=_messages(kwargs),
         )
+        spec.attributes[LangGraph.CHECKPOINT_NS] = current_node()
         run = loose_run(parent)
         spec.attributes[Tracehound.RUN_ID], spec.workflow = run
         return _Call(*begin(LlmSpan, spec, parent), streams=wrapped.streams)
