@@ -255,3 +255,16 @@ def test_whoever_was_awaited_passes_its_work_on() -> None:
         "takes over from plan",
         "takes over from left and right",
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["Crew_50ea96ef-14dc-4fbe-8680-4492991ccdcb", "Flow_50ea96ef-14dc-4fbe-8680-4492991ccdcb"]
+)
+def test_crews_without_a_name_are_one_workflow(name: str) -> None:
+    """Their ids differ from run to run."""
+    rows, _ = read(
+        raw(f"{name}.kickoff", 0, 9, a=oi("CHAIN")),
+        raw("call", 1, 2, f"{name}.kickoff", a=oi("LLM")),
+    )
+
+    assert rows["call"].workflow == name.partition("_")[0]

@@ -83,6 +83,27 @@ def test_version_1() -> None:
     assert rows["execute_tool (merged)"].kind == "other"
 
 
+def test_agents_inside_the_call_that_asked_for_them() -> None:
+    """Version 1 runs what a call asks for inside the call's span: another agent's only call is one of its own, and a transfer no call."""
+    gpt = {"gen_ai.system": SCOPE, "gen_ai.request.model": "openai/gpt-4.1-mini", "gen_ai.usage.input_tokens": 1000} | {
+        "gen_ai.usage.output_tokens": 200
+    }
+    passing = genai("execute_tool", tool__name="transfer_to_agent")
+    passing[f"{SCOPE}.tool_call_args"] = '{"agent_name": "booker", "reason": "a room"}'
+    rows, _ = read(
+        adk("invocation", 0, 9),
+        raw("porter", 1, 8, "invocation", a=genai("invoke_agent", agent__name="porter"), scope=SCOPE),
+        raw("outer", 2, 7, "porter", a=gpt, scope=SCOPE),
+        raw("go", 3, 4, "outer", a=passing, scope=SCOPE),
+        raw("booker", 4, 6, "outer", a=genai("invoke_agent", agent__name="booker"), scope=SCOPE),
+        raw("inner", 5, 6, "booker", a=gpt, scope=SCOPE),
+    )
+
+    assert (rows["inner"].duplicate_of, rows["inner"].agent, rows["outer"].agent) == (None, "booker", "porter")
+    assert rows["booker"].reason == "handoff from porter: a room"
+    assert rows["inner"].cost_usd is not None
+
+
 @pytest.mark.parametrize(
     ("more", "output"),
     [

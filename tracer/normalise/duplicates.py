@@ -31,6 +31,8 @@ _LLM_COLUMNS = (
 )
 _TOOL_COLUMNS = ("tool_call_id", "args_hash", "result_hash", "input_refs", "output_refs")
 _LEVELS = 4
+_OTHERS_WORK = (SpanKind.AGENT, SpanKind.TOOL, SpanKind.HANDOFF)
+"""what happens below them is no part of a call around them"""
 _TRANSPARENT = frozenset({SpanKind.OTHER, SpanKind.MESSAGE, SpanKind.WORKFLOW})
 
 
@@ -38,8 +40,9 @@ def find_duplicates(forest: Forest) -> None:
     """Mark inner twins; what only the twin knows is copied to the outer span, so that nothing is lost by leaving twins out."""
     inside: dict[int, list[int]] = {}
     for kind in (SpanKind.LLM, SpanKind.EMBEDDING):
-        for position, upper in enumerate(forest.nearest((kind,))):
-            if upper >= 0 and forest.spans[position].kind == kind:
+        # Google ADK 1 runs the tools, and the agents, that a call asked for inside the call's span.
+        for position, upper in enumerate(forest.nearest((kind, *_OTHERS_WORK))):
+            if upper >= 0 and forest.spans[position].kind == kind == forest.spans[upper].kind:
                 inside.setdefault(upper, []).append(position)
     for position in forest.order:
         span = forest.spans[position]

@@ -223,7 +223,12 @@ def _by_trace(forest: Forest) -> list[tuple[set[str], list[Span]]]:
 
 
 def note_callers(forest: Forest) -> None:
-    """Why a nested agent was invoked: the agent above it, and the tool through which it was called."""
+    """Why a nested agent was invoked: the agent above it, and the tool through which it was called, or what it was handed."""
+    passed = {
+        (span.trace_id, span.parent_span_id, span.agent, span.target_agent): span
+        for span in forest.spans
+        if span.kind == SpanKind.HANDOFF and span.target_agent
+    }
     for position in forest.order:
         span = forest.spans[position]
         if span.kind != SpanKind.AGENT or span.reason is not None or span.duplicate_of:
@@ -235,5 +240,9 @@ def note_callers(forest: Forest) -> None:
                 through = upper.tool_name
             if upper.kind == SpanKind.AGENT and upper.agent != span.agent:
                 span.reason = f"called by {upper.agent}" + (f" through {through}" if through else "")
+                # Google ADK 1: the agent works beside the transfer, inside the call that asked for it
+                handoff = passed.get((span.trace_id, span.parent_span_id, upper.agent, span.agent))
+                if handoff is not None and through is None and handoff.start_ns <= span.start_ns:
+                    span.reason = f"handoff from {upper.agent}" + (f": {handoff.reason}" if handoff.reason else "")
                 mark(span, "reason")
                 break

@@ -30,6 +30,8 @@ _METHOD = re.compile(
 )
 _INVOCATION = re.compile(r"^invocation \[(.+)\]$")
 """what the instrumentor of Google ADK calls a run of an app"""
+_OWN_ID = re.compile(r"(?<=\w)[_-][0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+"""with which crews and flows of CrewAI that were given no name are told apart: each would be a workflow of its own"""
 _WORKFLOW_NAMES = (
     Tracehound.WORKFLOW,
     GenAI.WORKFLOW_NAME,
@@ -239,7 +241,7 @@ def workflow_of(top: Span | None, spans: Sequence[Span] = ()) -> str | None:
     if top.name == GoogleADK.INVOCATION and (agent := next((s.agent for s in spans if s.kind == SpanKind.AGENT), None)):
         return agent
     if top.kind == SpanKind.WORKFLOW:
-        return _METHOD.sub("", _OPERATION.sub("", _INVOCATION.sub(r"\1", top.name)))
+        return _OWN_ID.sub("", _METHOD.sub("", _OPERATION.sub("", _INVOCATION.sub(r"\1", top.name))))
     if top.kind == SpanKind.AGENT and top.agent:
         return top.agent
     return next((name for span in spans if (name := _explicit_workflow(span))), None) or top.name

@@ -13,6 +13,7 @@ NO_PROVIDERS = frozenset(
         "camel",
         "crewai",
         "dspy",
+        "gcp.vertex.agent",
         "haystack",
         "langchain",
         "langchain_chat_model",
