@@ -268,3 +268,16 @@ def test_crews_without_a_name_are_one_workflow(name: str) -> None:
     )
 
     assert rows["call"].workflow == name.partition("_")[0]
+
+
+def test_tasks_and_teams_of_one_team_follow_each_other() -> None:
+    """CrewAI's tasks (OpenLLMetry) and Strands' swarm as a node of a graph lie between the agents and what leads them."""
+    rows, _ = read(
+        raw("invoke_graph", 0, 9, a=genai("invoke_graph")),
+        raw("plan.task", 1, 3, "invoke_graph", a={"traceloop.span.kind": "task"}),
+        raw("plan", 1, 3, "plan.task", a=genai("invoke_agent", agent__name="plan")),
+        raw("invoke_swarm", 4, 8, "invoke_graph", a=genai("invoke_swarm")),
+        raw("intake", 4, 8, "invoke_swarm", a=genai("invoke_agent", agent__name="intake")),
+    )
+
+    assert (rows["plan"].target_agent, rows["intake"].reason) == ("intake", "takes over from plan")

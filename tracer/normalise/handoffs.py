@@ -134,20 +134,24 @@ def _teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -
 def _led_by(forest: Forest, position: int) -> Hashable:
     """What agents that take turns have in common; None for an agent that nothing but the program's own spans holds."""
     passed_messages = False
+    outermost: Hashable = None
+    """of what the framework made: the tasks, steps and executors of a team, and teams in it, belong together"""
     for above in forest.ancestors(position):
         upper = forest.spans[above]
         if upper.convention == "autogen":
             passed_messages = True
-        elif upper.convention == "frameworks" and upper.kind == SpanKind.OTHER:
-            continue  # the executor or component in which one agent works
         elif passed_messages:
             break
         else:
             made = upper.convention not in (None, *_NO_TURNS) or (upper.end_ns is None and _SCOPE in upper.attributes)
-            if made and upper.parent_span_id is None:
+            if not made:
+                return outermost
+            if upper.parent_span_id is None:
                 return upper.name  # the same again in a run of several traces: it went on after a pause
-            return (upper.trace_id, upper.span_id) if made else None
+            outermost = (upper.trace_id, upper.span_id)
     else:
+        if outermost is not None:
+            return outermost
         span = forest.spans[position]
         if span.parent_span_id and not passed_messages and forest.parent[position] < 0:
             return span.trace_id, span.parent_span_id  # not arrived yet
