@@ -224,7 +224,7 @@ def _by_trace(forest: Forest) -> list[tuple[set[str], list[Span]]]:
 
 def note_callers(forest: Forest) -> None:
     """Why a nested agent was invoked: the agent above it, and the tool through which it was called, or what it was handed."""
-    passed = {
+    passed: dict[tuple[str, str | None, str | None, str | None], Span] = {
         (span.trace_id, span.parent_span_id, span.agent, span.target_agent): span
         for span in forest.spans
         if span.kind == SpanKind.HANDOFF and span.target_agent
