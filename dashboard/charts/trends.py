@@ -113,7 +113,11 @@ def outcome_bars(outcomes: pl.DataFrame, mode: Mode) -> Figure:
     }  # fmt: skip
     return figure(
         [bar],
-        layout={"showlegend": False, "bargap": 0.35, "margin": {"l": 8, "r": 44, "t": 8, "b": 8}},
+        layout={
+            "showlegend": False,
+            "bargap": max(0.35, 1 - 0.16 * rows.height),
+            "margin": {"l": 8, "r": 44, "t": 8, "b": 8},
+        },
         x={"visible": False, "type": "linear"},
         y={"showgrid": False, "ticksuffix": "  ", "nticks": None},
     )

@@ -69,6 +69,8 @@ def _doing(row: Mapping[str, Any]) -> str:
         return f"LLM call, {row['model'] or 'unknown model'}"
     if row["kind"] == SpanKind.TOOL:
         return f"tool {row['tool_name'] or row['name']}"
+    if row["kind"] == SpanKind.AGENT and row["name"] == row["agent"]:
+        return "at work"
     return f"{palette.look(row['kind']).word} {row['name']}"
 
 

@@ -30,7 +30,9 @@ def path_document(
         return [b.note("The source of this run has no times, so there is no critical path.")]
     total = sum(piece.length_ns for piece in pieces)
     names = _names(frames, {piece.span_id for piece in pieces if piece.span_id} | set(slack))
+    running = bool((frames.traces["outcome"] == "running").any())
     blocks = [
+        *([b.note("The run goes on: this is its path so far.", tone="running")] if running else []),
         b.heading("Critical path", note=f"{units.duration(total)} in {units.plural(len(pieces), 'stretch', 'stretches')}"),
         b.prose("These spans, one after the other, made the run take as long as it did. Making anything else faster changes nothing. In the waterfall they have a line below their bar; press c to see only them."),
         _by_agent(pieces, total),

@@ -102,7 +102,11 @@ def _numbers(row: Mapping[str, Any]) -> list[str]:
     money = [cost_text(row), f"{units.count(tokens)} tokens", units.plural(row["llm_calls"], "LLM call")]
     numbers = [
         *(times if has_clock(row["start_ns"]) else ["a transcript without times, shown in order of its messages"]),
-        *(money if row["llm_calls"] or tokens or row["cost_usd"] is not None else ["no LLM calls recorded"]),
+        *(
+            money
+            if row["llm_calls"] or tokens or row["cost_usd"] is not None
+            else ["no LLM call yet" if row["outcome"] == RunOutcome.RUNNING else "no LLM calls recorded"]
+        ),
         units.plural(row["agents"], "agent"),
         units.plural(row["spans"], "span"),
     ]

@@ -197,6 +197,9 @@ def _with_loops(
 def _trends(shown: Overview, serious: Mapping[str, Sequence[Finding]], analysis: StoreAnalysis | None) -> None:
     """Four charts at most: each costs the browser."""
     st.subheader("Over time", anchor=False)
+    if not (shown.totals.ended or shown.totals.tokens or shown.totals.cost_usd):
+        st.text("No run has ended yet. What runs now is under Live; trends appear here as runs end.")
+        return
     mode = chrome.mode()
     left, right = st.columns(2, gap="medium")
     bucket = units.stretch(shown.bucket_s)
@@ -217,8 +220,10 @@ def _footer(state: queries.StoreState, analysis: StoreAnalysis | None) -> None:
     said: list[str] = []
     if analysis is not None:
         looked = len(analysis.by_run)
-        which = "all" if looked == analysis.total else f"the newest {looked:,} of"
-        said.append(f"Findings over {which} {units.plural(analysis.total, 'run')}, made in {analysis.took_s:,.1f} s.")
+        which = ("all" if looked > 1 else "the only") if looked == analysis.total else f"the newest {looked:,} of"
+        said.append(
+            f"Findings over {which} {'run' if which == 'the only' else units.plural(analysis.total, 'run')}, made in {analysis.took_s:,.1f} s."
+        )
         if analysis.failures:
             names = ", ".join(failure.detector for failure in analysis.failures)
             said.append(f"{units.plural(len(analysis.failures), 'detector')} crashed: {names}.")
