@@ -131,13 +131,18 @@ def welcome(error: TracehoundError) -> None:
     """The page of a store that does not exist yet; it goes over to the real one as soon as something is recorded."""
     st.title("No traces yet")
     st.text(error.message)
+    how_to_record()
+    st.markdown("Or in your own code:")
+    st.code("import tracer\n\ntracer.init()", language="python")
+    _wait_for_store()
+
+
+def how_to_record() -> None:
+    """The commands that fill a store."""
     st.markdown("Record something, and it appears here within a second:")
     st.code("tracehound demo                  # incidents of the bundled runtime, ready to look at\n"
             "tracehound run app.py            # your program, unchanged, instrumented\n"
             "tracehound import traces.json    # OTLP or a message transcript", language=None)  # fmt: skip
-    st.markdown("Or in your own code:")
-    st.code("import tracer\n\ntracer.init()", language="python")
-    _wait_for_store()
 
 
 @st.fragment(run_every=2.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import address, queries
+from dashboard import address, chrome, queries
 from dashboard.figures.markup import readable
 from dashboard.run_reads import SECOND_NS
 
@@ -59,5 +59,6 @@ def say_nothing_in(window: Window) -> None:
         st.text(f"No run of {readable(window.workflow)} started in this window.")
     elif window.since_ns is None:
         st.info("The store is there, but no run has been recorded in it yet.")
+        chrome.how_to_record()
     else:
         st.info(f"No run started within the last {window.label}. Choose a longer window.")
