@@ -285,3 +285,16 @@ def test_magentic_plans_before_it_chooses() -> None:
         ("plan", None),
         ("route", "coder"),
     ]
+
+
+@pytest.mark.parametrize(("thinks", "target"), [(False, "b"), (True, None)])
+def test_an_agent_that_only_leads_others_has_them_take_turns(thinks: bool, target: str | None) -> None:
+    """ADK's SequentialAgent calls no model; whom a thinking agent calls one after the other has taken nothing over."""
+    found = rows(
+        raw("invocation", 0, 9, a=genai("invoke_workflow", workflow__name="app")),
+        raw("invoke_agent lead", 1, 8, "invocation", a=genai("invoke_agent", agent__name="lead")),
+        raw("invoke_agent a", 2, 3, "invoke_agent lead", a=genai("invoke_agent", agent__name="a")),
+        raw("invoke_agent b", 4, 5, "invoke_agent lead", a=genai("invoke_agent", agent__name="b")),
+        *([raw("chat", 6, 7, "invoke_agent lead", a=genai("chat", request__model="m"))] if thinks else []),
+    )
+    assert (found["invoke_agent a"].target_agent, found["invoke_agent b"].reason) == (target, "called by lead")

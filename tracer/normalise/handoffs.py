@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -122,10 +122,16 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
 def _teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> Iterable[list[Span]]:
     """The turns of each group of agents that a framework leads, in order of start."""
     teams: dict[Hashable, list[Span]] = {}
+    busy = {
+        agent_above[position] for position in members if forest.spans[position].kind in (SpanKind.LLM, SpanKind.TOOL)
+    }
+    for position, works in forest.leaves():
+        if works:
+            busy.add(position if forest.spans[position].kind == SpanKind.AGENT else agent_above[position])
     for position in members:
         span, leader = forest.spans[position], agent_above[position]
         if span.kind == SpanKind.AGENT and span.duplicate_of is None and span.convention not in _NO_TURNS:
-            leads = _led_by(forest, position) if leader < 0 else _inner_team(forest, position, leader)
+            leads = _led_by(forest, position) if leader < 0 else _inner_team(forest, position, leader, busy)
             if leads is not None:
                 teams.setdefault(leads, []).append(span)
     return teams.values()
@@ -158,8 +164,13 @@ def _led_by(forest: Forest, position: int) -> Hashable:
     return "autogen" if passed_messages else None
 
 
-def _inner_team(forest: Forest, position: int, leader: int) -> Hashable:
-    """A team inside of an agent: messages of AutoGen lie between, or it is a graph that is a node. A call through a tool is none."""
+def _inner_team(forest: Forest, position: int, leader: int, busy: Container[int]) -> Hashable:
+    """A team inside of an agent: messages of AutoGen lie between, it is a graph that is a node, or the agent does nothing but lead.
+
+    A call through a tool is none; nor are those whom an agent calls that thinks itself.
+    """
+    if forest.parent[position] == leader and leader not in busy and forest.spans[leader].convention not in _NO_TURNS:
+        return leader
     for above in forest.ancestors(position):
         if above == leader or forest.spans[above].kind == SpanKind.TOOL:
             break
