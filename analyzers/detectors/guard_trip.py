@@ -1,6 +1,6 @@
 """Question: did a limit stop (or warn) a run, which one, and what was lost with it?
 
-A yes is a guard span (budget, time, iterations, circuit breaker ...) or an error by which a framework says that a limit of its own was
+A yes is a guard span (budget, time, iterations, circuit breaker ...), or an error or an agent's reason to end by which a framework says that a limit of its own was
 reached (LangGraph's recursion limit, the Agents SDK's max turns, Pydantic AI's usage limits, tripwires). A guard that only warned, in a
 run that then completed, is information; a stop is a warning, and critical where the run ended without any result.
 
@@ -37,6 +37,7 @@ COLUMNS = [
     "guard",
     "error_type",
     "error_message",
+    "finish_reason",
     "reason",
     "attributes",
 ]
@@ -124,7 +125,10 @@ def _trips(frames: Frames) -> dict[tuple[str, str], list[Row]]:
         ANY_LIMIT
     ).fill_null(value=False)
     failed = (pl.col("status") == SpanStatus.ERROR) & limit
-    rows = frames.spans.filter(pl.col("duplicate_of").is_null() & (guard | failed)).sort(
+    out_of_steps = (pl.col("kind") == SpanKind.AGENT) & pl.col("finish_reason").str.contains(ANY_LIMIT).fill_null(
+        value=False
+    )
+    rows = frames.spans.filter(pl.col("duplicate_of").is_null() & (guard | failed | out_of_steps)).sort(
         "run_id", "start_ns", "span_id"
     )
     held: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -143,7 +147,7 @@ def _trips(frames: Frames) -> dict[tuple[str, str], list[Row]]:
             }
             held[row["run_id"], row["guard"] or "guard"].append(trip)
         elif row["run_id"] not in guarded and row["span_id"] not in parents:
-            _add_limit(held, row, f"{row['error_type']} {row['error_message']}")
+            _add_limit(held, row, f"{row['error_type']} {row['error_message']} {row['finish_reason']}")
     told = {run for run, _ in held}
     stopped = frames.traces.filter(
         (pl.col("outcome") == RunOutcome.STOPPED_BY_GUARD) & ~pl.col("run_id").is_in(sorted(told))

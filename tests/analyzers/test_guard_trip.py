@@ -100,6 +100,15 @@ def test_a_limit_that_only_the_outcome_tells(reason: str, guard: str, severity: 
     assert ("used up" in finding.suggestion) == (guard != "guardrail")
 
 
+def test_an_inner_agent_that_ran_out_of_steps() -> None:
+    """A managed agent of smolagents answers from what there is, and the run completes: a warning that names the agent."""
+    inner = agent("scout", 1, 8, finish_reason="Reached max steps", answer="the best I have")
+    (finding,) = find_guard_trip(frames(run("w", agent("boss", 0, 9, inner, answer="done"))))
+
+    assert (finding.severity, finding.agents, len(finding.spans)) == ("warning", ("scout",), 1)
+    assert finding.title == "max steps stopped scout"
+
+
 def test_silent_without_trips() -> None:
     """Ordinary errors are no guards."""
     assert found(run("w", agent("a", 0, 3, status="error", error_type="ValueError"))) == []
