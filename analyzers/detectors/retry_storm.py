@@ -272,6 +272,13 @@ def _finding(
 
 
 def _either(inner: str, outer: str) -> str:
+    """The two layers that retry, in words.
+
+    >>> _either("what runs fetch_prices", "fetch_prices")
+    'fetch_prices or what runs it, not both'
+    """
+    if outer == f"what runs {inner}" or inner == f"what runs {outer}":
+        return f"{min(inner, outer, key=len)} or what runs it, not both"
     return f"{inner} or what calls it, not both" if inner == outer else f"{inner} or {outer}, not both"
 
 

@@ -138,6 +138,7 @@ def test_numbers_that_begin_again_tell_of_a_layer_without_spans() -> None:
     assert [layer["tries"] for layer in finding.data["layers"]] == [3, 9]
     assert finding.severity == "critical"
     assert "3 x 3" in finding.title
+    assert "or what runs it, not both" in finding.suggestion
 
 
 def test_tries_inside_a_client_count() -> None:
