@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dashboard.documents import blocks as b
 
-_COLUMNS = [b.column("", right=True), b.column("who", tight=True), b.column("step", tight=True), b.column("score", right=True), b.column("what speaks against it")]  # fmt: skip
+_TIERS: Final[Mapping[str, str]] = {
+    "evidence": "evidence in this run",
+    "differential": "comparison with a run that went well",
+    "spectrum": "statistics over failed and good runs",
+    "judge": "order by an LLM judge",
+}
+_COLUMNS = [
+    b.column("", right=True), b.column("who", tight=True), b.column("step", tight=True), b.column("score", right=True), b.column("what speaks against it"),
+]  # fmt: skip
 
 
-def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[b.Block]:
-    """A card with the `suspects` of a failed run's entry in the analysis; None while they are being made.
+def suspects_table(suspects: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[b.Block]:
+    """The `suspects` of the analysis document in their order, and by what they were found.
 
     Args:
         names: span id -> what the figures call it.
     """
+    rows: list[b.Block] = []
+    for one in suspects:
+        what = names.get(one["span_id"], one["span_id"][:8])
+        agent = one["agent"] or "no agent"
+        who = b.cell(what) if what.startswith(agent) else b.cell(agent, note=what)
+        step = None if one["step"] is None else f"message {one['step']}"
+        told = list(dict.fromkeys(one["evidence"]))
+        rows.append(b.row([str(one["rank"]), who, step, f"{one['score']:.2f}", "; ".join(told)], pick={"span": one["span_id"]}))  # fmt: skip
+    tiers = dict.fromkeys(_TIERS.get(part, part) for one in suspects for part in str(one["tier"]).split("+"))
+    return [b.table(_COLUMNS, rows), b.note(f"Ranked by {', '.join(tiers)}. Scores compare suspects of this run only; they are no probabilities.")]  # fmt: skip
+
+
+def suspects_view(document: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[b.Block]:
+    """A card with the `suspects` of a failed run's entry in the analysis; one that says so while they are being made."""
     head = b.heading("Where it most likely went wrong", level=2)
     if document is None:
         return [b.card([head, b.note("The suspects are being looked for. They appear here by themselves.", tone="running")])]  # fmt: skip
     suspects: Sequence[Mapping[str, Any]] = document.get("suspects") or ()
     if not suspects:
         return [b.card([head, b.note("The evidence in this run does not suffice to name a step.")])]
-    parts = [head, b.note("Ranked by the evidence recorded in this run; scores compare within it only.")]
-    rows: list[b.Block] = []
-    for one in suspects:
-        what = names.get(one["span_id"], one["span_id"][:8])
-        step = None if one["step"] is None else f"message {one['step']}"
-        told = list(dict.fromkeys(one["evidence"]))
-        rows.append(b.row([str(one["rank"]), what, step, f"{one['score']:.2f}", "; ".join(told)], pick={"span": one["span_id"]}))  # fmt: skip
-    return [b.card([*parts, b.table(_COLUMNS, rows)], tone="critical")]
+    return [b.card([head, *suspects_table(suspects, names)], tone="critical")]

@@ -36,7 +36,7 @@ def case_json(case: Case) -> str:
     frames = case.frames
     report: dict[str, Any] = {
         "outcome_reason": run_row(frames)["outcome_reason"],
-        "verdict": verdict(frames, case.findings),
+        "verdict": verdict(frames, case.findings, case.run["suspects"]),
         "numbers": [asdict(number) for number in numbers(frames, case.findings)],
         "moments": [
             {"at_ns": one.at_ns, "what": one.text, "who": one.who or None, "span_id": one.span_id}

@@ -35,7 +35,7 @@ from dashboard.report.path import path_document, path_slices
 from dashboard.report.reproduce import reproduce_document
 from dashboard.report.stops import stops_document
 from dashboard.report.suspects import suspects_document
-from dashboard.report.verdict import numbers, quality, run_row, verdict
+from dashboard.report.verdict import alarm, numbers, quality, run_row, verdict
 from tracer.clock import has_clock
 from tracer.model import RunOutcome
 
@@ -110,7 +110,7 @@ def case_html(case: Case) -> str:
         ("quality", "What this record lacks", _quality(case)),
     ]
     nav = "".join(f'<a href="#{name}">{esc(label)}</a>' for name, label, _ in sections)
-    body = _header(frames, findings) + tag("nav", nav, aria_label="Sections")
+    body = _header(case) + tag("nav", nav, aria_label="Sections")
     body += "".join(
         f'<section id="{name}"><h2>{esc(label)}</h2>{content}</section>' for name, label, content in sections
     )
@@ -145,14 +145,15 @@ def _stack(document: Sequence[Block]) -> str:
     return tag("div", render_blocks(document), class_="stack")
 
 
-def _header(frames: Frames, findings: Sequence[Finding]) -> str:
+def _header(case: Case) -> str:
+    frames, findings = case.frames, case.findings
     row = run_row(frames)
     started = f"started {started_cell(row, 19)} UTC" if has_clock(row["start_ns"]) else "a transcript without times"
     facts = " · ".join(
         str(part) for part in (started, f"run {row['run_id']}", row["service"], row["convention"]) if part
     )
-    worst = findings[0].severity if findings else "ok"
-    lines = "".join(tag("li", esc(line)) for line in verdict(frames, findings))
+    tone = alarm(row["outcome"], findings) or "ok"
+    lines = "".join(tag("li", esc(line)) for line in verdict(frames, findings, case.run["suspects"]))
     strip = "".join(
         tag("div", tag("span", esc(n.label)) + tag("b", esc(n.value)) + tag("span", esc(clip(n.hint, 60)), class_="muted"), class_="number alarm" if n.alarm else "number")
         for n in numbers(frames, findings)
@@ -160,7 +161,7 @@ def _header(frames: Frames, findings: Sequence[Finding]) -> str:
     heading = tag("h1", esc(f"Post-mortem: {row['workflow'] or 'unnamed workflow'}")) + tag(
         "p", esc(facts), class_="muted"
     )
-    return tag("header", heading + tag("ol", lines, class_=f"verdict {worst}") + tag("div", strip, class_="numbers"))
+    return tag("header", heading + tag("ol", lines, class_=f"verdict {tone}") + tag("div", strip, class_="numbers"))
 
 
 def _timeline(view: TraceView) -> str:

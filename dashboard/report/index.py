@@ -14,7 +14,7 @@ from analyzers.finding import SEVERITIES
 from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, started_cell, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
-from dashboard.figures.markup import esc, tag
+from dashboard.figures.markup import clip, esc, tag
 from dashboard.report.case import Case
 from dashboard.report.page import product_version, whole_page
 from dashboard.report.verdict import run_row, verdict, waste
@@ -73,7 +73,7 @@ def entry_of(case: Case, *, every: bool | None) -> Entry:
         rank=rank,
         kinds=tuple(finding.kind for finding in found),
         tags=tuple(finding_tag(finding) for finding in found),
-        said=verdict(case.frames, found)[2],
+        said=verdict(case.frames, found, case.run["suspects"])[2],
         wasted_usd=wasted_usd,
         wasted_tokens=wasted_tokens,
         file=file_name(row["run_id"]) if written else None,
@@ -148,9 +148,11 @@ def _runs(entries: Sequence[Entry]) -> str:
 def _run(entry: Entry) -> str:
     row = entry.row
     severity = SEVERITIES[entry.rank] if entry.rank < len(SEVERITIES) else None
-    mark = tag("span", palette.SEVERITY_GLYPHS[severity] if severity else "✓", class_=f"tone-{severity or 'ok'}", title=severity or "nothing found")  # fmt: skip
+    quiet = ("✓", "ok") if row["outcome"] in _FINE else ("–", "muted")
+    glyph, tone = (palette.SEVERITY_GLYPHS[severity], severity) if severity else quiet
+    mark = tag("span", glyph, class_=f"tone-{tone}", title=severity or "nothing found")
     name = tag("a", esc(row["workflow"] or "unnamed workflow"), href=entry.file) + " "
-    name += tag("span", esc(row["source_id"] or row["run_id"][:8]), class_="muted")
+    name += tag("span", esc(clip(row["source_id"] or row["run_id"][:8], 24)), class_="muted tight")
     more = f", {len(entry.tags) - _TAGS} more" if len(entry.tags) > _TAGS else ""
     what = esc(entry.said) + " " + tag("span", esc(", ".join(entry.tags[:_TAGS]) + more), class_="muted")
     outcome = f"{OUTCOME_GLYPHS.get(row['outcome'], '?')} {str(row['outcome']).replace('_', ' ')}"

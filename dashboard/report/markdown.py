@@ -52,7 +52,7 @@ def case_markdown(case: Case) -> str:
         + (f"started {started_cell(row, 19)} UTC" if has_clock(row["start_ns"]) else "a transcript without times"),
         "",
     ]
-    out += [f"{k}. {plain(text)}" for k, text in enumerate(verdict(frames, findings), 1)]
+    out += [f"{k}. {plain(text)}" for k, text in enumerate(verdict(frames, findings, case.run["suspects"]), 1)]
     strip = numbers(frames, findings)
     out += ["", line([n.label for n in strip]), rule(len(strip))]
     out += [line([plain(n.value + (f" ({n.hint})" if n.hint else "")) for n in strip]), ""]

@@ -35,7 +35,7 @@ class Moment:
 
 
 def find_moments(case: Case) -> list[Moment]:
-    """Start and end, every finding's begin, guards, escalations, decisions and failures, in order of time."""
+    """Start and end, every finding's begin, the first suspect, guards, escalations, decisions and failures, in order of time."""
     row = case.frames.traces.row(0, named=True)
     moments = [Moment(case.start_ns, "▶", f"{row['workflow'] or 'The run'} starts", row["user_id"] or "", "neutral", 0)]
     for finding in on_figures(case.findings):
@@ -45,6 +45,7 @@ def find_moments(case: Case) -> list[Moment]:
                 Moment(finding.start_ns, palette.SEVERITY_GLYPHS[finding.severity], text, ", ".join(finding.agents[:4]),
                        SEVERITY_TONES[finding.severity], 0, finding.spans[0] if finding.spans else None)
             )  # fmt: skip
+    moments += _suspected(case)
     telling = case.frames.spans.filter(
         pl.col("duplicate_of").is_null() & (pl.col("kind").is_in(_TOLD) | (pl.col("status") == SpanStatus.ERROR))
     )
@@ -54,6 +55,16 @@ def find_moments(case: Case) -> list[Moment]:
         reason = f": {row['outcome_reason']}" if row["outcome_reason"] else ""
         moments.append(Moment(row["end_ns"], "■", f"ends, {how}{reason}", "", "neutral", 0))
     return sorted(moments, key=lambda one: (one.at_ns, one.glyph == "■", one.weight, one.span_id or "", one.text))
+
+
+def _suspected(case: Case) -> list[Moment]:
+    """Where the evidence points first."""
+    suspects: list[dict[str, Any]] = case.run["suspects"][:1]
+    starts = case.frames.spans.filter(pl.col("span_id").is_in([one["span_id"] for one in suspects]))["start_ns"]
+    return [
+        Moment(at_ns, "?", "the first suspect: " + "; ".join(dict.fromkeys(one["evidence"])), one["agent"] or "", "warning", 0, one["span_id"])
+        for one, at_ns in zip(suspects, starts, strict=False)
+    ]  # fmt: skip
 
 
 def _told(span: Mapping[str, Any]) -> Moment:

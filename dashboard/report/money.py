@@ -38,7 +38,9 @@ def ledger_document(case: Case) -> list[b.Block]:
     if ledger is None:
         return [b.note("The ledger could not be made; see what this record lacks.")]
     total = ledger["total"]
-    priced = ledger["unpriced_calls"] < total["calls"] or not total["calls"]
+    if not total["calls"] and not total["tokens"] and not total["ns"]:
+        return [b.note("No model call was recorded in this run, so that there is nothing to split.")]
+    priced = ledger["unpriced_calls"] < total["calls"]
 
     def row(name: str, part: Mapping[str, Any], share: float | None) -> b.Block:
         money = units.money(part["usd"]) if priced else None

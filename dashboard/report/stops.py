@@ -174,16 +174,13 @@ def stops_document(case: Case) -> list[b.Block]:
         if stop.kind in ("loop", "ping_pong") and stop.at_ns is not None and (said := _breaker_sentence(case)):
             rows.append(b.fact("Back-test", said))
         if stop.at_ns is not None:
-            saved = (
-                f"before {units.plural(stop.calls_after, 'more LLM call')}"
-                if stop.calls_after
-                else "no LLM call began later"
-            )
-            if stop.calls_after and stop.usd_after is not None:
-                saved += f" for {units.money(stop.usd_after)}"
+            saved = ", no LLM call began later" if case.frames.billed.height else ""
+            if stop.calls_after:
+                saved = f", before {units.plural(stop.calls_after, 'more LLM call')}"
+                saved += f" for {units.money(stop.usd_after)}" if stop.usd_after is not None else ""
             if stop.tokens_after:
                 saved += f" ({units.count(stop.tokens_after)} tokens)"
-            rows.append(b.fact("Here", f"at +{units.duration(stop.at_ns - case.start_ns)}, {saved}"))
+            rows.append(b.fact("Here", f"at {units.after(stop.at_ns, case.start_ns)}{saved}"))
         document.append(
             b.card([b.heading(stop.measure, level=2, note=f"against {stop.kind.replace('_', ' ')}"), b.facts(rows)], tone="info")
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from analyzers.finding import SEVERITIES, Finding
+from analyzers.finding import SEVERITIES, Finding, Severity
 from analyzers.frames import Frames
 from dashboard.figures import units
 from tracer.model import RunOutcome, SpanKind
@@ -24,6 +24,16 @@ _ENDED: Final[Mapping[str, str]] = {
     RunOutcome.RUNNING: "It is still running",
     RunOutcome.UNKNOWN: "How it ended is not known",
 }
+
+
+_GRAVE: Final[Mapping[str, Severity]] = {
+    RunOutcome.FAILED: "critical",
+    RunOutcome.TIMED_OUT: "critical",
+    RunOutcome.INTERRUPTED: "warning",
+    RunOutcome.STOPPED_BY_GUARD: "warning",
+    RunOutcome.ESCALATED: "warning",
+}
+"""outcomes that are bad news by themselves"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,12 @@ def run_row(frames: Frames) -> dict[str, Any]:
     return frames.traces.row(0, named=True)
 
 
-def verdict(frames: Frames, findings: Sequence[Finding]) -> list[str]:
-    """Five sentences: what ran, how it ended, what was wrong, what it cost, what to change."""
+def verdict(frames: Frames, findings: Sequence[Finding], suspects: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Five sentences: what ran, how it ended, what was wrong, what it cost, what to change.
+
+    Args:
+        suspects: of a failed run, as the analysis document ranks them; they are told of where no detector objects.
+    """
     row = run_row(frames)
     lines = [
         _ran(row, _duration_ns(frames)),
@@ -50,17 +64,40 @@ def verdict(frames: Frames, findings: Sequence[Finding]) -> list[str]:
         + (f": {row['outcome_reason']}." if row["outcome_reason"] else "."),
     ]
     ranked = sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
-    if not ranked:
-        lines.append("No detector objects to this run.")
-        lines.append(_cost_line(row, waste(frames, findings)[0]))
-        lines.append("Nothing to change was found.")
-        return lines
+    cost = _cost_line(row, waste(frames, findings)[0])
+    if not ranked or (suspects and ranked[0].severity == "info"):
+        wrong, change = _without_findings(row, suspects)
+        besides = f" Besides: {units.plural(len(ranked), 'remark')}." if ranked else ""
+        return [*lines, wrong + besides, cost, change]
     worst = ranked[0]
     others = f" Besides: {units.plural(len(ranked) - 1, 'more finding')}." if len(ranked) > 1 else ""
-    lines.append(_sentence(worst.title) + others)
-    lines.append(_cost_line(row, waste(frames, findings)[0]))
-    lines.append(f"What to change: {_sentence(worst.suggestion)}" if worst.suggestion else "No change is suggested.")
-    return lines
+    change = f"What to change: {_sentence(worst.suggestion)}" if worst.suggestion else "No change is suggested."
+    return [*lines, _sentence(worst.title) + others, cost, change]
+
+
+def alarm(outcome: str, findings: Sequence[Finding]) -> Severity | None:
+    """How bad it is, None where all is well; a run that ended badly is no better than that, whatever was found."""
+    ended = _GRAVE.get(outcome)
+    return min(
+        [*(finding.severity for finding in findings), *([ended] if ended else ())], key=SEVERITIES.index, default=None
+    )
+
+
+def _without_findings(row: Mapping[str, Any], suspects: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """What was wrong and what to change, where no detector objects; a run that ended badly has no clean bill."""
+    if suspects:
+        first = suspects[0]
+        at = "" if first["step"] is None else f" at message {first['step']}"
+        return (
+            f"No detector objects, but the evidence points first to {first['agent'] or 'a step without an agent'}{at}.",
+            f"Look there first: {_sentence('; '.join(dict.fromkeys(first['evidence'])) or 'see who is to blame')}",
+        )
+    if row["outcome"] in _GRAVE:
+        return (
+            "No detector objects, and nothing in the record says where it went wrong.",
+            "Why it ended so has to be looked for outside of this record.",
+        )
+    return "No detector objects to this run.", "Nothing to change was found."
 
 
 def _ran(row: Mapping[str, Any], lasted_ns: int) -> str:
@@ -87,14 +124,16 @@ def numbers(frames: Frames, findings: Sequence[Finding]) -> list[Number]:
     waited = int((waiting["end_ns"] - waiting["start_ns"]).sum() or 0)
     critical = sum(f.severity == "critical" for f in findings)
     unpriced = row["unpriced_calls"]
+    tokens = row["input_tokens"] + row["output_tokens"]
+    called = row["llm_calls"] or tokens or row["cost_usd"] is not None
     took = units.took(_duration_ns(frames), row["start_ns"])
     return [
         Number("Outcome", str(row["outcome"]).replace("_", " "), row["outcome_reason"] or "", bad),
         Number("Findings", units.count(len(findings)), f"{critical} critical" if critical else "none critical", critical > 0),
         Number("Duration", took or "—", "no times recorded" if took is None else f"{units.duration(waited)} in waits" if waited else ""),
-        Number("Cost", units.money(row["cost_usd"]) if row["cost_usd"] is not None or row["llm_calls"] else "none",
-               f"{units.plural(unpriced, 'call')} without a price" if unpriced else "", alarm=bool(unpriced)),
-        Number("Tokens", units.count(row["input_tokens"] + row["output_tokens"]), f"{units.count(row['output_tokens'])} out"),
+        Number("Cost", units.money(row["cost_usd"]) if called else "—",
+               f"{units.plural(unpriced, 'call')} without a price" if unpriced else "" if called else "no model call recorded", alarm=bool(unpriced)),
+        Number("Tokens", units.count(tokens) if called else "—", f"{units.count(row['output_tokens'])} out" if called else ""),
         Number("LLM calls", units.count(row["llm_calls"]), units.plural(row["agents"], "agent")),
         Number("Errors", units.count(row["errors"]), f"of {units.plural(row['spans'], 'span')}", bool(row["errors"])),
     ]  # fmt: skip
@@ -152,7 +191,11 @@ def _duration_ns(frames: Frames) -> int:
 
 def _cost_line(row: Mapping[str, Any], wasted_usd: Decimal | None) -> str:
     if row["cost_usd"] is None:
-        return "What it cost is not known: no call has a known price." if row["llm_calls"] else "It called no model."
+        return (
+            "What it cost is not known: no call has a known price."
+            if row["llm_calls"]
+            else "No model call was recorded, so that it has no known cost."
+        )
     least = "at least " if row["unpriced_calls"] else ""
     wasted = float(wasted_usd or 0)
     bought = (

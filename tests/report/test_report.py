@@ -8,18 +8,26 @@ import json
 import re
 from hashlib import sha256
 from html.parser import HTMLParser
+from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from analyzers.finding import DetectorFailure, Skipped
+from analyzers.finding import DetectorFailure, Finding, Severity, Skipped
+from analyzers.frames import Frames
 from dashboard.documents import blocks
-from dashboard.report import render_html, render_json, render_markdown
+from dashboard.report import Case, render_html, render_json, render_markdown
 from dashboard.report.blocks_html import render_blocks
 from dashboard.report.blocks_markdown import code, plain
-from dashboard.report.verdict import numbers, quality, verdict
+from dashboard.report.document import case_json
+from dashboard.report.html import case_html
+from dashboard.report.markdown import case_markdown
+from dashboard.report.moments import find_moments
+from dashboard.report.suspects import suspects_document
+from dashboard.report.verdict import alarm, numbers, quality, verdict
 from tests.drawn import agent, frames, llm, message, run
 from tests.figures.scenes import deadlocked, hostile, looping, three_way
 
@@ -76,6 +84,78 @@ def test_a_healthy_run_is_not_made_to_look_ill() -> None:
 
     assert "No detector objects to this run." in verdict(healthy, [])
     assert not any(number.alarm for number in numbers(healthy, []))
+
+
+def failed(*evidence: str) -> tuple[Frames, list[dict[str, Any]]]:
+    """A run that went wrong without an error, and whom its analysis suspects."""
+    held = frames(run("w", agent("planner", 0, 1), agent("coder", 1, 2, llm(1, 2)), outcome="failed"))
+    span_id = held.spans.filter(pl.col("agent") == "coder")["span_id"][0]
+    return held, [{"rank": 1, "agent": "coder", "span_id": span_id, "step": 7, "score": 1.0, "tier": "evidence+judge", "evidence": list(evidence)}]  # fmt: skip
+
+
+def remark(kind: str, held: Frames, severity: Severity) -> Finding:
+    """A finding about the whole run."""
+    return Finding(
+        kind=kind, severity=severity, confidence=0.9, trace_id=held.run_ids[0], title="A title", explanation="Why.", suggestion="",
+        spans=(held.spans["span_id"][0],), start_ns=held.traces["start_ns"][0], end_ns=held.traces["start_ns"][0],
+    )  # fmt: skip
+
+
+def test_a_failed_run_without_findings_has_no_clean_bill() -> None:
+    """Whom the evidence points to stands in the five lines; without suspects they say that nothing does."""
+    held, suspects = failed("an old value", "an old value", "nobody checked")
+
+    assert verdict(held, [], suspects)[2:] == [
+        "No detector objects, but the evidence points first to coder at message 7.",
+        "What it cost is not known: no call has a known price.",
+        "Look there first: an old value; nobody checked.",
+    ]
+    one = remark("data_quality", held, "info")
+    assert verdict(held, [one], suspects)[2].endswith("coder at message 7. Besides: 1 remark.")
+    assert verdict(held, [])[2] == "No detector objects, and nothing in the record says where it went wrong."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "severities", "expected"),
+    [
+        ("completed", [], None),
+        ("completed", ["info"], "info"),
+        ("failed", [], "critical"),
+        ("failed", ["warning"], "critical"),
+        ("interrupted", ["info"], "warning"),
+        ("escalated", ["critical", "warning"], "critical"),
+        ("unknown", [], None),
+    ],
+)
+def test_a_report_is_as_alarming_as_its_worst_news(
+    outcome: str, severities: list[Severity], expected: str | None
+) -> None:
+    """How the run ended counts as much as what was found."""
+    held, _ = failed()
+    assert alarm(outcome, [remark("loop", held, severity) for severity in severities]) == expected
+
+
+def test_suspects_stand_on_the_timeline_and_in_every_form() -> None:
+    """The same first suspect in the five lines, among the moments and in the table, which says by what they were ranked."""
+    held, suspects = failed("an old value", "an old value")
+    case = Case.of(held)
+    case.run["suspects"] = suspects
+
+    assert [(one.who, one.text) for one in find_moments(case) if one.glyph == "?"] == [("coder", "the first suspect: an old value")]  # fmt: skip
+    [table, note] = suspects_document(case, {suspects[0]["span_id"]: "coder"})
+    assert [cell["text"] if isinstance(cell, dict) else cell for cell in table["rows"][0]["cells"]] == ["1", "coder", "message 7", "1.00", "an old value"]  # fmt: skip
+    assert note["text"].startswith("Ranked by evidence in this run, order by an LLM judge.")
+    for text in (case_html(case), case_markdown(case), case_json(case)):
+        assert "points first to coder at message 7" in text
+
+
+def test_a_record_without_model_calls_has_no_bill() -> None:
+    """No zero dollars and no zero tokens where nothing was recorded that could cost."""
+    text = render_markdown(frames(run("w", agent("a", 0, 2))))
+
+    assert "$0" not in text
+    assert "no model call recorded" in text
+    assert "No model call was recorded, so that it has no known cost." in text
 
 
 def test_unknown_prices_are_said_and_never_zero() -> None:
