@@ -150,6 +150,8 @@ class GenAI:
     RESPONSE_ID = "gen_ai.response.id"
     FINISH_REASONS = "gen_ai.response.finish_reasons"
     TIME_TO_FIRST_CHUNK_S = "gen_ai.response.time_to_first_chunk"
+    CLIENT_FIRST_CHUNK_S = "gen_ai.client.operation.time_to_first_chunk"
+    """the name of the metric, on the span: Vercel AI SDK 7"""
     INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
     OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
     CACHED_TOKENS = (
@@ -298,7 +300,7 @@ class PydanticAI:
 
 
 class VercelAI:
-    """Vercel AI SDK, v3 to v6."""
+    """Vercel AI SDK, v3 to v6; version 7 writes gen_ai.* names."""
 
     OPERATION = "ai.operationId"
     FUNCTION_ID = "ai.telemetry.functionId"

@@ -133,6 +133,9 @@ SHAPES: dict[str, bytes] = {
             ]
         }
     ).encode(),
+    "NaN as JavaScript writes it": text(
+        request(span(1), span(2, attributes=[{"key": "rate", "value": {"doubleValue": None}}]))
+    ).encode(),
     "base64 ids": text(request(span(1), span(2, traceId="CvdlGRbNQ92ESOshHIAxnA==", spanId="AAAAAAAAAAI="))).encode(),
     "protobuf": json_to_protobuf(request(span(1), span(2))).payloads[0],
     "protobuf requests appended": ONE + TWO,

@@ -31,6 +31,8 @@ class Facts(NamedTuple):
     outcome: str = "completed"
 
 
+CALLS = ("LLM", "EMBEDDING", "chat", "generate_content", "embeddings", "doGenerate", "doStream", "doEmbed")
+INPUTS = ("llm.token_count.prompt", "gen_ai.usage.input_tokens", "ai.usage.tokens")
 TRIAGE = "triage>researcher researcher>writer"
 REFUNDS = "triage>refunds"
 SUPERVISED = "supervisor>researcher supervisor>analyst supervisor>writer"
@@ -97,6 +99,8 @@ FACTS: dict[str, Facts] = {
     "google-adk-openinference-toolerror": Facts("coordinator researcher", 2, 1, 1, "coordinator>researcher", "failed"),
     "google-adk-native-ordinary": Facts("coordinator researcher", 3, 1, 0, "coordinator>researcher"),
     "openai-genai-ordinary": Facts("", 4, 0, 0, ""),
+    "vercel-ai-native-toolerror": Facts("coordinator researcher writer", 7, 4, 1, ASKED),
+    "vercel-ai-genai-toolerror": Facts("coordinator researcher writer", 7, 4, 1, ASKED),
     "openai-genai-legacy-ordinary": Facts("", 4, 0, 0, ""),
     "openai-openinference-ordinary": Facts("", 4, 0, 0, ""),
     "openai-openllmetry-ordinary": Facts("", 4, 0, 0, ""),
@@ -199,10 +203,11 @@ def _oracle(name: str) -> tuple[int, int]:
         for span in _spans(document):
             attributes: dict[str, Any] = {a["key"]: next(iter(a["value"].values()), None) for a in span["attributes"]}
             kind = attributes.get("openinference.span.kind") or attributes.get("gen_ai.operation.name")
+            kind = str(kind or attributes.get("ai.operationId")).rpartition(".")[2]
             spans[span["spanId"]] = (
                 span.get("parentSpanId"),
-                kind in ("LLM", "EMBEDDING", "chat", "generate_content", "embeddings"),
-                int(attributes.get("llm.token_count.prompt") or attributes.get("gen_ai.usage.input_tokens") or 0),
+                kind in CALLS,
+                int(next((attributes[name] for name in INPUTS if attributes.get(name)), 0)),
                 int(attributes.get("llm.token_count.completion") or attributes.get("gen_ai.usage.output_tokens") or 0)
                 - _counted_twice(attributes),
             )

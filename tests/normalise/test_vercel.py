@@ -1,4 +1,4 @@
-"""Vercel AI SDK, versions 3 to 6, drawn from its documentation."""
+"""Vercel AI SDK, versions 3 to 7, drawn from its documentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.normalise.drawn import raw, read, texts, tokens
+from tests.normalise.drawn import genai, raw, read, texts, tokens
+from tracer.normalise import resolve, summarise
 
 
 def ai(operation: str, **more: Any) -> dict[str, Any]:
@@ -131,3 +132,43 @@ def test_vercel_embedding_and_prompt() -> None:
 
     assert (rows["ai.embed.doEmbed"].kind, rows["ai.embed.doEmbed"].input_tokens) == ("embedding", 7)
     assert [message["role"] for message in texts(batch, rows["ai.generateText"].input_refs)] == ["system", "user"]
+
+
+def test_a_call_named_by_its_model_is_no_agent() -> None:
+    """Version 7 calls the whole `invoke_agent` and its model where nobody gave it a name."""
+    rows, _ = read(
+        raw("invoke_agent gpt-4o", 0, 9, a=genai("invoke_agent", request__model="gpt-4o")),
+        raw(
+            "chat gpt-4o",
+            1,
+            2,
+            "invoke_agent gpt-4o",
+            a=genai("chat", request__model="gpt-4o", client__operation__time_to_first_chunk=0.25),
+        ),
+        raw(
+            "named", 3, 4, "invoke_agent gpt-4o", a=genai("invoke_agent", request__model="gpt-4o", agent__name="gpt-4o")
+        ),
+    )
+
+    assert [(row.kind, row.agent) for row in rows.values()] == [
+        ("workflow", None),
+        ("llm", "gpt-4o"),
+        ("agent", "gpt-4o"),
+    ]
+    assert rows["chat gpt-4o"].ttft_ns == 250_000_000
+
+
+def test_an_aborted_run_was_interrupted() -> None:
+    """A JavaScript AbortSignal is asyncio's cancellation."""
+    batch = read(
+        raw(
+            "ai.generateText desk",
+            0,
+            9,
+            a=ai("ai.generateText", telemetry__functionId="desk") | {"error.type": "AbortError"},
+            status="error",
+            message="This operation was aborted",
+        )
+    )[1]
+
+    assert summarise(resolve(batch.spans)).outcome == "interrupted"

@@ -174,7 +174,7 @@ TABLE: dict[str, tuple[Converter, dict[str, Names]]] = {
             "vercel_ai": VercelAI.FINISH_REASON,
         },
     ),
-    "ttft_ns": (seconds_as_ns, {"otel_genai": GenAI.TIME_TO_FIRST_CHUNK_S}),
+    "ttft_ns": (seconds_as_ns, {"otel_genai": (GenAI.TIME_TO_FIRST_CHUNK_S, GenAI.CLIENT_FIRST_CHUNK_S)}),
     "prompt_name": (
         as_text,
         {

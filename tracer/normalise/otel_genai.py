@@ -61,6 +61,9 @@ def kind(raw: RawSpan) -> str | None:
     attributes = raw.attributes
     operation = attributes.get(GenAI.OPERATION)
     known = OPERATIONS.get(operation) if isinstance(operation, str) else None
+    if known == SpanKind.AGENT and raw.name == f"invoke_agent {attributes.get(GenAI.REQUEST_MODEL)}":
+        # Vercel AI SDK 7 names it by the model; without a name beside it, it is a call around calls.
+        return known if GenAI.AGENT_NAME in attributes else SpanKind.OTHER
     if known is not None:
         return known
     if GenAI.REQUEST_MODEL in attributes or GenAI.RESPONSE_MODEL in attributes:

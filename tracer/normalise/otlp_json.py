@@ -298,6 +298,8 @@ def _pairs(target: Any, value: Any) -> None:
 
 def _value(target: AnyValue, held: Mapping[str, Any], key: str) -> None:
     for name, value in held.items():
+        if value is None:  # JavaScript writes NaN so; protobuf's JSON form reads it as a field that is not set
+            continue
         match _CAMEL.sub(lambda found: "_" + found[1].lower(), name):
             case "string_value":
                 if not isinstance(value, str):

@@ -142,7 +142,7 @@ def _interrupted(run: _Run) -> tuple[str, str | None] | None:
 def _was_cancelled(span: Span) -> bool:
     """By our own mark, or as the error that some instrumentors make of it (LlamaIndex' of OpenInference)."""
     if span.status == SpanStatus.ERROR:
-        return (span.error_type or "").rpartition(".")[2] == "CancelledError"
+        return tells_cancellation(span.error_type)
     return span.status == SpanStatus.OK and Tracehound.CANCELLED in span.attributes
 
 
@@ -287,6 +287,11 @@ def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSu
 def tells_timeout(error: str) -> bool:
     """Whether the type or text of an error says that somebody would not wait any longer."""
     return _TIMEOUT.search(error) is not None
+
+
+def tells_cancellation(error_type: str | None) -> bool:
+    """Whether an error is that somebody gave up on the work: of asyncio, or of a JavaScript AbortSignal."""
+    return (error_type or "").rpartition(".")[2] in ("CancelledError", "AbortError")
 
 
 def _outcome(run: _Run) -> tuple[str, str | None]:

@@ -18,7 +18,7 @@ from tracer.model import Span, SpanKind, SpanLink, SpanStatus
 from tracer.normalise.autogen import ANSWER, REQUEST, recipient_of
 from tracer.normalise.handoffs import folded
 from tracer.normalise.marks import infer
-from tracer.normalise.outcome import tells_timeout
+from tracer.normalise.outcome import tells_cancellation, tells_timeout
 from tracer.normalise.tree import Forest
 from tracer.semconv import Tracehound
 
@@ -97,7 +97,7 @@ def is_open(span: Span) -> bool:
 
 def was_cancelled(span: Span) -> bool:
     """Ended because whoever awaited it would not wait any longer, or was cancelled too."""
-    return "CancelledError" in (span.error_type or "") or Tracehound.CANCELLED in span.attributes
+    return tells_cancellation(span.error_type) or Tracehound.CANCELLED in span.attributes
 
 
 def named_agent(tool_name: str | None, agents: Mapping[str, str]) -> str | None:

@@ -37,15 +37,28 @@ def recording(name: str, script: Script, folder: str | Path) -> Iterator[Any]:
         def log_message(self, format: str, *args: Any) -> None:
             """Quiet."""
 
+        def body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers["Content-Length"]))
+            parts: list[bytes] = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
         def do_POST(self) -> None:
             from google.protobuf.json_format import MessageToDict
 
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.body()
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             signal = "logs" if self.path.endswith("logs") else "traces"
-            document = MessageToDict(_request(signal).FromString(body), use_integers_for_enums=True)
-            lines[signal].append(json.dumps(_hex(document), ensure_ascii=False, separators=(",", ":")))
+            if self.headers["Content-Type"] == "application/json":
+                document = json.loads(body)
+            else:
+                document = _hex(MessageToDict(_request(signal).FromString(body), use_integers_for_enums=True))
+            lines[signal].append(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -53,8 +66,10 @@ def recording(name: str, script: Script, folder: str | Path) -> Iterator[Any]:
     sink = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
     threading.Thread(target=sink.serve_forever, daemon=True).start()
     with serving(script) as model:
+        url = f"http://127.0.0.1:{sink.server_address[1]}"
         os.environ.update(model.variables, OPENAI_API_BASE=model.variables["OPENAI_BASE_URL"])
-        provider, logger = _providers(f"http://127.0.0.1:{sink.server_address[1]}", name)
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = url  # of a program in another language
+        provider, logger = _providers(url, name)
         provider.logger = logger
         try:
             yield provider
@@ -71,8 +86,8 @@ def recording(name: str, script: Script, folder: str | Path) -> Iterator[Any]:
 
 def _providers(url: str, name: str) -> tuple[Any, Any]:
     from opentelemetry import trace
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # pyright: ignore[reportMissingImports]
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # pyright: ignore[reportMissingImports]
     from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
     from opentelemetry.sdk.resources import Resource
