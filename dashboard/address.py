@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 VIEWS = Path(__file__).with_name("views")
 OVERVIEW, TRACES, TRACE = VIEWS / "overview.py", VIEWS / "traces.py", VIEWS / "trace.py"
@@ -30,24 +32,75 @@ PAGES: tuple[tuple[Path, str], ...] = (
 """Every page with its title, in the order of the navigation; the first is the one without a path. A test compares the
 table with the folder."""
 
-_PICKED = "picked"
+_PICKED, _CHANGES = "picked", "address_changes"
 _LIST_STATE = frozenset({"q", "order", "page", "window"})
 
 Name = Literal["trace", "span", "finding", "weight", "workflow", "agent", "session", "a", "b"]
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The newest value of a name, and those it replaced: messages that are on their way may still carry them."""
+
+    now: str | None
+    before: frozenset[str | None]
+
+    def followed_by(self, value: str | None) -> Change:
+        """As it is after one more change."""
+        return Change(value, (self.before | {self.now}) - {value})
+
+
+def overtaken(changes: Mapping[str, Change], sent: Mapping[str, str], *, alone: bool) -> dict[str, str | None] | None:
+    """What to correct in an address that the browser sent, and None where the address is right and `changes` are over.
+
+    A change made here reaches the browser a moment later, and what the browser sends meanwhile carries the address as it
+    was: the timer of a part of the page, or a second click. Back and Forward, links and reloads send the whole page.
+
+    Args:
+        sent: the address as it came.
+        alone: a part of the page is drawn, not all of it.
+    """
+    differing = {name: change for name, change in changes.items() if sent.get(name) != change.now}
+    if any(not alone or sent.get(name) not in change.before for name, change in differing.items()):
+        return None
+    return {name: change.now for name, change in differing.items()}
+
+
+def settle() -> None:
+    """Correct an address that was sent before the browser knew of a change made here. Every part of a page begins with it."""
+    changes: dict[str, Change] = st.session_state.get(_CHANGES, {})
+    if not changes:
+        return
+    context = get_script_run_ctx()
+    late = overtaken(changes, st.query_params.to_dict(), alone=bool(context and context.fragment_ids_this_run))
+    if late is None:
+        st.session_state[_CHANGES] = {}
+    elif late:
+        _write(late)
+
+
 def get(name: Name) -> str | None:
     """The value in the address, None where it is absent or empty."""
+    settle()
     return st.query_params.get(name) or None
 
 
 def put(**values: str | None) -> None:
     """Change some values; None takes one out."""
+    settle()
+    changes: dict[str, Change] = st.session_state.setdefault(_CHANGES, {})
     for name, value in values.items():
-        if value is None:
-            st.query_params.pop(name, None)
-        else:
-            st.query_params[name] = value
+        known = changes.get(name) or Change(st.query_params.get(name), frozenset())
+        if value != known.now:
+            changes[name] = known.followed_by(value)
+    _write(values)
+
+
+def _write(values: Mapping[str, str | None]) -> None:
+    """Each message to the browser is a step in its history, so that what is set is set together."""
+    for name in (name for name, value in values.items() if value is None):
+        st.query_params.pop(name, None)
+    st.query_params.update({name: value for name, value in values.items() if value is not None})
 
 
 def one_of(name: str, options: Collection[str], default: str) -> str:

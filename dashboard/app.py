@@ -19,6 +19,7 @@ def main() -> None:
     chrome.draw()
     if not gate.let_in(page.url_path):
         return
+    address.settle()
     address.go()
     try:
         page.run()

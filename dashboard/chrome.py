@@ -14,6 +14,7 @@ from dashboard.charts.base import Figure
 from dashboard.figures import units
 from dashboard.figures.markup import readable
 from dashboard.figures.palette import Mode
+from dashboard.parts import part
 from dashboard.population import Population
 from tracer.errors import SchemaTooNew, StoreLocked, TracehoundError
 
@@ -104,14 +105,13 @@ def follow(state: queries.StoreState, *, recording: bool, findings_of: str | Non
     if not recording and not waiting:
         return
 
-    @st.fragment(run_every=1.0 if waiting else 2.0)
     def look() -> None:
         now = queries.current()
         known = queries.store_analysis(now) if waiting else None
         if (recording and now.token != state.token) or (known is not None and known.token != findings_of):
             st.rerun()
 
-    look()
+    part(look, every_s=1.0 if waiting else 2.0)()
 
 
 def explain(error: TracehoundError) -> None:
@@ -134,7 +134,7 @@ def welcome(error: TracehoundError) -> None:
     how_to_record()
     st.markdown("Or in your own code:")
     st.code("import tracer\n\ntracer.init()", language="python")
-    _wait_for_store()
+    part(_wait_for_store, every_s=2.0)()
 
 
 def how_to_record() -> None:
@@ -145,7 +145,6 @@ def how_to_record() -> None:
             "tracehound import traces.json    # OTLP or a message transcript", language=None)  # fmt: skip
 
 
-@st.fragment(run_every=2.0)
 def _wait_for_store() -> None:
     path = queries.store_path()
     if path.exists() or path.with_suffix(".spool").is_dir():

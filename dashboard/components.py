@@ -25,7 +25,7 @@ _WEB = Path(__file__).with_name("web")
 
 Pick = Mapping[str, str]
 """What was clicked: `span`, `finding`, `run` or `query`; `clear` names a selection to undo"""
-_PICKED = ("span", "finding", "run", "query", "clear", "view", "step")
+_PICKED = ("span", "finding", "run", "query", "clear", "step")
 
 
 @cache
@@ -50,7 +50,9 @@ def _figure_renderer() -> Any:
 
 @cache
 def _viewer_renderer() -> Any:
-    return _renderer("viewer", _source("viewer_mount.css"), viewer_source() + _source("viewer_mount.js"))
+    return _renderer(
+        "viewer", _source("viewer_mount.css"), viewer_source() + _source("press.js") + _source("viewer_mount.js")
+    )
 
 
 @cache
@@ -60,11 +62,17 @@ def _columns_renderer() -> Any:
 
 @cache
 def _keys_renderer() -> Any:
-    return _renderer("keys", FIGURE_CSS + _source("keys.css"), _source("keys.js"))
+    return _renderer("keys", FIGURE_CSS + _source("keys.css"), _source("press.js") + _source("keys.js"))
 
 
 def page_keys(views: Sequence[str], *, key: str, on_pick: Callable[[Pick], None]) -> None:
-    """The keyboard of a page: 1 to 9 pick `view`, brackets `step` ("next", "previous"), x `clear`; ? shows a sheet."""
+    """The keyboard of a page: brackets pick `step` ("next", "previous"), x `clear`; ? shows a sheet.
+
+    1 to 9 press the buttons of the widget with the key `view`: what a person changes in the browser, the browser alone says.
+
+    Args:
+        views: what the buttons say.
+    """
     _keys_renderer()(key=key, data={"views": list(views)}, on_pick_change=_relay(key, on_pick))
 
 
@@ -132,7 +140,7 @@ def figure_view(
 
 def viewer(
     packed: bytes, *, key: str, mode: str, weight: str, selected: str | None, finding: str | None,
-    on_pick: Callable[[Pick], None], on_state: Callable[[Mapping[str, str]], None],
+    on_pick: Callable[[Pick], None], on_weight: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Waterfall ("waterfall") or flame graph ("flame") of `figures.trace_view.payload`.
 
@@ -143,21 +151,34 @@ def viewer(
         packed: the payload as gzipped JSON; its last eight bytes (checksum and length) name the content.
         finding: id of the finding whose spans stand out.
         weight: "time", "work", "cost" or "tokens": what the width of the flame graph means.
-        on_state: told `mode` and `weight` when the person changes them inside the viewer (key `v`, weight buttons).
+        on_weight: told the weight when the person changes it inside the viewer; another mode presses a button of the page.
     """
 
     def changed() -> None:
         said = st.session_state[key].state
         if said:
-            on_state({name: str(said[name]) for name in ("mode", "weight") if name in said})
+            on_weight(str(said["weight"]))
 
     _viewer_renderer()(
         key=key,
-        data={"stamp": packed[-8:].hex(), "mode": mode, "weight": weight, "selected": selected, "finding": finding},
+        data={
+            "stamp": packed[-8:].hex(),
+            "mode": mode,
+            "weight": weight,
+            "selected": selected,
+            "finding": finding,
+            # Until its newest pick is answered the viewer shows what was clicked, and says it again if nothing comes.
+            "answered": st.session_state.get(_answered(key), 0),
+        },
         on_pick_change=_relay(key, on_pick),
         on_state_change=changed,
     )
     _columns_renderer()(key=f"{key}_columns", data=packed)
+
+
+def _answered(key: str) -> str:
+    """Where the session keeps the time of the newest pick of a component, by the browser's clock in ms."""
+    return f"{key}_answered"
 
 
 def _relay(key: str, on_pick: Callable[[Pick], None] | None) -> Callable[[], None]:
@@ -166,6 +187,7 @@ def _relay(key: str, on_pick: Callable[[Pick], None] | None) -> Callable[[], Non
     def relay() -> None:
         picked = st.session_state[key].pick
         if picked and on_pick is not None:
+            st.session_state[_answered(key)] = picked.get("at", 0)
             on_pick({name: str(value) for name, value in picked.items() if name in _PICKED})
 
     return relay

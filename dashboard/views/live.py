@@ -8,6 +8,7 @@ from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents.live import ended_document, running_document
 from dashboard.figures import units
+from dashboard.parts import part
 from tracer.model import SpanKind
 
 EVERY_S = 1.0
@@ -18,10 +19,9 @@ def render() -> None:
     queries.current()  # says where there is no store, before anything is drawn
     st.title("Live", anchor=False)
     with st.container(key="live"):
-        _now()
+        part(_now, every_s=EVERY_S)()
 
 
-@st.fragment(run_every=EVERY_S)
 def _now() -> None:
     address.go()  # a click inside a fragment draws the fragment alone
     state = queries.current()

@@ -23,6 +23,7 @@ from dashboard.documents.state import state_document
 from dashboard.documents.suspects import suspects_view
 from dashboard.exports import FORMATS
 from dashboard.figures.dependency_draw import MATRIX_ABOVE
+from dashboard.parts import part
 from dashboard.queries import StoreState
 from dashboard.run_view import RunView
 from dashboard.stored_texts import read_ahead
@@ -45,15 +46,15 @@ def render() -> None:
     head, actions = st.columns([4, 2], vertical_alignment="top")
     running = shown.row["outcome"] == "running"
     with head:
-        st.fragment(_header, run_every=LIVE_EVERY_S if running else None)(name)
+        part(_header, every_s=LIVE_EVERY_S if running else None)(name)
+        if not shown.judged:
+            part(_until_judged, every_s=LIVE_EVERY_S)(name)
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Compare", icon=":material/compare_arrows:", help="Put this run beside another one"):
             address.open_compare(shown.run_id, None)
         _export(shown)
         _mark(state, shown)
-    if not shown.judged:
-        st.fragment(_until_judged, run_every=LIVE_EVERY_S)(name)
-    st.fragment(_body, run_every=LIVE_EVERY_S if running else None)(name, running)
+    part(_body, every_s=LIVE_EVERY_S if running else None)(name, running)
 
 
 def _until_judged(name: str) -> None:
@@ -131,7 +132,7 @@ def _body(name: str, was_running: bool) -> None:
         if view in _DEEP:
             # They wait for an analysis of their own where the run is large, and ask again until it is there.
             waits = _insight(shown, view) is None
-            st.fragment(_deep, run_every=LIVE_EVERY_S if waits else None)(name, view, waits)
+            part(_deep, every_s=LIVE_EVERY_S if waits else None)(name, view, waits)
         else:
             _DRAW[view](shown)
     with side:
@@ -140,10 +141,8 @@ def _body(name: str, was_running: bool) -> None:
 
 
 def _pressed(shown: RunView, pick: Pick) -> None:
-    """A key of the page: another view, another finding, or none."""
-    if pick.get("view") in VIEWS:
-        st.session_state["view"] = pick["view"]
-    elif "step" in pick and shown.findings:
+    """A key of the page: another finding, or none."""
+    if "step" in pick and shown.findings:
         ids = [finding.id for finding in shown.findings]
         at = ids.index(chosen) if (chosen := address.get("finding")) in ids else None
         ahead = pick["step"] == "next"
@@ -218,14 +217,10 @@ def _hint(findings: tuple[Finding, ...]) -> list[b.Block]:
 
 def _timeline(mode: str) -> Callable[[RunView], None]:
     def draw(shown: RunView) -> None:
-        def follow(said: Mapping[str, str]) -> None:
-            address.put(weight=None if said["weight"] == "time" else said["weight"])
-            st.session_state["view"] = said["mode"].capitalize()
-
         viewer(
             shown.packed, key="timeline", mode=mode, weight=address.get("weight") or "time",
             selected=address.get("span"), finding=address.get("finding"),
-            on_pick=lambda pick: _pick(shown, pick), on_state=follow,
+            on_pick=lambda pick: _pick(shown, pick), on_weight=lambda weight: address.put(weight=None if weight == "time" else weight),
         )  # fmt: skip
 
     return draw

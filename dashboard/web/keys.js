@@ -39,7 +39,7 @@ export default function (component) {
     const { views } = state.data, number = Number(event.key);
     if (event.key === "?") state.sheet.hidden = !state.sheet.hidden;
     else if (event.key === "Escape") state.sheet.hidden = true;
-    else if (number >= 1 && number <= views.length) state.send({ view: views[number - 1] });
+    else if (number >= 1 && number <= views.length) press(views[number - 1]);
     else if (event.key === "]" || event.key === "[") state.send({ step: event.key === "]" ? "next" : "previous" });
     else if (event.key === "x") state.send({ clear: "finding" });
     else return;

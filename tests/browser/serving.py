@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -21,6 +21,7 @@ class Server:
     """A dashboard on a store."""
 
     url: str
+    pid: int = field(default=0, kw_only=True)
 
     def page(self, name: str = "", **query: str) -> str:
         return f"{self.url}/{name}" + (f"?{urlencode(query)}" if query else "")
@@ -35,7 +36,7 @@ def serving(store: Path, *, port: int | None = None, sign_in: SignIn | None = No
     url = launch.base_url(launch.LOOPBACK, port)
     try:
         launch.wait_until_ready(process, url, timeout_s=180)
-        yield Server(url)
+        yield Server(url, pid=process.pid)
     finally:
         launch.stop(process)
         ARTIFACTS.mkdir(exist_ok=True)
