@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
+from analyzers.wording import amount
 from dashboard import address, queries
 from dashboard.analyst import StoreAnalysis
 from dashboard.charts.base import Figure
-from dashboard.figures import units
 from dashboard.figures.markup import readable
 from dashboard.figures.palette import Mode
 from dashboard.parts import part
@@ -68,11 +68,11 @@ def looked_at(shown: Population, analysis: StoreAnalysis | None) -> None:
     """Say what a page over many runs was computed from, where that is not everything."""
     said: list[str] = []
     if shown.looked_at < shown.total:
-        said.append(f"Over the newest {shown.looked_at:,} of {units.plural(shown.total, 'run')}.")
+        said.append(f"Over the newest {shown.looked_at:,} of {amount(shown.total, 'run')}.")
     if analysis is None:
         said.append("Findings are still being looked for.")
     elif missing := len(set(shown.frames.run_ids) - set(analysis.by_run)):
-        said.append(f"Findings are not known for {units.plural(missing, 'older run')}.")
+        said.append(f"Findings are not known for {amount(missing, 'older run')}.")
     if said:
         st.caption(" ".join(said))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analyzers.finding import Finding
+from analyzers.wording import amount
 from dashboard import address
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
@@ -28,7 +29,7 @@ def fleet_cards(findings: Sequence[Finding], *, key: str) -> None:
             with place:
                 document_view(cards, key=f"{key}_{number}", label="Findings over many runs", subject=key, on_pick=address.remember)  # fmt: skip
     if len(findings) > len(shown):
-        st.caption(f"Showing {len(shown)} of {units.plural(len(findings), 'finding')} over many runs.")
+        st.caption(f"Showing {len(shown)} of {amount(len(findings), 'finding')} over many runs.")
 
 
 def _card(finding: Finding) -> b.Block:

@@ -8,6 +8,7 @@ import polars as pl
 
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES, finding_blocks
 from dashboard.figures import palette, units
@@ -58,7 +59,7 @@ def _findings(findings: Sequence[Finding]) -> list[b.Block]:
         for f in worst
     ]  # fmt: skip
     columns = [b.column("found", tight=True), b.column("in a run"), b.column("wasted", right=True)]
-    note = f"Showing {len(worst)} of {units.plural(len(findings), 'finding')}" if len(findings) > len(worst) else None
+    note = f"Showing {len(worst)} of {amount(len(findings), 'finding')}" if len(findings) > len(worst) else None
     return [b.section("Findings", [b.table(columns, rows)], note=note or str(len(findings)), open=True)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from analyzers.wording import amount
 from dashboard.comparing import TwoRuns
 from dashboard.documents import blocks as b
 from dashboard.documents.diffs import json_diff
@@ -74,7 +75,7 @@ def steps_document(
     """The lines `first` to `first + most` of the steps, and how many lines there are. A click picks `{"query": step number}`."""
     lines = _lines(steps, only_differences)
     rows = [
-        b.row([None, b.cell(units.plural(len(group), "step"), "muted", note="the same in both runs"), None, None, None, None])
+        b.row([None, b.cell(amount(len(group), "step"), "muted", note="the same in both runs"), None, None, None, None])
         if len(group) > 1 else _step_row(steps[group[0]], group[0], chosen)
         for group in lines[first : first + most]
     ]  # fmt: skip
@@ -199,7 +200,7 @@ def _change_row(change: Mapping[str, Any]) -> b.Block:
     needed, least = change["runs_needed"], min(change["n_a"], change["n_b"])
     note = f"about {needed:,} runs a side would tell" if needed and needed > least else None
     if change["effect"] is None:
-        note = f"{units.plural(least, 'run')} on the smaller side; 3 are needed" if least < 3 else "nothing to test"
+        note = f"{amount(least, 'run')} on the smaller side; 3 are needed" if least < 3 else "nothing to test"
     return b.row(
         [METRICS.get(change["metric"], change["metric"]), _value(change["a"], change), _value(change["b"], change), _effect(change["effect"], change),
          " to ".join(_effect(end, change) or "" for end in change["interval_95"]) if change["interval_95"] else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.figures import palette, units
@@ -47,16 +48,16 @@ def store_document(document: Mapping[str, Any]) -> list[b.Block]:
         running = f", {units.count(store['running_spans'])} of them running" if store["running_spans"] else ""
         rows += [
             b.fact("size", units.size(store["bytes"])),
-            b.fact("holds", f"{units.plural(store['runs'], 'run')}, {units.plural(store['spans'], 'span')}{running}, {units.plural(store['events'], 'event')}"),
+            b.fact("holds", f"{amount(store['runs'], 'run')}, {amount(store['spans'], 'span')}{running}, {amount(store['events'], 'event')}"),
             b.fact("texts", f"{units.count(store['texts'])}, {units.size(store['text_bytes'])}"),
             b.fact("spans from", None if store["first_ns"] is None else f"{units.moment(store['first_ns'])[:19]} to {units.moment(store['last_ns'])[:19]} UTC"),
             b.fact("layout", f"{store['layout']}" + (f", made by {store['created_by']}" if store["created_by"] else "")),
         ]  # fmt: skip
     rows += [
         b.fact("spool", spool["path"], mono=True, copy=spool["path"]),
-        b.fact("waiting in it", f"{units.size(spool['pending_bytes'])} in {units.plural(spool['segments'], 'segment')} before this look"),
+        b.fact("waiting in it", f"{units.size(spool['pending_bytes'])} in {amount(spool['segments'], 'segment')} before this look"),
         b.fact("programs", f"{units.count(spool['live_writers'])} recording now, {units.count(spool['dead_writers'])} gone without a last word"),
-        b.fact("quarantine", f"{units.plural(spool['quarantined'], 'stretch', 'stretches')}, {units.size(spool['quarantined_bytes'])}",
+        b.fact("quarantine", f"{amount(spool['quarantined'], 'stretch', 'stretches')}, {units.size(spool['quarantined_bytes'])}",
                tone="critical" if spool["quarantined"] else None),
     ]  # fmt: skip
     counters: Mapping[str, int] = document["counters"]
@@ -87,7 +88,7 @@ def missing_document(document: Mapping[str, Any]) -> list[b.Block]:
             b.column("calls", right=True),
             b.column("tokens", right=True),
         ]
-        note = f"showing {_ROWS} of {len(calls):,} models" if len(calls) > _ROWS else units.plural(len(calls), "model")
+        note = f"showing {_ROWS} of {len(calls):,} models" if len(calls) > _ROWS else amount(len(calls), "model")
         blocks.append(b.section(title, [b.table(columns, rows)], note=note, open=True))
     return blocks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import units
 
@@ -64,7 +65,9 @@ _COLUMNS = [
 
 def _whole(total: Mapping[str, Any]) -> str:
     time = "" if total["ns"] is None else f" · {units.duration(total['ns'])}"
-    return f"{units.money(total['usd'])} · {units.count(total['tokens'])} tokens · {units.plural(total['calls'], 'call')}{time}"
+    return (
+        f"{units.money(total['usd'])} · {units.count(total['tokens'])} tokens · {amount(total['calls'], 'call')}{time}"
+    )
 
 
 def _honest(ledger: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -112,11 +115,9 @@ def _remarks(ledger: Mapping[str, Any]) -> list[str]:
     if ledger["overhead_share"]:
         said.append(f"{ledger['overhead_share']:.0%} of the cost is not the task itself.")
     if ledger["unpriced_calls"]:
-        said.append(
-            f"{units.plural(ledger['unpriced_calls'], 'call')} without a known price stand here with tokens only."
-        )
+        said.append(f"{amount(ledger['unpriced_calls'], 'call')} without a known price stand here with tokens only.")
     if ledger["estimated_calls"]:
-        said.append(f"The resent part of {units.plural(ledger['estimated_calls'], 'call')} is estimated from text lengths.")  # fmt: skip
+        said.append(f"The resent part of {amount(ledger['estimated_calls'], 'call')} is estimated from text lengths.")  # fmt: skip
     return said
 
 
@@ -153,9 +154,7 @@ def _alone(architecture: Mapping[str, Any] | None) -> list[b.Block]:
     blocks = [b.heading("One agent instead", level=2)]
     if not estimate or "skipped" in estimate:
         return [*blocks, b.note(estimate.get("skipped") or "There is not enough to estimate it from.")]
-    facts = [
-        b.fact("Would need", f"{units.plural(estimate['calls'], 'call')}, {units.count(estimate['tokens'])} tokens")
-    ]
+    facts = [b.fact("Would need", f"{amount(estimate['calls'], 'call')}, {units.count(estimate['tokens'])} tokens")]
     if estimate["usd"] is not None:
         facts.append(b.fact("Would cost", _money(estimate["usd"]), hint="central estimate"))
     if estimate["cost_ratio"]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, cost_cell, took_cell
 from dashboard.figures import palette, units
@@ -32,7 +33,7 @@ def running_document(runs: tuple[LiveRun, ...], now_ns: int) -> list[b.Block]:
                                 title="These agents wait for each other; nobody who runs can release them."))  # fmt: skip
         elif late:
             chips.append(b.chip("unusually long", tone="warning", glyph="▲"))
-        numbers = f"{units.plural(row['llm_calls'], 'LLM call')} · {units.count(row['input_tokens'] + row['output_tokens'])} tokens · {cost_cell(row) if row['llm_calls'] else 'no cost yet'}"
+        numbers = f"{amount(row['llm_calls'], 'LLM call')} · {units.count(row['input_tokens'] + row['output_tokens'])} tokens · {cost_cell(row) if row['llm_calls'] else 'no cost yet'}"
         lines = [_line(span) for span in run.open[:_SPANS]]
         if len(run.open) > _SPANS:
             lines.append(b.note(f"and {len(run.open) - _SPANS:,} more"))
@@ -43,7 +44,7 @@ def running_document(runs: tuple[LiveRun, ...], now_ns: int) -> list[b.Block]:
         )
         blocks.append(b.card([head, b.note(numbers), *lines], tone=tone, pick={"run": row["run_id"]}))
     if len(runs) > _RUNS:
-        blocks.append(b.note(f"Showing the newest {_RUNS} of {units.plural(len(runs), 'running run')}."))
+        blocks.append(b.note(f"Showing the newest {_RUNS} of {amount(len(runs), 'running run')}."))
     return blocks
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from analyzers.critical_path import Piece
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import palette, units
 from dashboard.figures.trace_view import labels
@@ -33,7 +34,7 @@ def path_document(
     running = bool((frames.traces["outcome"] == "running").any())
     blocks = [
         *([b.note("The run goes on: this is its path so far.", tone="running")] if running else []),
-        b.heading("Critical path", note=f"{units.duration(total)} in {units.plural(len(pieces), 'stretch', 'stretches')}"),
+        b.heading("Critical path", note=f"{units.duration(total)} in {amount(len(pieces), 'stretch', 'stretches')}"),
         b.prose("These spans, one after the other, made the run take as long as it did. Making anything else faster changes nothing. In the waterfall they have a line below their bar; press c to see only them."),
         _by_agent(pieces, total),
     ]  # fmt: skip

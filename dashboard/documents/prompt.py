@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.diffs import json_diff
 from dashboard.documents.messages import Message, ToolRequest, read_message
@@ -54,7 +55,7 @@ def prompt_blocks(frames: Frames, row: Row) -> list[b.Block]:
     told = [m for m in turns if not (m.answers and m.answers in asked)]
     old, new = told[:-_OLD_MESSAGES_SHOWN], told[-_OLD_MESSAGES_SHOWN:]
     if old:
-        parts.append(b.section("Earlier messages", [message_block(m, answers) for m in old], note=units.plural(len(old), "message")))  # fmt: skip
+        parts.append(b.section("Earlier messages", [message_block(m, answers) for m in old], note=amount(len(old), "message")))  # fmt: skip
     parts += [message_block(m, answers) for m in new]
     if received:
         parts.append(b.divider("answer"))
@@ -64,9 +65,9 @@ def prompt_blocks(frames: Frames, row: Row) -> list[b.Block]:
         parts.append(b.note("No answer was recorded."))
     lost = len(inputs) + len(outputs) - len(sent) - len(received)
     if lost:
-        parts.append(b.note(f"{units.plural(lost, 'message')} not recorded."))
+        parts.append(b.note(f"{amount(lost, 'message')} not recorded."))
     raw = [b.code(body, label=label) for label, bodies in (("Sent", inputs), ("Received", outputs)) for body in bodies if body is not None]  # fmt: skip
-    parts.append(b.section("Raw messages, as recorded", raw, note=units.plural(len(raw), "text")))
+    parts.append(b.section("Raw messages, as recorded", raw, note=amount(len(raw), "text")))
     return parts
 
 

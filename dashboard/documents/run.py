@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analyzers.finding import DetectorFailure, Finding, Skipped
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
@@ -99,7 +100,7 @@ def _sentence(text: str) -> str:
 def _numbers(row: Mapping[str, Any]) -> list[str]:
     took, tokens = took_cell(row), row["input_tokens"] + row["output_tokens"]
     times = ["started " + started_cell(row, 19) + " UTC", took if row["end_ns"] is None else f"took {took}"]
-    money = [cost_text(row), f"{units.count(tokens)} tokens", units.plural(row["llm_calls"], "LLM call")]
+    money = [cost_text(row), f"{units.count(tokens)} tokens", amount(row["llm_calls"], "LLM call")]
     numbers = [
         *(times if has_clock(row["start_ns"]) else ["a transcript without times, shown in order of its messages"]),
         *(
@@ -107,11 +108,11 @@ def _numbers(row: Mapping[str, Any]) -> list[str]:
             if row["llm_calls"] or tokens or row["cost_usd"] is not None
             else ["no LLM call yet" if row["outcome"] == RunOutcome.RUNNING else "no LLM calls recorded"]
         ),
-        units.plural(row["agents"], "agent"),
-        units.plural(row["spans"], "span"),
+        amount(row["agents"], "agent"),
+        amount(row["spans"], "span"),
     ]
     if row["errors"]:
-        numbers.append(units.plural(row["errors"], "failed span"))
+        numbers.append(amount(row["errors"], "failed span"))
     return numbers
 
 
@@ -142,9 +143,9 @@ def cost_text(row: Mapping[str, Any]) -> str:
     if not calls and cost is None:
         return "no LLM cost"
     if cost is None:
-        return f"cost unknown (no price for {units.plural(calls, 'call')})"
+        return f"cost unknown (no price for {amount(calls, 'call')})"
     if unpriced:
-        return f"at least {units.money(cost)} ({unpriced:,} of {units.plural(calls, 'call')} without a price)"
+        return f"at least {units.money(cost)} ({unpriced:,} of {amount(calls, 'call')} without a price)"
     return units.money(cost)
 
 
@@ -226,7 +227,7 @@ def finding_blocks(
             b.chips([b.chip(names.get(span, span[:8]), pick={"finding": finding.id, "span": span}, title=f"Select span {span}") for span in shown])
         )  # fmt: skip
         if len(finding.spans) > len(shown):
-            evidence.append(b.note(f"Showing {len(shown)} of {units.plural(len(finding.spans), 'span')}."))
+            evidence.append(b.note(f"Showing {len(shown)} of {amount(len(finding.spans), 'span')}."))
     if evidence:
         blocks.append(b.section("Evidence", evidence, note=_evidence_note(finding), open=not brief))
     return blocks
@@ -242,9 +243,9 @@ def finding_summary(finding: Finding, names: Mapping[str, str]) -> list[b.Block]
 
 
 def _evidence_note(finding: Finding) -> str:
-    parts = [units.plural(len(finding.checked), "check")] if finding.checked else []
+    parts = [amount(len(finding.checked), "check")] if finding.checked else []
     if finding.spans:
-        parts.append(units.plural(len(finding.spans), "span"))
+        parts.append(amount(len(finding.spans), "span"))
     if finding.agents:
         parts.append(", ".join(finding.agents))
     return " · ".join(parts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from analyzers.finding import Finding
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.run import OUTCOME_GLYPHS, OUTCOME_TONES, SEVERITY_TONES, cost_cell, started_cell, took_cell
 from dashboard.figures import palette, units
@@ -41,7 +42,7 @@ def session_document(runs: pl.DataFrame, by_run: Mapping[str, Sequence[Finding]]
     cost = [row["cost_usd"] for row in runs.iter_rows(named=True) if row["cost_usd"] is not None]
     unpriced = int(runs["unpriced_calls"].sum())
     tokens = int(runs["input_tokens"].sum()) + int(runs["output_tokens"].sum())
-    numbers = [units.plural(runs.height, "run"), units.plural(int(runs["llm_calls"].sum()), "LLM call"), f"{units.count(tokens)} tokens",
+    numbers = [amount(runs.height, "run"), amount(int(runs["llm_calls"].sum()), "LLM call"), f"{units.count(tokens)} tokens",
                ("at least " if unpriced else "") + units.money(sum(cost)) if cost else "cost unknown"]  # fmt: skip
     lines: list[b.Block] = []
     before: int | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from analyzers.finding import Finding
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.ledger import parts_table
 from dashboard.documents.run import SEVERITY_TONES
@@ -72,15 +73,15 @@ def unusual_blocks(findings: Sequence[Finding]) -> list[b.Block]:
     columns = [b.column("what happened"), b.column("agents", tight=True), b.column("started", tight=True), b.column("above the usual", right=True)]  # fmt: skip
     blocks = [b.table(columns, rows)]
     if len(worst) > _ROWS:
-        blocks.append(b.note(f"Showing {_ROWS} of {units.plural(len(worst), 'finding')}."))
+        blocks.append(b.note(f"Showing {_ROWS} of {amount(len(worst), 'finding')}."))
     return blocks
 
 
 def _over(economy: Economy) -> str:
     if economy.runs == economy.total:
-        return f"Over {units.plural(economy.total, 'ended run')}."
+        return f"Over {amount(economy.total, 'ended run')}."
     share = "" if economy.share is None else f", {economy.share:.0%} of the cost"
-    return f"Over the {economy.runs:,} dearest of {units.plural(economy.total, 'ended run')}{share}."
+    return f"Over the {economy.runs:,} dearest of {amount(economy.total, 'ended run')}{share}."
 
 
 def _three(one: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.diffs import json_diff
 from dashboard.documents.run import SEVERITY_TONES
@@ -46,7 +47,7 @@ def state_document(frames: Frames, findings: Sequence[Finding] = (), *, selected
         writes = own.filter(pl.col("kind") == SpanKind.STATE_WRITE)
         reads = own.height - writes.height
         writers = ", ".join(sorted({row["agent"] or "unknown" for row in writes.iter_rows(named=True)}))
-        note = f"{units.plural(writes.height, 'write')}{f' by {writers}' if writers else ''}, {units.plural(reads, 'read')}"
+        note = f"{amount(writes.height, 'write')}{f' by {writers}' if writers else ''}, {amount(reads, 'read')}"
         blocks.append(b.heading(key, level=1, glyph="▤", kind="state_write", note=note))
         read_ahead(frames.contents, own.head(SHOWN_WRITES - shown))
         for row in own.iter_rows(named=True):

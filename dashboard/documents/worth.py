@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.economics import Worth
 from dashboard.figures import units
@@ -23,7 +24,7 @@ def worth_document(worth: Worth) -> list[b.Block]:
         else f"{units.money(saved[0])} certain, {units.money(saved[1])} likely, {units.money(saved[2])} at most"
     )
     rows.append(b.fact("could be saved", known, hint="of what these runs cost"))
-    blocks = [b.note(f"Over the newest {worth.runs:,} of {units.plural(worth.total, 'ended run')}."), b.facts(rows)]
+    blocks = [b.note(f"Over the newest {worth.runs:,} of {amount(worth.total, 'ended run')}."), b.facts(rows)]
     evidence = [
         b.row([one["rule"], _plain(one["value"]), _plain(one["threshold"]), one["speaks"]]) for one in told["evidence"]
     ]

@@ -17,6 +17,7 @@ import polars as pl
 from analyzers.critical_path import Piece
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.figures import units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.steps import Steps, find_steps
@@ -241,14 +242,14 @@ def _mark_cycles(graph: DependencyGraph) -> None:
 def edge_text(graph: DependencyGraph, edge: Edge) -> str:
     """Everything about one edge in a line: `planner → coder: 12 handoffs, 2 messages · 3.40 s on average · $0.12 · 1 error`."""
     names = {"invoke": "invocation", "tool": "call", "model": "call", "escalation": "escalation"}
-    ways = ", ".join(units.plural(n, names.get(way, way)) for way, n in edge.ways.items())
+    ways = ", ".join(amount(n, names.get(way, way)) for way, n in edge.ways.items())
     parts = [f"{edge.source[1]} → {edge.target[1]}: {ways}"]
     if edge.total_ns:
         parts.append(f"{units.duration(edge.total_ns / edge.count)} on average")
     if edge.cost_usd:
         parts.append(units.money(edge.cost_usd))
     if edge.errors:
-        parts.append(units.plural(edge.errors, "error"))
+        parts.append(amount(edge.errors, "error"))
     if edge.finding >= 0:
         parts.append(finding_tag(graph.findings[edge.finding]))
     elif edge.in_cycle:

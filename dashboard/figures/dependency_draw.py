@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from analyzers.wording import amount
 from dashboard.figures import palette, units
 from dashboard.figures.dependency import DependencyGraph, Edge, Key, Node, edge_class, edge_text
 from dashboard.figures.dependency_layout import NODE_H, NODE_W, place
@@ -61,9 +62,9 @@ def _caption(graph: DependencyGraph, agents: int, matrix: bool) -> str:
     models = sum(key[0] == "model" for key in graph.nodes)
     calls = sum(e.count for e in graph.edges)
     counted = [
-        units.plural(number, what) for number, what in ((agents, "agent"), (tools, "tool"), (models, "model")) if number
+        amount(number, what) for number, what in ((agents, "agent"), (tools, "tool"), (models, "model")) if number
     ]
-    parts = [f"{', '.join(counted)} · {units.plural(calls, 'contact')} on {units.plural(len(graph.edges), 'edge')}"]
+    parts = [f"{', '.join(counted)} · {amount(calls, 'contact')} on {amount(len(graph.edges), 'edge')}"]
     if matrix:
         parts.append("rows call columns" + ("; tools and models are left out" if tools or models else ""))
     out = [tag("span", esc(text)) for text in parts]
@@ -135,7 +136,7 @@ def _graph_svg(graph: DependencyGraph, *, resources: bool) -> str:
     )
     if rest:
         x = max(x for x, _ in where.values())
-        note = f"and {units.plural(len(rest), 'more tool or model', 'more tools and models')}, {sum(graph.nodes[k].calls for k in rest):,} calls"
+        note = f"and {amount(len(rest), 'more tool or model', 'more tools and models')}, {sum(graph.nodes[k].calls for k in rest):,} calls"
         content += f'<text class="dg-sub" x="{x:.1f}" y="{top + height - 14:.1f}">{esc(note)}</text>'
     label = f"Dependency graph of {len(where)} nodes and {len(edges)} edges; the same as a list follows"
     return tag("svg", content, xmlns="http://www.w3.org/2000/svg", width=f"{width:.0f}", height=f"{height:.0f}",
@@ -281,11 +282,11 @@ def _node_svg(node: Node, x: float, y: float, slots: dict[str, int], path_ns: in
     box = f'x="{x - NODE_W / 2:.1f}" y="{y - NODE_H / 2:.1f}" width="{NODE_W}" height="{NODE_H}" rx="{radius}"'
     name = clip(node.name, 17)
     cost = f" · {units.money(node.cost_usd)}" if node.cost_usd else " · price unknown" if node.unpriced else ""
-    sub = f"{units.plural(node.calls, 'call')}{cost}" if node.calls else node.kind
-    trouble = f", {units.plural(node.errors, 'error')}" if node.errors else ""
+    sub = f"{amount(node.calls, 'call')}{cost}" if node.calls else node.kind
+    trouble = f", {amount(node.errors, 'error')}" if node.errors else ""
     share = node.path_ns / path_ns if path_ns else 0.0
     path = f", {share:.0%} of the critical path" if share else ""
-    full = f"{node.name} ({node.kind}): {units.plural(node.calls, 'call')}{cost}{trouble}{path}"
+    full = f"{node.name} ({node.kind}): {amount(node.calls, 'call')}{cost}{trouble}{path}"
     content = (
         tag("title", esc(full))
         + f'<rect class="dg-back" {box}/><rect class="dg-shape" {box}/>'

@@ -15,6 +15,7 @@ from typing import Final
 from analyzers.critical_path import Piece
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_mark
 from dashboard.figures.fold import Fold, Row, fold_steps
@@ -115,10 +116,10 @@ def caption(diagram: SequenceDiagram, page: int = 0, page_rows: int = PAGE) -> s
     steps, rows = diagram.found.steps, diagram.rows
     if not steps:
         return "No message, handoff, tool call or state access was recorded in this run."
-    text = f"{units.plural(len(steps), 'step')} between {units.plural(len(diagram.found.participants), 'participant')}"
+    text = f"{amount(len(steps), 'step')} between {amount(len(diagram.found.participants), 'participant')}"
     folded = sum(len(row.folded) - len(row.shown) for row in rows if isinstance(row, Fold))
     if folded:
-        text += f", {units.plural(folded, 'repeated step')} folded"
+        text += f", {amount(folded, 'repeated step')} folded"
     if any(step.path_ns for step in steps):
         text += " · ▌ on the critical path"
     if len(rows) > page_rows:
@@ -185,7 +186,7 @@ class _Pen:
             content += self._step(step, inner, (left, right))
             inner += _ROW
         if more > 0:
-            content += f'<text class="sq-more" x="{(left + right) / 2:.1f}" y="{inner + 10:.1f}">and {units.plural(more, "more step")} each time</text>'
+            content += f'<text class="sq-more" x="{(left + right) / 2:.1f}" y="{inner + 10:.1f}">and {amount(more, "more step")} each time</text>'
         kind = f"sq-{finding.severity}" if finding else "sq-repeat"
         spans = " ".join(dict.fromkeys(step.span_id for step in folded[:200]))
         group = tag("g", content, class_=f"sq-fold {kind}", data_finding=finding.id if finding else None,

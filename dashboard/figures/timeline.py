@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzers.wording import amount
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.markup import clip, esc, tag
@@ -74,7 +75,7 @@ def draw_timeline(view: TraceView, *, width: int = 1100, most_spans: int = 600, 
             )
         )
     marks = ", ".join(dict.fromkeys(finding_tag(f) for f in view.findings))
-    note = f"{units.plural(len(tree), 'span')} {f'over {lasted}' if (lasted := units.took(span, tree.t0)) else 'in their order; the source has no times'}"
+    note = f"{amount(len(tree), 'span')} {f'over {lasted}' if (lasted := units.took(span, tree.t0)) else 'in their order; the source has no times'}"
     if len(longest) < len(tree):
         note = f"Showing the {len(longest):,} longest of {note}"
     if marks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzers.wording import amount
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_mark
 from dashboard.figures.markup import attrs, clip, esc, tag
@@ -38,7 +39,7 @@ def draw_turns(turns: Turns, *, page: int = 0) -> str:
     lanes: dict[str, int] = {}
     for name in (name for name in turns.agents if name in tall):
         lanes[name] = sum(tall[other] for other in lanes)
-    text = f"{units.plural(len(turns.turns), 'turn')} of {units.plural(len(turns.agents), 'agent')}, in order of time"
+    text = f"{amount(len(turns.turns), 'turn')} of {amount(len(turns.agents), 'agent')}, in order of time"
     if len(shown) < len(turns.turns):
         text = f"Showing {len(shown):,} of {text} · columns {first + 1:,}–{min(first + COLUMNS, turns.columns):,} of {turns.columns:,}"
     if any(turn.path_ns for turn in shown.values()):
@@ -84,7 +85,7 @@ def _turn(turns: Turns, turn: Turn, first: int, lanes: dict[str, int], slots: di
     lasted = units.took(turn.stop_ns - turn.start_ns, turns.t0)
     took = (lasted or "no times recorded") + (" so far" if turn.running else "")
     cost = units.money(turn.cost_usd) if turn.cost_usd else f"{units.count(turn.tokens)} tokens" if turn.tokens else ""
-    full = f"{turn.agent}, turn {turn.number}: {took}, {cost or 'no cost'}, {units.plural(turn.calls, 'call')}"
+    full = f"{turn.agent}, turn {turn.number}: {took}, {cost or 'no cost'}, {amount(turn.calls, 'call')}"
     full += f", {units.duration(turn.path_ns)} of the critical path" if turn.path_ns else ""
     full += ", failed" if turn.failed else ""
     finding = turns.findings[turn.finding] if turn.finding >= 0 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from analyzers.wording import amount
 from tracer.clock import NO_CLOCK_NS, has_clock
 
 
@@ -54,7 +55,7 @@ def worth(usd: Decimal | float | None, tokens: int | None) -> str | None:
     """Money where a price is known, else tokens; None where there is neither."""
     if usd:
         return money(usd)
-    return plural(tokens, "token") if tokens else None
+    return amount(tokens, "token") if tokens else None
 
 
 def count(value: float | None) -> str:
@@ -66,14 +67,9 @@ def short_count(value: int) -> str:
     """A count for a place of three or four characters: `999`, `1.2k`, `38k`, `1.2M`."""
     for unit, word in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
         if value >= unit * 0.9995:
-            amount = value / unit
-            return f"{amount:.1f}".removesuffix(".0") + word if amount < 9.95 else f"{amount:.0f}{word}"
+            scaled = value / unit
+            return f"{scaled:.1f}".removesuffix(".0") + word if scaled < 9.95 else f"{scaled:.0f}{word}"
     return f"{value}"
-
-
-def plural(value: int, noun: str, many: str | None = None) -> str:
-    """`1 loop`, `3 loops`, `2 retries` (with `many="retries"`)."""
-    return f"{value:,} {noun if value == 1 else many or noun + 's'}"
 
 
 def moment(ns: int) -> str:

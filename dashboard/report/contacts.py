@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import units
 from dashboard.figures.dependency import DependencyGraph
@@ -40,5 +41,5 @@ def contacts_document(graph: DependencyGraph) -> list[b.Block]:
     ]
     document = [b.table(columns, rows)]  # fmt: skip
     if len(edges) > SHOWN:
-        document.append(b.note(f"Showing the {SHOWN} most used of {units.plural(len(edges), 'connection')}."))
+        document.append(b.note(f"Showing the {SHOWN} most used of {amount(len(edges), 'connection')}."))
     return document

@@ -14,6 +14,7 @@ from analyzers.critical_path import Piece, RunTree, walk
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.metrics import metrics
+from analyzers.wording import amount
 from dashboard.documents.conversation import conversation_document
 from dashboard.documents.run import findings_document, started_cell
 from dashboard.documents.state import state_document
@@ -269,8 +270,6 @@ def _quality(case: Case) -> str:
     rows = "".join(tag("tr", tag("td", esc(what)) + tag("td", esc(n), class_="right")) for what, n in lacks)
     said = tag("div", tag("table", tag("tbody", rows)), class_="table-wrap") if rows else ""
     if case.skipped:
-        text = (
-            f"{units.plural(len(case.skipped), 'question')} could not be judged; they stand at the end of the findings."
-        )
+        text = f"{amount(len(case.skipped), 'question')} could not be judged; they stand at the end of the findings."
         said += tag("p", esc(text), class_="muted")
     return said

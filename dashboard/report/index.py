@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from analyzers.finding import SEVERITIES
+from analyzers.wording import amount
 from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, started_cell, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
@@ -99,11 +100,11 @@ def index_html(entries: Sequence[Entry], since: str | None) -> str:
         f" started between {units.moment(min(starts))[:16]} and {units.moment(max(starts))[:16]} UTC" if starts else ""
     )
     note = (
-        units.plural(len(ordered), "run")
+        amount(len(ordered), "run")
         + between
         + (f", {len(ordered) - len(starts):,} of them without times" if len(starts) < len(ordered) else "")
     )
-    note += f"; {units.plural(len(written), 'report')} below" + (f", {left:,} that went well without findings {'has' if left == 1 else 'have'} none" if left else "")  # fmt: skip
+    note += f"; {amount(len(written), 'report')} below" + (f", {left:,} that went well without findings {'has' if left == 1 else 'have'} none" if left else "")  # fmt: skip
     body = tag("header", tag("h1", esc(title)) + tag("p", esc(note), class_="muted") + _numbers(ordered))
     body += _section("runs", "Runs, worst first", _runs(written))
     body += _section("kinds", "Findings by kind", _kinds(ordered))
@@ -125,7 +126,7 @@ def _numbers(entries: Sequence[Entry]) -> str:
     shown = [
         ("Runs", units.count(len(entries)), "", False),
         ("With findings", units.count(bad), f"{worst:,} critical", worst > 0),
-        ("Cost", units.money(spent) if costs else "not known", f"{units.plural(unpriced, 'call')} without a price" if unpriced else "", False),
+        ("Cost", units.money(spent) if costs else "not known", f"{amount(unpriced, 'call')} without a price" if unpriced else "", False),
         ("Wasted", units.money(lost) if wasted else "none known", f"{units.share(float(lost), float(spent))} of the cost" if spent and lost else "", lost > 0),
         ("Tokens wasted", units.count(sum(entry.wasted_tokens for entry in entries)), "", False),
     ]  # fmt: skip

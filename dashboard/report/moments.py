@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
 from dashboard.figures import palette, units
@@ -104,7 +105,5 @@ def moments_document(case: Case) -> list[b.Block]:
     ]  # fmt: skip
     document = [b.table([b.column("when", right=True, tight=True), b.column("what"), b.column("who")], rows)]
     if len(moments) > len(rows):
-        document.append(
-            b.note(f"Showing {len(rows)} of {units.plural(len(moments), 'moment')}, the most telling ones.")
-        )
+        document.append(b.note(f"Showing {len(rows)} of {amount(len(moments), 'moment')}, the most telling ones."))
     return document

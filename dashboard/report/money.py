@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import units
 from dashboard.report.bars import Slice
@@ -64,12 +65,10 @@ def ledger_document(case: Case) -> list[b.Block]:
     document = [b.table(columns, rows)]  # fmt: skip
     if ledger["unpriced_calls"]:
         document.append(
-            b.note(
-                f"{units.plural(ledger['unpriced_calls'], 'call')} without a known price: tokens count, money does not."
-            )
+            b.note(f"{amount(ledger['unpriced_calls'], 'call')} without a known price: tokens count, money does not.")
         )
     if ledger["estimated_calls"]:
-        document.append(b.note(f"Of {units.plural(ledger['estimated_calls'], 'call')} the split is an estimate."))
+        document.append(b.note(f"Of {amount(ledger['estimated_calls'], 'call')} the split is an estimate."))
     return [*document, *_single_agent(case), *_savings(ledger.get("savings"), priced)]
 
 
@@ -86,9 +85,7 @@ def _single_agent(case: Case) -> list[b.Block]:
     elif one.get("calls"):
         cost = f", {units.money(one['usd'])}" if one.get("usd") is not None else ""
         facts.append(
-            b.fact(
-                "One agent instead", f"{units.plural(one['calls'], 'call')}, {units.count(one['tokens'])} tokens{cost}"
-            )
+            b.fact("One agent instead", f"{amount(one['calls'], 'call')}, {units.count(one['tokens'])} tokens{cost}")
         )
         ratio, what = (one["cost_ratio"], "cost") if one.get("cost_ratio") else (one.get("tokens_ratio"), "tokens")
         if ratio:

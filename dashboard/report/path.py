@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import palette, units
 from dashboard.figures.timeline import shape_name
@@ -35,7 +36,7 @@ def path_slices(case: Case) -> list[Slice]:
             merged.append((who, kind, length, 1))
     return [
         Slice(f"{palette.look(kind).glyph} {who or palette.look(kind).word}", length, shape_name(kind),
-              f"{palette.look(kind).word}, {units.duration(length)}" + (f", {units.plural(count, 'span')}" if count > 1 else ""))
+              f"{palette.look(kind).word}, {units.duration(length)}" + (f", {amount(count, 'span')}" if count > 1 else ""))
         for who, kind, length, count in merged
     ]  # fmt: skip
 
@@ -81,9 +82,7 @@ def path_document(case: Case, names: Mapping[str, str]) -> list[b.Block]:
     ]
     document.append(b.table(columns, rows))  # fmt: skip
     if len(pieces) > len(rows):
-        document.append(
-            b.note(f"Showing the {len(rows)} longest of {units.plural(len(pieces), 'piece')}, in order of time.")
-        )
+        document.append(b.note(f"Showing the {len(rows)} longest of {amount(len(pieces), 'piece')}, in order of time."))
     faster = [one for one in path.get("what_if") or () if one["saved_share"] >= 0.005]
     if faster:
         rows = [

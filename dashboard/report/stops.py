@@ -18,6 +18,7 @@ from analyzers.backtest.guards import recordings
 from analyzers.backtest.whole import loop_sentence
 from analyzers.finding import Finding
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import units
 from dashboard.report.case import Case
@@ -176,7 +177,7 @@ def stops_document(case: Case) -> list[b.Block]:
         if stop.at_ns is not None:
             saved = ", no LLM call began later" if case.frames.billed.height else ""
             if stop.calls_after:
-                saved = f", before {units.plural(stop.calls_after, 'more LLM call')}"
+                saved = f", before {amount(stop.calls_after, 'more LLM call')}"
                 saved += f" for {units.money(stop.usd_after)}" if stop.usd_after is not None else ""
             if stop.tokens_after:
                 saved += f" ({units.count(stop.tokens_after)} tokens)"

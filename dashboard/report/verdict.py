@@ -11,6 +11,7 @@ import polars as pl
 
 from analyzers.finding import SEVERITIES, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.wording import amount
 from dashboard.figures import units
 from tracer.model import RunOutcome, SpanKind
 
@@ -67,10 +68,10 @@ def verdict(frames: Frames, findings: Sequence[Finding], suspects: Sequence[Mapp
     cost = _cost_line(row, waste(frames, findings)[0])
     if not ranked or (suspects and ranked[0].severity == "info"):
         wrong, change = _without_findings(row, suspects)
-        besides = f" Besides: {units.plural(len(ranked), 'remark')}." if ranked else ""
+        besides = f" Besides: {amount(len(ranked), 'remark')}." if ranked else ""
         return [*lines, wrong + besides, cost, change]
     worst = ranked[0]
-    others = f" Besides: {units.plural(len(ranked) - 1, 'more finding')}." if len(ranked) > 1 else ""
+    others = f" Besides: {amount(len(ranked) - 1, 'more finding')}." if len(ranked) > 1 else ""
     change = f"What to change: {_sentence(worst.suggestion)}" if worst.suggestion else "No change is suggested."
     return [*lines, _sentence(worst.title) + others, cost, change]
 
@@ -104,9 +105,9 @@ def _ran(row: Mapping[str, Any], lasted_ns: int) -> str:
     """How long, with whom, how many calls: of what was recorded."""
     tokens = row["input_tokens"] + row["output_tokens"]
     took = units.took(lasted_ns, row["start_ns"])
-    parts = [units.plural(row["agents"], "agent")]
+    parts = [amount(row["agents"], "agent")]
     if row["llm_calls"] or tokens:
-        parts += [units.plural(row["llm_calls"], "LLM call"), f"{units.count(tokens)} tokens"]
+        parts += [amount(row["llm_calls"], "LLM call"), f"{units.count(tokens)} tokens"]
     said = (
         f"{row['workflow'] or 'The run'} ran{f' {took}' if took else ''} with "
         + (", ".join(parts[:-1]) + " and " if parts[1:] else "")
@@ -132,10 +133,10 @@ def numbers(frames: Frames, findings: Sequence[Finding]) -> list[Number]:
         Number("Findings", units.count(len(findings)), f"{critical} critical" if critical else "none critical", critical > 0),
         Number("Duration", took or "—", "no times recorded" if took is None else f"{units.duration(waited)} in waits" if waited else ""),
         Number("Cost", units.money(row["cost_usd"]) if called else "—",
-               f"{units.plural(unpriced, 'call')} without a price" if unpriced else "" if called else "no model call recorded", alarm=bool(unpriced)),
+               f"{amount(unpriced, 'call')} without a price" if unpriced else "" if called else "no model call recorded", alarm=bool(unpriced)),
         Number("Tokens", units.count(tokens) if called else "—", f"{units.count(row['output_tokens'])} out" if called else ""),
-        Number("LLM calls", units.count(row["llm_calls"]), units.plural(row["agents"], "agent")),
-        Number("Errors", units.count(row["errors"]), f"of {units.plural(row['spans'], 'span')}", bool(row["errors"])),
+        Number("LLM calls", units.count(row["llm_calls"]), amount(row["agents"], "agent")),
+        Number("Errors", units.count(row["errors"]), f"of {amount(row['spans'], 'span')}", bool(row["errors"])),
     ]  # fmt: skip
 
 

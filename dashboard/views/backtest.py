@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.charts import budgets
 from dashboard.components import document_view
@@ -44,7 +45,7 @@ def render() -> None:
         (
             (f"Suggested {(chosen or 'Loop').lower()}" if best else "No suggestion", f"{shown.threshold:,.12g}" if best else "—", f"confidence {found.curve.confidence}" if best else "see below"),
             ("Saved", saved(t.usd_saved, t.tokens_saved), f"and {units.duration(t.minutes_saved * 60e9)}"),
-            ("Stopped", units.count(t.stopped), f"of {units.plural(t.runs, 'run')}"),
+            ("Stopped", units.count(t.stopped), f"of {amount(t.runs, 'run')}"),
             ("Good runs stopped", units.count(t.good_stopped), wrong if t.good else "no run is known to be good"),
             ("Good work lost", saved(t.usd_lost, t.tokens_lost), "had it been on"),
         )

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from analyzers.comparison.selection import By, Group
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.comparing import Sides
 from dashboard.components import Pick, document_view
@@ -21,7 +22,6 @@ from dashboard.documents.compare import (
     verdict_sentence,
 )
 from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, started_cell
-from dashboard.figures import units
 from dashboard.figures.markup import readable
 from dashboard.window import heading, say_nothing_in
 from tracer.errors import BadInput
@@ -162,7 +162,7 @@ def _many(state: queries.StoreState, since_ns: int | None, workflow: str | None)
         told = queries.changes(state, since_ns, workflow, a.run_ids, other.run_ids, by is None)
     shown = queries.population(state, since_ns, workflow)
     if shown.looked_at < shown.total:
-        st.caption(f"Over the newest {shown.looked_at:,} of {units.plural(shown.total, 'run')}.")
+        st.caption(f"Over the newest {shown.looked_at:,} of {amount(shown.total, 'run')}.")
     st.text(verdict_sentence(told))
     document_view(changes_document(told), key="changes", label="What changed from A to B", subject=f"{a.label}{other.label}")  # fmt: skip
     st.caption(
@@ -182,7 +182,7 @@ def _pair(found: Sides) -> tuple[Group, Group]:
             "A → B", labels, index=place, key=key, format_func=readable, on_change=address.follows("pair", key)
         )
     a, other = found.pairs[place]
-    st.text(readable(f"A: {a.label}, {units.plural(len(a.run_ids), 'run')}. B: {other.label}, {units.plural(len(other.run_ids), 'run')}."))  # fmt: skip
+    st.text(readable(f"A: {a.label}, {amount(len(a.run_ids), 'run')}. B: {other.label}, {amount(len(other.run_ids), 'run')}."))  # fmt: skip
     return a, other
 
 

@@ -11,6 +11,7 @@ from analyzers.contacts import find_contacts
 from analyzers.finding import Finding
 from analyzers.metrics.guards import guard_metrics
 from analyzers.metrics.waits import wait_metrics
+from analyzers.wording import amount
 from dashboard import address, chrome
 from dashboard.components import document_view, figure_view
 from dashboard.documents import blocks as b
@@ -52,11 +53,11 @@ def _numbers(shown: Population, findings: Sequence[Finding] | None) -> None:
     )
     loops = "…" if findings is None else units.count(int(known["loops"].sum()))
     figures = (
-        ("Handoffs a run", f"{handoffs / runs:,.1f}", f"{units.count(handoffs)} in {units.plural(runs, 'run')}"),
+        ("Handoffs a run", f"{handoffs / runs:,.1f}", f"{units.count(handoffs)} in {amount(runs, 'run')}"),
         ("Loops", loops, "being looked for" if findings is None else "found by the detectors"),
         ("State conflicts", units.count(int(known["state_conflicts"].sum())), "refused writes and lost updates"),
         ("Guards that stopped", *_stopped(shown, int(known["breaker_trips"].sum()), findings)),
-        ("Time in waits", units.duration(float(waited)), f"{units.plural(waits.height, 'wait')}, parallel ones add up"),
+        ("Time in waits", units.duration(float(waited)), f"{amount(waits.height, 'wait')}, parallel ones add up"),
     )
     chrome.numbers(figures)
 
@@ -105,7 +106,7 @@ def _pairs(contacts: pl.DataFrame) -> list[b.Block]:
     columns = [b.column("pair"), b.column("how", tight=True), *(b.column(name, right=True) for name in ("times", "runs", "failed"))]  # fmt: skip
     blocks = [b.table(columns, rows)]
     if contacts.height > ROWS:
-        blocks.append(b.note(f"Showing {ROWS} of {units.plural(contacts.height, 'pair')}."))
+        blocks.append(b.note(f"Showing {ROWS} of {amount(contacts.height, 'pair')}."))
     return blocks
 
 
@@ -154,7 +155,7 @@ def _incidents(findings: Sequence[Finding]) -> None:
                b.column("wasted", right=True)]  # fmt: skip
     blocks = [b.table(columns, rows)]
     if len(worst) > ROWS:
-        blocks.append(b.note(f"Showing {ROWS} of {units.plural(len(worst), 'finding')}."))
+        blocks.append(b.note(f"Showing {ROWS} of {amount(len(worst), 'finding')}."))
     document_view(blocks, key="incidents", label="Findings about coordination", subject="incidents", on_pick=address.remember)  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from analyzers.finding import Finding
 from analyzers.metrics.spending import By, spending, spending_over_time
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.charts import breakdowns, trends
 from dashboard.charts.base import Figure
@@ -112,12 +113,12 @@ def _numbers(scene: Scene) -> None:
             f"{units.money(together)} by many runs together" if together else f"{units.share(alone, cost)} of the cost",
         )
         if known.height or not tokens
-        else (units.plural(tokens, "token"), f"{units.share(tokens, tokens_in + tokens_out)} of all tokens")
+        else (amount(tokens, "token"), f"{units.share(tokens, tokens_in + tokens_out)} of all tokens")
     )
     figures = (
         ("Cost", units.money(cost) if known.height else "unknown" if billed.height else "—",
-         f"{units.plural(missing, 'call')} without a price" if missing else "every call has a price"),
-        ("Median run", units.money(median) if isinstance(median, float) else "—", f"{units.plural(runs.len(), 'run')} with a cost"),
+         f"{amount(missing, 'call')} without a price" if missing else "every call has a price"),
+        ("Median run", units.money(median) if isinstance(median, float) else "—", f"{amount(runs.len(), 'run')} with a cost"),
         ("Tokens in", units.count(tokens_in), f"{units.share(cached, tokens_in)} from the provider's cache"),
         ("Tokens out", units.count(tokens_out), f"{units.share(tokens_out, tokens_in + tokens_out)} of all tokens"),
         ("Wasted", wasted, said),

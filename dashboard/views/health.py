@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analyzers.wording import amount
 from dashboard import gate, queries
 from dashboard.components import document_view
 from dashboard.documents.health import environment_document, missing_document, problems_document, store_document
-from dashboard.figures import units
 
 
 def render() -> None:
@@ -24,7 +24,7 @@ def render() -> None:
             st.button("Sign out", on_click=st.logout)
     serious = sum(problem.severity != "info" for problem in found.problems)
     if serious:
-        st.text(f"{units.plural(serious, 'problem')}. 'tracehound doctor' says the same, and can mend some of them.")
+        st.text(f"{amount(serious, 'problem')}. 'tracehound doctor' says the same, and can mend some of them.")
     document_view(
         problems_document(found.problems), key="problems", label="Problems and what to do", subject="problems"
     )

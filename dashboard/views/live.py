@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents.live import ended_document, running_document
@@ -33,7 +34,7 @@ def _now() -> None:
     figures = (
         ("Running", units.count(len(shown.runs)), "runs that have not ended"),
         ("At work", units.count(len(spans) - waits), "LLM calls, tools and agents"),
-        ("Waiting", units.count(waits), f"{units.plural(stuck, 'run')} in a deadlock" if stuck else "no deadlock"),
+        ("Waiting", units.count(waits), f"{amount(stuck, 'run')} in a deadlock" if stuck else "no deadlock"),
         ("Late", units.count(late), "three times longer than usual"),
     )
     chrome.numbers(figures)

@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from analyzers.finding import Finding
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.analyst import StoreAnalysis
 from dashboard.charts import trends
@@ -222,11 +223,11 @@ def _footer(state: queries.StoreState, analysis: StoreAnalysis | None) -> None:
         looked = len(analysis.by_run)
         which = ("all" if looked > 1 else "the only") if looked == analysis.total else f"the newest {looked:,} of"
         said.append(
-            f"Findings over {which} {'run' if which == 'the only' else units.plural(analysis.total, 'run')}, made in {analysis.took_s:,.1f} s."
+            f"Findings over {which} {'run' if which == 'the only' else amount(analysis.total, 'run')}, made in {analysis.took_s:,.1f} s."
         )
         if analysis.failures:
             names = ", ".join(failure.detector for failure in analysis.failures)
-            said.append(f"{units.plural(len(analysis.failures), 'detector')} crashed: {names}.")
+            said.append(f"{amount(len(analysis.failures), 'detector')} crashed: {names}.")
     lost = {name.replace("_", " "): value for name, value in queries.counters(state).items() if value}
     if lost:
         said.append("While recording: " + ", ".join(f"{value:,} {name}" for name, value in lost.items()) + ".")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents.session import session_document, sessions_document
-from dashboard.figures import units
 from dashboard.window import heading
 
 PAGE_ROWS = 40
@@ -36,7 +36,7 @@ def render() -> None:
                   on_pick=lambda pick: address.put(session=pick["run"]))  # fmt: skip
     foot, pager = st.columns([1, 1], vertical_alignment="center")
     first = (page - 1) * PAGE_ROWS + 1
-    foot.caption(f"Showing {first:,}–{first + shown.rows.height - 1:,} of {units.plural(shown.total, 'session')}.")
+    foot.caption(f"Showing {first:,}–{first + shown.rows.height - 1:,} of {amount(shown.total, 'session')}.")
     pages = -(-shown.total // PAGE_ROWS)
     if pages > 1:
         with pager, st.container(horizontal=True, horizontal_alignment="right"):

@@ -10,11 +10,11 @@ import polars as pl
 import streamlit as st
 
 from analyzers.finding import Finding
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, took_cell
-from dashboard.figures import units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.markup import readable
 from dashboard.figures.palette import SEVERITY_GLYPHS
@@ -134,7 +134,7 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
     )
     first = (page_number - 1) * PAGE_ROWS + 1
     foot, pager = st.columns([1, 1], vertical_alignment="center")
-    said = f"Showing {first:,}–{first + shown.rows.height - 1:,} of {units.plural(shown.total, 'run')}"
+    said = f"Showing {first:,}–{first + shown.rows.height - 1:,} of {amount(shown.total, 'run')}"
     if findings is None:
         said += "; findings are still being looked for"
     elif query.findings and len(findings.by_run) < findings.total:

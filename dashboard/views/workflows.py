@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from analyzers.finding import Finding
+from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.charts import distributions
 from dashboard.components import document_view
@@ -110,7 +111,7 @@ def _found(found: Sequence[Finding], runs: int, looked: bool, term: str) -> list
         return [b.note("Findings are still being looked for.")]
     serious = [finding for finding in found if finding.severity != "info"]
     if not serious:
-        return [b.note(f"No detector objects to any of these {units.plural(runs, 'run')}.", tone="ok")]
+        return [b.note(f"No detector objects to any of these {amount(runs, 'run')}.", tone="ok")]
     per_kind = Counter(finding.kind for finding in serious)
     rows: list[b.Block] = []
     for kind, count in per_kind.most_common():

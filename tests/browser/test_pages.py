@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: object) -> Iterat
 
 
 PAGES = [
-    ("workflows", {}, "[data-testid=stPlotlyChart] .main-svg", ["How long ended runs took"]),
+    ("workflows", {}, "[data-testid=stPlotlyChart] .main-svg", ["How long runs took"]),
     ("workflows", {"workflow": "market_report"}, DOCUMENT.format("Architecture of market_report"), ["Does it need these agents?"]),
     ("agents", {}, "[data-testid=stPlotlyChart] .main-svg", ["Tokens by agent", "How long an invocation took"]),
     ("agents", {"agent": "Support"}, DOCUMENT.format("Support"), ["Invocations that ended ok"]),
