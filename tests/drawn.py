@@ -154,9 +154,9 @@ def wait(
     return node("wait", f"wait {', '.join(names)}", start, end, wait_for=names, wait_mode=mode, reason=reason, **fields)
 
 
-def message(sender: str, receiver: str, at: float, text: str = "", **fields: Any) -> Node:
-    """A message from one agent (or "user") to another."""
-    return node("message", f"{sender} -> {receiver}", at, fields.pop("end", at), agent=sender, target_agent=receiver,
+def message(sender: str, receiver: str | None, at: float, text: str = "", **fields: Any) -> Node:
+    """A message from one agent (or "user") to another, or to nobody in particular."""
+    return node("message", f"{sender} -> {receiver}" if receiver else sender, at, fields.pop("end", at), agent=sender, target_agent=receiver,
                 inputs=[text] if text else [], **fields)  # fmt: skip
 
 

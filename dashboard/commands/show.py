@@ -13,6 +13,7 @@ from analyzers.wording import amount
 from dashboard.commands.common import add_json, add_store, console, count, note, print_json, printable, seconds, usd
 from dashboard.figures.palette import LOOKS
 from dashboard.loading import analyse_runs, find_runs, open_store
+from tracer.clock import has_clock
 
 SEVERITY_STYLE = {"critical": "bold red", "warning": "yellow", "info": "dim"}
 LIMIT = 2_000
@@ -96,7 +97,7 @@ def _line(row: dict[str, Any], findings: list[Finding]) -> Text:
         text.append(f"  {printable(row['agent'])}", style="cyan")
     if row["target_agent"]:
         text.append(f" → {printable(row['target_agent'])}", style="cyan")
-    if row["end_ns"] is not None:
+    if row["end_ns"] is not None and has_clock(row["start_ns"]):
         text.append(f"  {seconds((row['end_ns'] - row['start_ns']) / 1e9)}", style="dim")
     if row["kind"] == "llm" and row["duplicate_of"] is None:
         tokens = (row["input_tokens"] or 0) + (row["output_tokens"] or 0)

@@ -54,8 +54,10 @@ def run(args: Namespace) -> int:
     for finding in analysis.findings:
         summary = {"id": finding.id, "kind": finding.kind, "severity": finding.severity, "title": finding.title}
         findings.setdefault(finding.trace_id or "", []).append(summary)
-    took = [None if lasted_ns is None else lasted_ns / 1e9 for lasted_ns in shown["end_ns"] - shown["start_ns"]]
-    listed = shown.with_columns(pl.Series("duration_s", took, pl.Float64)).select(COLUMNS)
+    # A source without times says in which order things happened, not for how long.
+    timed = ~pl.col("run_id").is_in(frames.timeless.implode())
+    lasted = pl.when(timed).then((pl.col("end_ns") - pl.col("start_ns")) / 1e9)
+    listed = shown.with_columns(duration_s=lasted).select(COLUMNS)
     rows = [{**row, "findings": findings.get(row["run_id"], [])} for row in listed.iter_rows(named=True)]
     if args.json:
         print_json(rows)

@@ -16,7 +16,7 @@ from dashboard.commands.common import add_store, console, note, printable, secon
 from dashboard.commands.show import SEVERITY_STYLE
 from dashboard.loading import analyse_runs, find_runs, open_store
 from dashboard.run_reads import SECOND_NS
-from tracer.clock import SystemClock
+from tracer.clock import SystemClock, has_clock
 from tracer.model import RunOutcome
 from tracer.store import reads
 from tracer.store.database import Store
@@ -99,7 +99,7 @@ class Tail:
                 continue
             self._told[row["span_id"]] = row["status"]
             fields = ("run_id", "span_id", "kind", "name", "agent", "status", "error_message", "model", "tool_name", "target_agent")  # fmt: skip
-            took = (row["end_ns"] - row["start_ns"]) / 1e9 if ended else None
+            took = (row["end_ns"] - row["start_ns"]) / 1e9 if ended and has_clock(row["start_ns"]) else None
             cost = None if row["cost_usd"] is None else float(row["cost_usd"])
             lines.append((at_ns, {"at_ns": at_ns, "event": "span", **{name: row[name] for name in fields}, "seconds": took, "cost_usd": cost}))  # fmt: skip
         yield from (line for _, line in sorted(lines, key=lambda item: item[0]))
@@ -107,7 +107,8 @@ class Tail:
     def _ended(self, row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         _, analysis = analyse_runs(self._store, [row["run_id"]])
         cost = None if row["cost_usd"] is None else float(row["cost_usd"])
-        took = None if row["end_ns"] is None else (row["end_ns"] - row["start_ns"]) / 1e9
+        timed = row["end_ns"] is not None and has_clock(row["start_ns"])
+        took = (row["end_ns"] - row["start_ns"]) / 1e9 if timed else None
         yield {"at_ns": row["end_ns"] or row["start_ns"], "event": "run", "kind": "run", "run_id": row["run_id"], "workflow": row["workflow"],
                "status": row["outcome"], "seconds": took, "cost_usd": cost}  # fmt: skip
         for finding in analysis.findings:

@@ -24,8 +24,8 @@ from dashboard.figures.steps import Steps, find_steps
 from tracer.clock import has_clock
 from tracer.model import SpanKind, SpanStatus
 
-NodeKind = Literal["person", "workflow", "agent", "tool", "model"]
-AGENT_SIDE: Final[frozenset[str]] = frozenset({"person", "workflow", "agent"})
+NodeKind = Literal["person", "everyone", "workflow", "agent", "tool", "model"]
+AGENT_SIDE: Final[frozenset[str]] = frozenset({"person", "everyone", "workflow", "agent"})
 _CYCLE_KINDS: Final = frozenset({"loop", "ping_pong", "deadlock"})
 _CLASH_KINDS: Final = frozenset({"conflicting_decisions", "lost_update", "stale_read", "write_skew", "divergent_views"})
 _SPANS_KEPT: Final = 20
@@ -106,7 +106,7 @@ class _Builder:
         self.nodes: dict[Key, Node] = {}
         self.edges: dict[tuple[Key, Key], Edge] = {}
         self.kinds: dict[str, NodeKind] = {
-            p.name: p.kind for p in found.participants if p.kind in ("person", "workflow", "agent")
+            p.name: p.kind for p in found.participants if p.kind in ("person", "everyone", "workflow", "agent")
         }  # fmt: skip
 
     def node(self, name: str, kind: NodeKind) -> Node:

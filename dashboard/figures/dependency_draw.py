@@ -40,7 +40,7 @@ DEPENDENCY_CSS: Final = """
 @media print{.dg{overflow:visible}}
 """
 
-_GLYPHS: Final = {"person": "☺", "workflow": "◆", "agent": "●", "tool": "⚒", "model": "✦"}
+_GLYPHS: Final = {"person": "☺", "everyone": "◎", "workflow": "◆", "agent": "●", "tool": "⚒", "model": "✦"}
 
 
 def draw_dependencies(
@@ -278,7 +278,9 @@ def _clashes(graph: DependencyGraph, where: dict[Key, tuple[float, float]]) -> l
 
 
 def _node_svg(node: Node, x: float, y: float, slots: dict[str, int], path_ns: int) -> str:
-    radius = {"agent": NODE_H / 2, "person": NODE_H / 2, "workflow": 8, "tool": 6, "model": 0}[node.kind]
+    radius = {"agent": NODE_H / 2, "person": NODE_H / 2, "everyone": NODE_H / 2, "workflow": 8, "tool": 6, "model": 0}[
+        node.kind
+    ]
     box = f'x="{x - NODE_W / 2:.1f}" y="{y - NODE_H / 2:.1f}" width="{NODE_W}" height="{NODE_H}" rx="{radius}"'
     name = clip(node.name, 17)
     cost = f" · {units.money(node.cost_usd)}" if node.cost_usd else " · price unknown" if node.unpriced else ""

@@ -58,7 +58,7 @@ def _layers(agents: Sequence[Key], edges: Sequence[Edge]) -> list[list[Key]]:
     forward.add_nodes_from(agents)
     # The workflow's code may start everybody; who is also called by an agent stands behind that agent.
     # People stand at the left, also those who only get an answer.
-    kept = _acyclic(agents, [edge for edge in edges if edge.target[0] != "person"])
+    kept = _acyclic(agents, [edge for edge in edges if edge.target[0] not in ("person", "everyone")])
     called = {e.target for e in kept if e.source[0] != "workflow"}
     forward.add_edges_from((e.source, e.target) for e in kept if e.source[0] != "workflow" or e.target not in called)
     depth = dict.fromkeys(agents, 0)

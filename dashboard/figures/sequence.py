@@ -359,9 +359,10 @@ class _Pen:
 
     def _head(self, person: Participant) -> str:
         x, w = self.x[person.name], self.lane - 12
-        glyph = {"person": "☺", "workflow": "◆", "agent": "●", "tools": "⚒", "state": "▤"}[person.kind]
+        glyph = {"person": "☺", "everyone": "◎", "workflow": "◆", "agent": "●", "tools": "⚒", "state": "▤"}[person.kind]
         ink = {
             "person": "var(--th-fg)",
+            "everyone": "var(--th-fg)",
             "workflow": "var(--th-k-workflow)",
             "tools": "var(--th-k-tool)",
             "state": "var(--th-k-state_write)",

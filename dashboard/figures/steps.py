@@ -32,11 +32,13 @@ _TURN: Final = re.compile(r"(?:(handed back by)|takes over from) (.+?)(?:: (.+))
 
 USER: Final = "user"
 PERSON: Final = "human"
+EVERYONE: Final = "everyone"
+"""who a message goes to that names nobody, among several agents"""
 TOOLS: Final = "tools"
 STATE: Final = "state"
 _PEOPLE: Final = frozenset({USER, PERSON, "human_operator", "operator", "customer", "user_proxy"})
 
-ParticipantKind = Literal["person", "workflow", "agent", "tools", "state"]
+ParticipantKind = Literal["person", "everyone", "workflow", "agent", "tools", "state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,16 @@ class _Walk:
                 return str(agent)
         return self.workflow(position)
 
+    @cached_property
+    def invoked(self) -> set[str]:
+        return {row["agent"] for row in self.rows if row["agent"] and row["kind"] == SpanKind.AGENT}
+
+    def listener(self, source: str) -> str:
+        """Who a message of `source` goes to that names nobody: all who are there; a person and a single agent talk to each other."""
+        if len(self.invoked) > 1:
+            return EVERYONE
+        return next(iter(self.invoked - {source}), USER)
+
     def workflow(self, position: int) -> str:
         return str(self.rows[position]["workflow"] or "workflow")
 
@@ -157,7 +169,8 @@ def find_steps(
     for position, row in enumerate(walk.rows):
         match row["kind"]:
             case SpanKind.MESSAGE:
-                source, target = walk.around(position), str(row["target_agent"] or USER)
+                source = walk.around(position)
+                target = str(row["target_agent"] or walk.listener(source))
                 walk.add(position, "message", source, target, walk.words(position) or row["name"])
                 walk.called[target] = row["span_id"]
             case SpanKind.HANDOFF:
@@ -226,7 +239,7 @@ def _invocation(walk: _Walk, position: int) -> None:
     caller = walk.around(above) if above is not None else None
     if caller == name:
         return
-    if (pending := walk.called.pop(name, None)) is not None:
+    if (pending := walk.called.pop(name, None) or walk.called.pop(EVERYONE, None)) is not None:
         walk.of_span[position] = pending
         if row["status"] == SpanStatus.ERROR:
             walk.add(
@@ -357,8 +370,10 @@ def _participants(steps: list[Step], workflows: set[str]) -> list[Participant]:
             return "state"
         if name in _PEOPLE or name in escalated - agents:
             return "person"
+        if name == EVERYONE:
+            return "everyone"
         return "workflow" if name in workflows and name not in agents - workflows else "agent"
 
-    people: list[ParticipantKind] = ["person", "workflow", "agent", "tools", "state"]
+    people: list[ParticipantKind] = ["person", "workflow", "agent", "everyone", "tools", "state"]
     held = [Participant(name, kind_of(name)) for name in names]
     return sorted(held, key=lambda p: people.index(p.kind))

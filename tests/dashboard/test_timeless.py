@@ -10,6 +10,7 @@ import pytest
 
 from analyzers.comparison.alignment import compare_runs
 from analyzers.frames import Frames
+from dashboard.cli import main
 from dashboard.documents.choose import choose_document, pairs
 from dashboard.documents.conversation import conversation_document
 from dashboard.documents.ledger import ledger_view
@@ -113,6 +114,21 @@ def test_numbers_over_runs_leave_them_out(tmp_path: Path) -> None:
     assert shown.totals.p95_s == pytest.approx(4.0, abs=0.1)
     assert shown.bucket_s < 60
     assert all(has_clock(start) for start in shown.trend["start_ns"])
+
+
+@pytest.mark.slow
+def test_the_terminal_shows_none_either(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list and its JSON, the tree, and what `watch` says."""
+    store = stores.write(tmp_path / "t.duckdb", drawn.frames(transcript()))
+    asked = ["--store", str(store.path)]
+    assert main(["traces", "--json", *asked]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["duration_s"] is None
+    for command in (["traces"], ["show", row["run_id"]]):
+        assert main([*command, *asked]) == 0
+        told = capsys.readouterr().out
+        assert "Solver" in told or "talk" in told
+        assert re.findall(r"\b\d+(?:\.\d+)? s\b|\b\d+m \d\ds\b", told) == []
 
 
 def test_a_ledger_of_nothing_says_so() -> None:

@@ -131,6 +131,22 @@ def test_a_log_that_tells_calls_apart_from_messages(importing: Importing) -> Non
     assert "2 of 8 entries have no author or no text" in report.problems[0].reason
 
 
+def test_two_who_talk_address_each_other(importing: Importing) -> None:
+    """ChatDev: a message names its pair; what opens a phase goes to the other one, and what names no pair to nobody."""
+    events = [
+        logged("start_chat", 0, agent="Chief", phase="Plan", content="Make a plan."),
+        logged("message", 1, agent="Coder", pair=["Coder", "Chief"], phase="Plan", content="A plan."),
+        logged("message", 2, agent="Chief", pair=["Coder", "Chief"], phase="Plan", content="Good."),
+        logged("start_chat", 3, agent="Chief", phase="Ship", content="Ship it."),
+        logged("message", 4, agent="Chief", to="Tester", pair=["Coder", "Chief"], content="Test it."),
+    ]
+    _, rows = importing(json.dumps({"id": "CD-2", "events": events}))
+    spoken = [(r["agent"], r["target_agent"]) for r in rows if r["kind"] == "message"]
+    assert spoken == [
+        ("Chief", "Coder"), ("Coder", "Chief"), ("Chief", "Coder"), ("Chief", None), ("Chief", "Tester"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [

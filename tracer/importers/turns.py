@@ -28,6 +28,7 @@ from tracer.model import RawSpan, SpanKind
 from tracer.semconv import GenAI, Tracehound
 
 _TARGETS = ("target", "recipient", "receiver", "to", "recipient_name", "to_agent")
+_PAIRS = ("pair", "between", "participants")
 _PEOPLE = frozenset({"human", "user", "system", "developer", "environment"})
 
 _ADDRESSED = re.compile(r"^(?P<agent>.+?)\s*\(\s*->\s*(?P<target>.+?)\s*\)\s*$")
@@ -113,6 +114,7 @@ def run_of(record: Mapping[str, Any], name: str) -> Run:
     for place, (message, (_, part, _)) in enumerate(zip(read, given, strict=True)):
         if message is not None:
             message.place, message.part, message.made_by = place, part, calls.get(place, [])
+    _address_pairs(messages)
     told = sum(call.own_entry for made in calls.values() for call in made)
     run.steps, run.left_out = len(messages), len(given) - len(messages) - told
     source_id = source_id_of(record)
@@ -192,6 +194,21 @@ def _message(step: int, entry: Any) -> _Message | None:
     if not text and not found and all(key not in raw for key in TEXTS):
         return None
     return _Message(step, agent, target, aside, role, text, found, raw)
+
+
+def _address_pairs(messages: list[_Message]) -> None:
+    """Where two talk to each other (ChatDev: `"pair": ["Programmer", "Code Reviewer"]`), each addresses the other; so does what opens their phase."""
+    pair: list[Any] = []
+    phase = None
+    for message in reversed(messages):
+        told = next((message.raw[key] for key in _PAIRS if isinstance(message.raw.get(key), list)), None)
+        if told is not None:
+            pair, phase = cast(list[Any], told), message.raw.get("phase")
+        elif phase is None or message.raw.get("phase") != phase:
+            pair = []
+        if message.target is None and len(pair) == 2 and message.author in pair:
+            other = pair[1 - pair.index(message.author)]
+            message.target = other if isinstance(other, str) and other != message.author else None
 
 
 def _call_key(call: Mapping[str, Any]) -> str:
