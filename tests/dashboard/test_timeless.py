@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ INVENTED = re.compile(r"2000-01-01|\b\d+\.\d\d s\b|\b\d+m \d\ds\b")
 
 def transcript(name: str = "talk", rounds: int = 4) -> drawn.Drawn:
     """Two agents in turn, one message a second, as an importer lays out what has no times."""
-    marks = {"derived": ["start_ns", "end_ns"]}
+    marks: dict[str, Any] = {"derived": ["start_ns", "end_ns"]}
     turns = [
         drawn.agent(who, i, i + 1, drawn.message(who, "user", i, f"Word {i}", end=i + 1, **marks), **marks)
         for i, who in enumerate(["Solver", "Checker"] * rounds)
