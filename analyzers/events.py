@@ -46,6 +46,8 @@ _IDS_OF_CALLS = frozenset({"tool_call_id", "toolCallId", "tool_use_id", "toolUse
 _WORDS = ("content", "parts", "output", "result")
 _OF_ROLES = frozenset({"content", "parts", "tool_calls"})
 _SPEAKERS = frozenset({"human", "ai", "tool", "system", "function"})
+ONE_QUESTION = 2
+"""messages: instructions and a question, no history"""
 SIZE_ONLY = " bytes"
 """end of what stands for a state of which only the size is known"""
 _MESSAGE_MARKS = ('"role"', '"content"', '"output"', '"result"')
@@ -99,13 +101,14 @@ def _recorded(
     # An LLM's input is the whole history again: nothing of it is new, and reading it would be quadratic.
     given = "" if kind == "llm" else _texts(row["input_refs"], contents)
     answered = _texts(row["output_refs"], contents)
-    text, args, args_hash, result_hash = "", "", row["args_hash"], row["result_hash"]
+    text, args, heard, args_hash, result_hash = "", "", "", row["args_hash"], row["result_hash"]
     name: str = row["target_agent"] or ""
     if kind == "agent":
         caller = agent_of.get(row["parent_span_id"] or "", "")
         name = caller if caller != (row["agent"] or "") else ""
         # Where calls inside the invocation are recorded, they say the answer; else only this span does.
         text = given if speaks_itself else f"{given}\n{answered}".strip()
+        heard = "" if name else given
         result_hash = _refs_hash(row["input_refs"])
     elif kind in ("message", "handoff"):
         text = given or answered or row["reason"] or ""
@@ -116,6 +119,11 @@ def _recorded(
             # A bare call: no message or task span says what was asked, so its newest input does.
             args = spoken(contents.get(row["input_refs"][-1], ""))
             args_hash = str(row["input_refs"][-1])
+        elif row["input_refs"]:
+            newest = row["input_refs"][-1]
+            heard = spoken(contents.get(newest, ""))
+            if not heard and len(row["input_refs"]) <= ONE_QUESTION:
+                args_hash = str(newest)  # a question of its own, after instructions at most: told apart by its name
     elif kind == "tool":
         name, args, text = row["tool_name"] or row["name"], given, answered
     elif kind == "decision":
@@ -138,6 +146,7 @@ def _recorded(
             kind=kind if kind != "wait" or _is_pause(row) else "mark",
             name=name,
             text=text,
+            heard=heard,
             args=args,
             args_hash=args_hash,
             result_hash=result_hash,

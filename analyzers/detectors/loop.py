@@ -42,6 +42,8 @@ SURE, FAIRLY = 0.9, 0.7
 _CALLS = {"llm": "model calls", "tool": "tool calls", "state": "writes of state", "agent": "turns"}
 """how a loop is called that neither agents nor tools name"""
 BATCH_SPANS = 100_000
+UNHEARD_NEWS = 0.2
+"""share of new words in what was recorded beside unheard calls above which that may as well be the next task"""
 UNHEARD_DOUBT = 0.75
 """what is left of the confidence where calls inside the loop were recorded without texts and hashes"""
 NEWS_DOUBT = 0.3
@@ -161,7 +163,7 @@ def _finding(
     )
     unheard = _unheard(loop)
     if unheard:
-        severity = "warning"
+        severity = "warning" if median(loop.novelty or (0.0,)) <= UNHEARD_NEWS else "info"
     path = " → ".join(loop.path) or loop.symbol[2] or _CALLS.get(loop.symbol[1], loop.symbol[1])
     # Where only a tool or request comes back, the path does not say whose it is.
     whose = f"{loop.agents[0]} with {path}" if loop.agents and not {*loop.agents} & {*loop.path} else path
@@ -306,7 +308,7 @@ def _explanation(
         parts.append(f"It spent {cost} after its first round.")
     if loop.novelty:
         parts.append(
-            f"A repeat said {median(loop.novelty):.0%} new words in the median and named {amount(sum(loop.new_items), 'new item') if any(loop.new_items) else 'no new item'} in all."
+            f"In the median repeat {median(loop.novelty):.0%} of the words were new; new items in all of them: {sum(loop.new_items) or 'none'}."
         )
     if "reask" in loop.signals:
         parts.append(f"One request was made {loop.repeats} times in nearly the same words.")

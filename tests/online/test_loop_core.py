@@ -157,3 +157,81 @@ def test_memory_is_bounded() -> None:
 
     assert len(core._lanes) == limits.max_lanes
     assert all(len(lane.symbols) <= limits.max_symbols for lane in core._lanes.values())
+
+
+def asked(i: int, heard: str, answer: str) -> Event:
+    """One model call of agent A that was sent `heard`."""
+    return Event(id=f"c{i}", agent="A", kind="llm", heard=heard, text=answer)
+
+
+def test_a_batch_of_new_material_is_no_loop_though_the_answers_are_alike() -> None:
+    """Sixty mails are sorted with one word each: what a model was sent from outside is news. The same mail sixty times is none."""
+    shelf = [f"{a}{b}ine" for a in "bdfgklmnpr" for b in "aeiouy"]
+    batch = [asked(i, f"Sort this mail, answer with one word: {shelf[i]} sends greetings", "spam") for i in range(60)]
+    same = [asked(i, f"Sort this mail, answer with one word: {shelf[0]} sends greetings", "spam") for i in range(60)]
+
+    assert replay(batch, LoopCore()) == []
+    assert "critical" in {a.level for a in replay(same, LoopCore())}
+
+
+def test_a_person_who_asks_on_is_no_loop() -> None:
+    """A chat in short sentences, each turn an invocation of its own whose task nobody in the run had said."""
+    questions = (
+        "With a balcony?",
+        "Is there a lift?",
+        "Until noon?",
+        "And the lake?",
+        "By bus?",
+        "With a dog?",
+        "A cot?",
+        "Parking?",
+    )
+    chat: list[Event] = []
+    for i, question in enumerate(questions):
+        chat += [
+            Event(id=f"a{i}", agent="A", kind="agent", text=question, heard=question),
+            asked(i, question, "Yes." if i % 2 else "Yes, we have that."),
+        ]
+
+    assert replay(chat, LoopCore()) == []
+    assert "critical" in {
+        a.level for a in replay([asked(i, "And now?", "Yes, we have that.") for i in range(9)], LoopCore())
+    }
+
+
+def test_what_another_agent_said_is_no_news_when_it_is_sent_on() -> None:
+    """Two agents that paraphrase each other: each is sent the other's words, and the loop is found as soon as without them."""
+
+    def rounds(heard: bool) -> list[Event]:
+        events: list[Event] = []
+        before = ""
+        for i in range(12):
+            said_now = ROUNDS[i % 3] if i % 2 else ROUNDS[(i + 1) % 3]
+            events.append(
+                Event(id=f"e{i}", agent="AB"[i % 2], kind="llm", text=said_now, heard=before if heard else "")
+            )
+            before = said_now
+        return events
+
+    assert levels(replay(rounds(heard=True), LoopCore())) == levels(replay(rounds(heard=False), LoopCore()))
+
+
+def test_rounds_that_only_count_in_what_a_model_is_sent_are_no_news() -> None:
+    """The state is handed to the model each time, and nothing in it moves but the number of the round."""
+    events = [asked(i, f'{{"n": {i}, "todo": "check the figures of May again"}}', ROUNDS[i % 3]) for i in range(12)]
+
+    assert "critical" in {a.level for a in replay(events, LoopCore()) if a.signal == "no_progress"}
+
+
+def test_a_record_of_known_numbers_put_together_anew_is_another_place() -> None:
+    """A walk: each coordinate was seen before, this pair of them was not. Standing still is a loop."""
+
+    def walk(places: list[tuple[int, int]]) -> list[Event]:
+        return [
+            Event(id=f"m{i}", agent="A", kind="tool", name="move", args='{"to":"east"}', text=f'{{"at":[{x},{y}]}}')
+            for i, (x, y) in enumerate(places)
+        ]
+
+    north = [(0, y) for y in range(9)]
+    assert replay(walk([*north, *((x, 8) for x in range(1, 9))]), LoopCore()) == []
+    assert replay(walk([*north, *[(0, 8)] * 8]), LoopCore()) != []

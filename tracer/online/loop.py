@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from .loop_events import SPEECH, Alarm, Event, EventKind, Evidence, Iteration, Level, LoopThresholds, Signal
-from .memory import Lane, Request, Symbol, SymbolMemory, Totals
+from .memory import Lane, Request, Symbol, SymbolMemory, Totals, without_counters
 from .novelty import EMPTY, Reading, argument_items, is_counter, mask_error, quoted_items, read
 from .words import COMMON, COURTESIES, FUNCTION_WORDS
 
@@ -66,7 +66,7 @@ class LoopCore:
         memory = lane.symbol(symbol, self.thresholds.max_symbols)
         said = read(event.text)
         if event.kind in SPEECH or event.kind == "state":
-            said = memory.without_counters(event.text, said)
+            said = without_counters(event.text, said, memory.counters)
         memory.compare(said.sequence, event.args)
         gain, asked = self._gain(lane, memory, event, symbol, said)
         lane.totals = lane.totals.plus(gain)
@@ -102,8 +102,9 @@ class LoopCore:
     ) -> tuple[Totals, Reading]:
         """What the event adds to the lane's totals, and the whole request as read."""
         given = read(event.args)
+        outside = self._news_from_outside(lane, memory, event.heard) if event.heard else 0
         asked = said if not event.args else Reading(said.hard | given.hard, said.words | given.words, given.sequence)
-        marks = int(event.progress)
+        marks = int(event.progress) + outside
         polite = (
             event.kind in SPEECH
             and not event.args
@@ -156,6 +157,26 @@ class LoopCore:
             asked,
         )
 
+    def _news_from_outside(self, lane: Lane, memory: SymbolMemory, heard: str) -> int:
+        """1 where it was sent what nobody in the lane had said and it had not been sent: a person's next question, the next document of a batch.
+
+        What other agents said is known from them, and the words around a slot come every time.
+        """
+        t = self.thresholds
+        told = without_counters(heard, read(heard), memory.counters_heard)
+        words = told.words - self.common
+        new_words = len(lane.heard.fresh(lane.seen.fresh(words)))
+        new_hard = len(lane.heard.fresh(lane.seen.fresh(told.hard)))
+        now, before = told.hard | words, memory.asked
+        lane.heard.add_new(now)
+        memory.asked = now
+        filled = new_words > 0 and len(now & before) >= t.template_overlap * len(now)
+        return int(
+            filled
+            or (new_words > 0 and new_words >= t.word_ratio * len(words))
+            or (new_hard > 0 and new_hard >= t.hard_ratio * max(len(told.hard), t.min_hard))
+        )
+
     def _new_state(self, lane: Lane, memory: SymbolMemory, event: Event, said: Reading) -> int:
         if not event.text:
             return memory.results.add_new((event.result_hash,)) if event.result_hash is not None else 0
@@ -165,7 +186,7 @@ class LoopCore:
         return int(any(not token.isalpha() for token in unsaid) or len(unsaid) >= 3)
 
     def _new_result(self, memory: SymbolMemory, event: Event, said: Reading) -> int:
-        """1 where the tool answered something it has not answered before; wording alone does not count."""
+        """1 where the tool answered something it has not answered before; wording alone does not count, in a record known numbers put together anew do."""
         if event.error is not None:
             return 0
         if not event.text:
@@ -178,7 +199,14 @@ class LoopCore:
         fresh = memory.own.fresh(said.hard | said.words) - self.common
         memory.own.add_new(fresh)
         new_words = sum(token not in said.hard for token in fresh)
-        return int(first or len(fresh) > new_words or new_words >= self.thresholds.word_ratio * max(len(said.words), 4))
+        items = tuple(token for token in said.sequence if token in said.hard) if event.text[:1] in ("{", "[") else ()
+        placed = bool(items) and memory.results.add_new((items,)) > 0
+        return int(
+            first
+            or placed
+            or len(fresh) > new_words
+            or new_words >= self.thresholds.word_ratio * max(len(said.words), 4)
+        )
 
     def _new_filler(self, lane: Lane, memory: SymbolMemory, said: Reading) -> int:
         """1 where the text is the one before with something new in it: a filled slot, a shorter list, a longer draft."""
@@ -251,9 +279,9 @@ class LoopCore:
                     stale=stale,
                 )
             )
-        if stale is None:
+        if stale is None and not (event.kind == "tool" and event.error is None and memory.score):
             return
-        if not stale:
+        if not stale:  # a call that worked after failures got somewhere, though what it brought was not recorded
             memory.score = max(0.0, memory.score - t.credit)
         else:
             if memory.score == 0.0:

@@ -28,6 +28,8 @@ class Event:
     """tool, receiver, purpose, state key or decision scope; for an agent invocation, who called it"""
     text: str = ""
     """what was said, answered or written"""
+    heard: str = ""
+    """the newest message that a model was sent, or the task of an agent that nobody here called: what a person, a program or a document said"""
     args: str = ""
     args_hash: str | None = None
     """stands for `args` where texts are not recorded"""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .novelty import Reading, countable
 
+Counters = dict[str, tuple[int, int]]
 Symbol = tuple[str, str, str]
 """(agent, kind, name)"""
 
@@ -100,6 +101,32 @@ class Request:
     """the lane's totals at the last occurrence"""
 
 
+def without_counters(text: str, said: Reading, counters: Counters) -> Reading:
+    """`said` without the numbers of `text` that only count: from 0, 1 or 2 up, by 1 or by the same each time; `counters` remembers them.
+
+    {"n": 1, "ask": "Which year?"}   {"n": 2, "ask": "Which year?"}        the same thing twice
+    """
+    told = countable(text)
+    # An object of numbers alone is what the call is about: which one, not how many.
+    if not told or ("" not in told and len(said.words) < MIN_WORDS_BESIDE):
+        return said
+    ticked: set[str] = set()
+    for key, value in told.items():
+        before, step = counters.get(key, (None, 0))
+        if before is None:
+            if value <= LAST_FIRST and len(counters) < MAX_REQUESTS:
+                counters[key] = value, 0
+                ticked.add(str(value))
+        elif value == before or value - before == 1 or (value > before and value - before == step):
+            counters[key] = value, value - before or step
+            ticked.add(str(value))
+        else:
+            counters[key] = value, 0 if value < before else value - before
+    if not ticked:
+        return said
+    return Reading(said.hard - ticked, said.words, tuple(token for token in said.sequence if token not in ticked))
+
+
 @dataclass(slots=True)
 class SymbolMemory:
     """What one symbol did so far in its lane."""
@@ -121,12 +148,16 @@ class SymbolMemory:
     shingles: Recent = field(default_factory=lambda: Recent(MAX_OWN))
     tokens: frozenset[str] = frozenset()
     """of its text before this one"""
+    asked: frozenset[str] = frozenset()
+    """of what it was sent before this time"""
     sequence: tuple[str, ...] = ()
     spoken: tuple[object, ...] = ()
     verbatim: bool = False
     """its last two texts and arguments are the same but for volatile parts, and long enough to mean something"""
-    counters: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    counters: Counters = field(default_factory=dict[str, tuple[int, int]])
     """what may be a counter in its texts -> (last value, how far it went up)"""
+    counters_heard: Counters = field(default_factory=dict[str, tuple[int, int]])
+    """likewise in what it was sent"""
     requests: deque[Request] = field(default_factory=lambda: deque[Request](maxlen=MAX_REQUESTS))
     failure: Request | None = None
 
@@ -139,31 +170,6 @@ class SymbolMemory:
         now = (sequence, args)
         self.verbatim = now == self.spoken and (len(sequence) >= 5 or bool(args))
         self.spoken = now
-
-    def without_counters(self, text: str, said: Reading) -> Reading:
-        """`said` without the numbers of `text` that only count: from 0, 1 or 2 up, by 1 or by the same each time.
-
-        {"n": 1, "ask": "Which year?"}   {"n": 2, "ask": "Which year?"}        the same thing twice
-        """
-        told = countable(text)
-        # An object of numbers alone is what the call is about: which one, not how many.
-        if not told or ("" not in told and len(said.words) < MIN_WORDS_BESIDE):
-            return said
-        ticked: set[str] = set()
-        for key, value in told.items():
-            before, step = self.counters.get(key, (None, 0))
-            if before is None:
-                if value <= LAST_FIRST and len(self.counters) < MAX_REQUESTS:
-                    self.counters[key] = value, 0
-                    ticked.add(str(value))
-            elif value == before or value - before == 1 or (value > before and value - before == step):
-                self.counters[key] = value, value - before or step
-                ticked.add(str(value))
-            else:
-                self.counters[key] = value, 0 if value < before else value - before
-        if not ticked:
-            return said
-        return Reading(said.hard - ticked, said.words, tuple(token for token in said.sequence if token not in ticked))
 
     def revise(self, sequence: tuple[str, ...]) -> tuple[int, int]:
         """(kept, new): runs of three tokens this symbol has written before, and those it has not.
@@ -188,6 +194,8 @@ class Lane:
     count: int = 0
     totals: Totals = NOTHING
     seen: Recent = field(default_factory=lambda: Recent(MAX_SEEN))
+    heard: Recent = field(default_factory=lambda: Recent(MAX_SEEN))
+    """tokens that came from outside; apart from `seen`, so that an answer which takes them up is news for all that"""
     symbols: OrderedDict[Symbol, SymbolMemory] = field(default_factory=OrderedDict[Symbol, SymbolMemory])
     echoes: deque[tuple[int, Symbol]] = field(default_factory=lambda: deque[tuple[int, Symbol]](maxlen=ECHO_WINDOW))
 

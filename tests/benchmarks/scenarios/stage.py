@@ -17,7 +17,9 @@ import contextvars
 import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import md5
 from typing import Any, TypeVar
+from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -200,9 +202,9 @@ class Stage:
         cost_usd: float | None = None,
         **more: Any,
     ) -> LiveSpan:
-        """One model call; `prompt` is the user's message or the whole history."""
+        """One model call; `prompt` is the user's message or the whole history. Without one it is told to go on, which is no news to it."""
         said = answer if answer is not None else self.fact()
-        asked = prompt if prompt is not None else self.fact()
+        asked = prompt if prompt is not None else f"Go on. Request {UUID(bytes=md5(self.fact().encode()).digest())}"
         history = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
         length = sum(len(str(m.get("content", ""))) for m in history)
         given = tokens or (150 + length // 4, 12 + len(str(said)) // 4)

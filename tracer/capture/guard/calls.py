@@ -82,7 +82,10 @@ class Ticket:
         for guard in self.guard.chain():
             guard.heard(answered.text, estimate)
             if error is None and guard.limits.loop is not None:
-                guard.feed(Event(id="", agent=self._agent, kind="llm", name=self.asked.model or "", text=answered.text))
+                name = self.asked.model or ""
+                guard.feed(
+                    Event(id="", agent=self._agent, kind="llm", name=name, text=answered.text, heard=self.asked.newest)
+                )
 
     def _book(self, amounts: dict[str, Decimal], cost: Decimal) -> None:
         try:

@@ -20,7 +20,7 @@ from ..scope import Spec, gate_with
 from .agents import admit_agent, admit_wait
 from .calls import TICKET, Ticket, admit, charge
 from .core import current
-from .reading import Answered, Asked, used_from
+from .reading import Answered, Asked, newest_of, used_from
 
 Ended = Callable[[LiveSpan, BaseException | None], None]
 
@@ -64,7 +64,8 @@ def _marking(ticket: Ticket) -> Callable[[Context], Context]:
 
 def _asked(spec: Spec) -> Asked:
     model: Any = spec.attributes.get(GenAI.REQUEST_MODEL)
-    return Asked(model=model, chars=chars_in(list(spec.messages)) if spec.messages else 0)
+    messages = list(spec.messages or ())
+    return Asked(model=model, chars=chars_in(messages) if messages else 0, newest=newest_of(messages))
 
 
 def _answered(span: LiveSpan) -> Answered:

@@ -37,6 +37,8 @@ class Asked:
     speaker: str = ""
     """tells agents apart: a digest of the system prompt"""
     tools: Sequence[ToolResult] = ()
+    newest: str = ""
+    """the last message, where it is no answer of a tool"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,17 @@ def read_request(arguments: Mapping[str, Any], *, with_tools: bool = True) -> As
         max_output=limit if isinstance(limit, int) and not isinstance(limit, bool) else None,
         speaker=short_hash(encode(system)) if system is not None else "",
         tools=tool_results(items) if with_tools else (),
+        newest=newest_of(history),
     )
+
+
+def newest_of(history: Any) -> str:
+    """What the last message of a history says; nothing where a tool answers in it, since that is heard from the tool."""
+    if isinstance(history, str):
+        return history
+    items = _list(history)
+    last: Any = items[-1] if items else None
+    return "" if last is None or _answers(last) else _text_of(last)
 
 
 def tool_results(items: Sequence[Any]) -> tuple[ToolResult, ...]:
