@@ -37,6 +37,27 @@ def join(headers: Headers | str | None) -> Generator[None]:
         context.detach(token)
 
 
+@contextmanager
+def _serving(headers: Headers | str | None, route: Callable[[], str | None]) -> Generator[None]:
+    """Around the work on a request: part of the sender's run, or one of its own, which is called like the route."""
+    from opentelemetry import context
+
+    token = context.attach(_context_of(headers, route))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def _context_of(headers: Headers | str | None, route: Callable[[], str | None]) -> Any:
+    from opentelemetry import context
+
+    from ..loose import of_request
+
+    found = context_with(_header(headers))
+    return of_request(route) if found is context.get_current() else found
+
+
 def _header(headers: Headers | str | None) -> str | None:
     if headers is None or isinstance(headers, str):
         return headers
@@ -181,17 +202,17 @@ def _http_server(module: ModuleType) -> None:
 
 def _take_over(headers: Headers) -> None:
     """Until the end of the `join` around it."""
-    text = _header(headers)
-    if text is not None:
-        from opentelemetry import context
+    from opentelemetry import context
 
-        context.attach(context_with(text))
+    context.attach(_context_of(headers, lambda: None))
 
 
 def _starlette(module: ModuleType) -> None:
     def make(original: Any) -> Any:
         async def call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
-            with join(scope.get("headers")):
+            headers = scope.get("headers")
+            # What starts with the server is no request, and over a web socket many come.
+            with _serving(headers, lambda: _asgi_route(scope)) if scope["type"] == "http" else join(headers):
                 return await original(self, scope, receive, send)
 
         return call
@@ -199,10 +220,17 @@ def _starlette(module: ModuleType) -> None:
     _replace(getattr(module, "Starlette"), "__call__", make)  # noqa: B009
 
 
+def _asgi_route(scope: Mapping[str, Any]) -> str | None:
+    """As the router that took the request wrote it down: FastAPI the route, Starlette the function."""
+    path = getattr(scope.get("route"), "path", None)
+    named = path or getattr(scope.get("endpoint"), "__name__", None)
+    return f"{scope.get('method')} {named}" if named else None
+
+
 def _flask(module: ModuleType) -> None:
     def make(original: Any) -> Any:
         def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
-            with join(environ.get("HTTP_TRACEPARENT")):
+            with _serving(environ.get("HTTP_TRACEPARENT"), lambda: _flask_route(module, environ)):
                 return original(self, environ, start_response)
 
         return wsgi_app
@@ -210,15 +238,25 @@ def _flask(module: ModuleType) -> None:
     _replace(getattr(module, "Flask"), "wsgi_app", make)  # noqa: B009
 
 
+def _flask_route(module: ModuleType, environ: Mapping[str, Any]) -> str | None:
+    request: Any = getattr(module, "request", None)
+    return f"{environ.get('REQUEST_METHOD')} {request.url_rule}" if request and request.url_rule else None
+
+
 def _aiohttp_server(module: ModuleType) -> None:
     def make(original: Any) -> Any:
         async def handle(self: Any, request: Any) -> Any:
-            with join(request.headers):
+            with _serving(request.headers, lambda: _aiohttp_route(request)):
                 return await original(self, request)
 
         return handle
 
     _replace(getattr(module, "Application"), "_handle", make)  # noqa: B009
+
+
+def _aiohttp_route(request: Any) -> str | None:
+    resource = getattr(getattr(request.match_info, "route", None), "resource", None)
+    return f"{request.method} {resource.canonical}" if resource is not None else None
 
 
 def _mcp_stdio(module: ModuleType) -> None:
