@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from analyzers.attribution import verdicts
+from analyzers.detectors import DETECTORS
+from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from dashboard.commands.common import note
@@ -25,6 +27,8 @@ COMPARED_SPANS = 50_000
 """Spans of other runs that a failed run is compared with, newest first."""
 BASELINE_RUNS = 500
 """Runs of the same workflow that one run is compared with, newest first; more do not move a median."""
+FLEET_RUNS = 1_000
+"""Runs that questions about many runs look at, newest first."""
 _NUMBER = re.compile(r"-?\d+")
 
 
@@ -87,6 +91,16 @@ def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis
         read_ns=chosen.read_ns,
     )
     return _with_peers(store, chosen, baseline), _about(analyse(together), set(run_ids))
+
+
+def analyse_fleet(store: Store, *, since_ns: int | None = None) -> tuple[list[Finding], int]:
+    """What only a view over many runs can see: the findings that reach into the time since `since_ns`, most important first.
+
+    Earlier runs say what is usual. The second value is how many runs were looked at, `FLEET_RUNS` of the newest at most.
+    """
+    frames = load_frames(store, reads.runs(store, limit=FLEET_RUNS)["run_id"].to_list())
+    fleet = analyse(frames, [detector for detector in DETECTORS if detector.scope == "fleet"]).fleet
+    return [one for one in fleet if since_ns is None or (one.end_ns or 0) >= since_ns], len(frames.run_ids)
 
 
 def with_peers(store: Store, chosen: Frames) -> Frames:

@@ -16,7 +16,7 @@ from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.run import Analysis, analyse
 from dashboard.commands.common import count, note, print_table, progress, usd
-from dashboard.commands.report import write_report
+from dashboard.commands.report import make_folder, write_report
 from dashboard.demo.checking import Verdict, check_truth, false_alarms
 from dashboard.demo.recording import Played, plan, record_and_tell
 from dashboard.loading import analyse_runs, load_frames, open_store
@@ -50,8 +50,7 @@ def run(args: Namespace) -> int:
     """
     began = time.monotonic()
     prepare(args.store)
-    if not args.output.is_dir():
-        raise BadInput(f"{str(args.output)!r} is not a directory.", hint="--output names a directory that exists.")
+    make_folder(args.output)
     note("Running a small multi-agent system through what goes wrong in production ...")
     played = _record(args.store, args.seed)
     with progress("Analysing"):

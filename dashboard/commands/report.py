@@ -11,7 +11,7 @@ from pathlib import Path
 from dashboard.commands.common import add_json, add_lake, add_store, note, print_json, progress, since_ns
 from dashboard.judging import add_judge, judge_of
 from dashboard.lakes import store_of_runs
-from dashboard.loading import analyse_runs, find_runs, open_store
+from dashboard.loading import analyse_fleet, analyse_runs, find_runs, open_store
 from dashboard.report import FORMATS
 from dashboard.report.case import Case
 from dashboard.report.html import case_html
@@ -117,10 +117,12 @@ def _many(args: Namespace) -> int:
             if folder is not None and entry.file is not None:
                 write_report(folder / entry.file, case_html(case))
             advance(1)
+    fleet, looked_at = analyse_fleet(store, since_ns=since)
     if args.json:
-        print_json({"since_ns": since, "runs": [entry.to_json() for entry in in_order(entries)]})
+        runs = [entry.to_json() for entry in in_order(entries)]
+        print_json({"since_ns": since, "fleet": [finding.to_json() for finding in fleet], "runs": runs})
     if folder is not None:
-        write_report(folder / INDEX, index_html(entries, args.since))
+        write_report(folder / INDEX, index_html(entries, args.since, fleet, looked_at))
         reports = sum(entry.file is not None for entry in entries)
         note(f"Wrote {folder / INDEX} and {reports:,} reports of {len(entries):,} runs.")
     return 0

@@ -10,15 +10,17 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 
-from analyzers.finding import SEVERITIES
+from analyzers.finding import SEVERITIES, Finding
 from analyzers.wording import amount
-from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, started_cell, took_cell
+from dashboard.documents import blocks as b
+from dashboard.documents.run import OUTCOME_GLYPHS, SEVERITY_TONES, cost_cell, finding_blocks, started_cell, took_cell
 from dashboard.figures import palette, units
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.markup import clip, esc, tag
+from dashboard.report.blocks_html import render_blocks
 from dashboard.report.case import Case
 from dashboard.report.page import product_version, whole_page
-from dashboard.report.verdict import run_row, verdict, waste
+from dashboard.report.verdict import alarm, run_row, verdict, waste
 from tracer.clock import has_clock
 from tracer.model import RunOutcome
 
@@ -38,6 +40,8 @@ class Entry:
     row: dict[str, Any]
     """the run's row of `traces`"""
     rank: int
+    alarm: int
+    """`rank`, or how badly the run ended, if that is worse"""
     kinds: tuple[str, ...]
     tags: tuple[str, ...]
     said: str
@@ -69,9 +73,11 @@ def entry_of(case: Case, *, every: bool | None) -> Entry:
     wasted_usd, wasted_tokens = waste(case.frames, found)
     rank = min((SEVERITIES.index(finding.severity) for finding in found), default=len(SEVERITIES))
     written = every is not None and (every or rank < REMARK or row["outcome"] not in _FINE)
+    worst = alarm(row["outcome"], found)
     return Entry(
         row=row,
         rank=rank,
+        alarm=SEVERITIES.index(worst) if worst else len(SEVERITIES),
         kinds=tuple(finding.kind for finding in found),
         tags=tuple(finding_tag(finding) for finding in found),
         said=verdict(case.frames, found, case.run["suspects"])[2],
@@ -82,15 +88,20 @@ def entry_of(case: Case, *, every: bool | None) -> Entry:
 
 
 def in_order(entries: Sequence[Entry]) -> list[Entry]:
-    """Worst first: severity, then wasted money, wasted tokens, cost; of equals the newest."""
+    """Worst first: how it ended or what was found, whatever is worse; then severity, wasted money and tokens, cost; of equals the newest."""
     return sorted(
         entries,
-        key=lambda e: (e.rank, -(e.wasted_usd or 0), -e.wasted_tokens, -(e.row["cost_usd"] or 0), -e.row["start_ns"], e.row["run_id"]),
+        key=lambda e: (e.alarm, e.rank, -(e.wasted_usd or 0), -e.wasted_tokens, -(e.row["cost_usd"] or 0), -e.row["start_ns"], e.row["run_id"]),
     )  # fmt: skip
 
 
-def index_html(entries: Sequence[Entry], since: str | None) -> str:
-    """The page. `since`: the window in the words it was asked for, None for the whole store."""
+def index_html(entries: Sequence[Entry], since: str | None, fleet: Sequence[Finding] = (), looked_at: int = 0) -> str:
+    """The page.
+
+    Args:
+        since: the window in the words it was asked for, None for the whole store.
+        fleet: findings that only a view over many runs can see, of the `looked_at` newest runs.
+    """
     ordered = in_order(entries)
     written = [entry for entry in ordered if entry.file is not None]
     title = "Post-mortems" + (f" since {since}" if since else "")
@@ -105,7 +116,9 @@ def index_html(entries: Sequence[Entry], since: str | None) -> str:
         + (f", {len(ordered) - len(starts):,} of them without times" if len(starts) < len(ordered) else "")
     )
     note += f"; {amount(len(written), 'report')} below" + (f", {left:,} that went well without findings {'has' if left == 1 else 'have'} none" if left else "")  # fmt: skip
-    body = tag("header", tag("h1", esc(title)) + tag("p", esc(note), class_="muted") + _numbers(ordered))
+    body = tag("header", tag("h1", esc(title)) + tag("p", esc(note), class_="muted") + _numbers(ordered, fleet))
+    if fleet:
+        body += _section("fleet", "What many runs show together", _fleet(fleet, looked_at))
     body += _section("runs", "Runs, worst first", _runs(written))
     body += _section("kinds", "Findings by kind", _kinds(ordered))
     body += tag("footer", esc(f"Written by tracehound {product_version()}. No model was asked."))
@@ -116,18 +129,26 @@ def _section(name: str, title: str, content: str) -> str:
     return tag("section", tag("h2", esc(title)) + content, id=name)
 
 
-def _numbers(entries: Sequence[Entry]) -> str:
+def _fleet(fleet: Sequence[Finding], looked_at: int) -> str:
+    cards = [b.card(finding_blocks(finding, brief=True), tone=SEVERITY_TONES[finding.severity]) for finding in fleet]
+    return tag("div", render_blocks([*cards, b.note(f"From the {amount(looked_at, 'newest run')}.")]), class_="stack")
+
+
+def _numbers(entries: Sequence[Entry], fleet: Sequence[Finding]) -> str:
     costs = [entry.row["cost_usd"] for entry in entries if entry.row["cost_usd"] is not None]
     unpriced = sum(entry.row["unpriced_calls"] for entry in entries)
     wasted = [entry.wasted_usd for entry in entries if entry.wasted_usd is not None]
     bad = sum(entry.rank < REMARK for entry in entries)
     worst = sum(entry.rank == 0 for entry in entries)
     spent, lost = sum(costs, Decimal(0)), sum(wasted, Decimal(0))
+    together = sum((finding.wasted_usd or Decimal(0) for finding in fleet), Decimal(0))
+    hints = [f"{units.share(float(lost), float(spent))} of the cost"] if spent and lost else []
+    hints += [f"{units.money(together)} more by many runs together"] if together else []
     shown = [
         ("Runs", units.count(len(entries)), "", False),
         ("With findings", units.count(bad), f"{worst:,} critical", worst > 0),
         ("Cost", units.money(spent) if costs else "not known", f"{amount(unpriced, 'call')} without a price" if unpriced else "", False),
-        ("Wasted", units.money(lost) if wasted else "none known", f"{units.share(float(lost), float(spent))} of the cost" if spent and lost else "", lost > 0),
+        ("Wasted", units.money(lost) if wasted else "none known", "; ".join(hints), lost + together > 0),
         ("Tokens wasted", units.count(sum(entry.wasted_tokens for entry in entries)), "", False),
     ]  # fmt: skip
     strip = "".join(

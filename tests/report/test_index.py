@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from dashboard.cli import main
 from dashboard.report.case import Case
 from dashboard.report.index import Entry, entry_of, file_name, in_order, index_html
+from tests.analyzers.test_spend_rate import DAY, MIDNIGHT, storm, weeks
 from tests.commands.conftest import FILES
-from tests.drawn import frames, llm, run
+from tests.dashboard import stores
+from tests.drawn import EPOCH_S, frames, llm, run
 from tests.figures.scenes import deadlocked, hostile, looping
 
 
@@ -40,6 +43,46 @@ def test_worst_runs_come_first(entries: list[Entry]) -> None:
     assert [entry.row["workflow"] for entry in (ordered[0], ordered[-1])] == ["market_brief", "fine"]
     assert [entry.wasted_usd for entry in ordered] == [Decimal("1.20"), None, None, None]
     assert [entry.file is None for entry in ordered] == [False, False, False, True]
+
+
+def test_a_run_that_failed_stands_before_one_that_only_has_remarks() -> None:
+    """Without findings, too, and without the mark of a run that is in order."""
+    cases = [Case.of(frames(run(name, llm(0, 1), id=name, outcome=how))) for name, how in (("went", "completed"), ("broke", "failed"))]  # fmt: skip
+    ordered = in_order([entry_of(case, every=True) for case in cases])
+
+    assert [entry.row["workflow"] for entry in ordered] == ["broke", "went"]
+    marks = re.findall(r'title="nothing found">(.)<', index_html(ordered, None))
+    assert marks == ["–", "✓"]
+
+
+def test_what_only_many_runs_show_stands_before_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A weekend of ordinary runs: nothing in any of them, a finding over all of them with its money, on the page and in the JSON."""
+    path = str(tmp_path / "weekend.duckdb")
+    stores.write(Path(path), frames(*weeks(14, 4), *storm(14, 60), run("later", llm(0, 1), at=MIDNIGHT + 20 * DAY)))
+    assert main(["report", "--all", "--json", "--store", path, "-o", str(tmp_path / "all")]) == 0
+
+    document = json.loads(capsys.readouterr().out)
+    [found] = [one for one in document["fleet"] if one["kind"] == "spend_rate"]
+    assert found["wasted_usd"] > 0
+    page = (tmp_path / "all" / "index.html").read_text()
+    assert page.index("What many runs show together") < page.index("Runs, worst first")
+    assert "more by many runs together" in page
+
+    assert (
+        main(
+            [
+                "report",
+                "--all",
+                "--json",
+                "--store",
+                path,
+                "--since",
+                f"{datetime.fromtimestamp(EPOCH_S + 16 * DAY, UTC):%Y-%m-%d}",
+            ]
+        )
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["fleet"] == []
 
 
 def test_totals_and_links(entries: list[Entry]) -> None:
