@@ -12,23 +12,26 @@ this module must agree with to the last column.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from tracer.model import RawSpan, SpanKind, SpanStatus
-from tracer.normalise.build import Origin, Shape, look_at
+from tracer.normalise.build import Origin, look_at
 from tracer.normalise.contents import LONG, Contents
 from tracer.normalise.langgraph import CONTROL_FLOW, PAUSED
-from tracer.normalise.mapping import RULES, Converter
+from tracer.normalise.mapping import RULES, Converter, Plan, plan_of, rules_of
 from tracer.normalise.reading import COUNTED, hash_of_ids, names_agents
 from tracer.normalise.unanswered import tells_giving_up
 from tracer.normalise.values import as_float, as_int, as_sent_tokens, as_text, as_texts, first_text, seconds_as_ns
 from tracer.pricing import NO_PROVIDERS, TOKENS, Prices, price_calls
 from tracer.semconv import Common, Frameworks, GenAI, LangGraph, OpenInference, PydanticAI, Stored, Tracehound
 
+SHAPE = "_shape"
+"""column that numbers rows by their shape"""
 COLUMN = "value "
 """what stands before the name of an attribute in the name of the column that holds its values"""
 READABLE = frozenset({*RULES["tracehound"], *RULES["otel_genai"], Common.ERROR_TYPE, GenAI.OPERATION, Tracehound.KIND})
@@ -96,27 +99,27 @@ _TOOL, _AGENT = "execute_tool ", "invoke_agent "
 class LeafShape:
     """What leaves with the same names in them have in common."""
 
-    shape: Shape
     kind: str
     convention: str
-    names: tuple[str, ...]
-    """of the attributes, in the order in which they stand"""
-    failed: bool
-    """status error"""
+    plan: Plan
+    genai: bool
+    """whether names of spans say what the GenAI conventions mean by them"""
+    names: bool
+    """whether there are attributes"""
 
 
 def leaf_shape(raw: RawSpan) -> LeafShape | None:
     """The shape of `raw` and of all that look like it (`Adapter.recognises`); None where they go the general way."""
     names = tuple(raw.attributes)
     shape = look_at(raw)
-    if not (_CONVENTIONS.issuperset(adapter.name for adapter in shape.speaking) and shape.speaking):
+    speaking = {adapter.name for adapter in shape.speaking}
+    if not (speaking and speaking <= _CONVENTIONS):
         return None
     if not _READ_BY_ADAPTERS.isdisjoint(names) or set(raw.content) not in _SLOTS:
         return None
     if any(name.startswith(Tracehound.CONTENT) for name in names):
         return None
-    failed = raw.status == "error"
-    if raw.status_message and not failed:
+    if raw.status_message and raw.status != "error":
         return None
     named = ((adapter.kind(raw), adapter.name) for adapter in shape.speaking)
     kind, convention = next(((str(kind), name) for kind, name in named if kind is not None), ("", ""))
@@ -125,81 +128,87 @@ def leaf_shape(raw: RawSpan) -> LeafShape | None:
         return None
     if any(column in columns for column, _, _ in shape.plan) or not attributes.isdisjoint(names):
         return None
-    return LeafShape(shape, kind, convention, names, failed)
+    return LeafShape(kind, convention, shape.plan, "otel_genai" in speaking, bool(names))
 
 
-def read_leaves(
-    rows: pl.DataFrame,
-    found: LeafShape,
-    kinds: Mapping[str, str],
-    origin: Origin,
-    scope: str,
-    contents: Contents,
-    prices: Prices,
-) -> tuple[pl.DataFrame, dict[str, Any]] | None:
-    """(columns, columns that are the same in all rows) of spans of one shape; None where a value is unusual after all.
+@dataclass(slots=True)
+class Shaped:
+    """Rows of many shapes, and what is known of each shape; `SHAPE` of a row is the place of its own in the lists."""
 
-    `rows` are fields of the records, and the values of attributes as `COLUMN` + name; `kinds` says of each attribute of
-    this shape what its values are in JSON, or that they are not in `rows` ("").
+    rows: pl.DataFrame
+    """fields of the records, the values of attributes as `COLUMN` + name, and `SHAPE`"""
+    shapes: list[LeafShape | None]
+    kinds: list[Mapping[str, str]]
+    """attribute -> what its values are in JSON; "" where `rows` does not hold them"""
+    origins: list[Origin]
+    scopes: list[str]
+
+    def of(self, chosen: Iterable[int]) -> pl.Series:
+        """Which rows are of the `chosen` shapes."""
+        return self.rows[SHAPE].is_in(list(chosen))
+
+    def each(self, name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
+        """A column of what is the same in all rows of a shape."""
+        return pl.Series(name, values, dtype=dtype).gather(self.rows[SHAPE])
+
+
+def read_leaves(shaped: Shaped, contents: Contents, prices: Prices) -> tuple[pl.DataFrame, pl.Series]:
+    """(columns of the rows, which of them say something unusual after all and are not to be believed).
+
+    All rows at once, whatever their shape: a column is asked of the attributes that fill it in any of them, and what a
+    row does not have is NULL.
     """
+    rows = shaped.rows.with_columns(_shared(shaped))
+    failed, kind = pl.col("_failed"), pl.col("kind")
+    odd = shaped.of(number for number, shape in enumerate(shaped.shapes) if shape is None)
     asked = {name: pl.col(name) for name in _AS_THEY_ARE}
     asked["parent_span_id"] = _filled("parent_span_id")
     asked["run_id"] = pl.col("trace_id")
     asked["dropped_attributes"] = pl.col("dropped_attributes").fill_null(0)
-    for column, name, convert in found.shape.plan:
-        better = _converted(rows, name, kinds[name], convert)
+    names = {name: None for shape in shaped.shapes if shape for _, name, _ in shape.plan}
+    for column, name, convert in plan_of(_RULES, names):
+        better, unread = _converted(shaped, name, convert)
+        odd |= unread
         asked[column] = pl.coalesce(better, asked[column]) if column in asked else better
-    if any(adapter.name == "otel_genai" for adapter in found.shape.speaking):
-        _named(asked, rows["name"][0], "tool_name", _TOOL)
-        if found.kind == SpanKind.AGENT:
-            _named(asked, rows["name"][0], "agent", _AGENT)
+    _named(asked, "tool_name", _TOOL, pl.col("_genai"))
+    _named(asked, "agent", _AGENT, pl.col("_genai") & (kind == SpanKind.AGENT.value))
     if "provider" in asked:
         lowered = asked["provider"].str.to_lowercase()
         asked["provider"] = pl.when(~lowered.is_in(list(NO_PROVIDERS))).then(asked["provider"])
-    if found.kind not in COUNTED:
-        for column in _COUNTED_COLUMNS & asked.keys():
-            del asked[column]
-    if found.failed:
-        known = Common.ERROR_TYPE in kinds
-        asked["error_type"] = (
-            _converted(rows, Common.ERROR_TYPE, kinds[Common.ERROR_TYPE], as_text) if known else _NO_TEXT
-        )
-        asked["error_message"] = _filled("status_message")
-    frame = rows.select(expression.alias(column) for column, expression in asked.items())
-    if found.failed and not _just_failed(frame, found):
-        return None
-    if found.kind == SpanKind.TOOL:
-        if "tool_name" in asked and any(map(names_agents, frame["tool_name"].unique())):
-            return None
-        hashes = {
-            column: [hash_of_ids(ids) for ids in frame[f"{slot}_refs"].to_list()] for slot, column in _HASHES.items()
-        }
-        frame = frame.with_columns(pl.Series(column, values, dtype=pl.String) for column, values in hashes.items())
-    if "finish_reason" in asked and (frame["finish_reason"] == PAUSED).any():
-        return None
-    if found.kind in COUNTED:
-        priced = _priced(frame, prices)
-        if priced is None:
-            return None
-        frame = frame.with_columns(priced)
-    same: dict[str, Any] = {}
-    if scope:
-        same[Stored.SCOPE] = scope
-    if origin.rest is not None:
-        same[Stored.RESOURCE] = {"$content": origin.rest}
-    return frame.with_columns(_stored(rows["attributes"], found, kinds, contents, same).alias("attributes")), {
-        "kind": found.kind,
-        "status": SpanStatus.ERROR.value if found.failed else SpanStatus.OK.value,
-        "convention": found.convention,
-        "service": origin.service,
-        "service_version": origin.service_version,
-        "environment": origin.environment,
-        "release": origin.release,
-        "pid": origin.pid,
-        "agent_inferred": False,
-        "progress": False,
-        "user_visible": False,
-    }
+    counted = kind.is_in([kind.value for kind in COUNTED])
+    for column in _COUNTED_COLUMNS & asked.keys():
+        asked[column] = pl.when(counted).then(asked[column])
+    error_type, unread = _converted(shaped, Common.ERROR_TYPE, as_text)
+    odd |= unread
+    asked["error_type"] = pl.when(failed).then(error_type)
+    asked["error_message"] = pl.when(failed).then(_filled("status_message"))
+    asked["status"] = pl.when(failed).then(pl.lit(SpanStatus.ERROR.value)).otherwise(pl.lit(SpanStatus.OK.value))
+    shared = (*_ORIGIN, "kind", "convention", "_failed")
+    frame = rows.select(*shared, *[expression.alias(column) for column, expression in asked.items()])
+    frame = frame.with_columns(agent_inferred=False, progress=False, user_visible=False)
+    odd |= _more_than_failed(frame) | _hands_over(frame)
+    if "finish_reason" in asked:
+        odd |= (frame["finish_reason"] == PAUSED).fill_null(False)
+    frame = _hashed(frame)
+    frame, unlikely = _priced(frame, prices)
+    attributes = _stored(shaped, contents).alias("attributes")
+    return frame.drop("_failed").with_columns(attributes), odd | unlikely
+
+
+def _shared(shaped: Shaped) -> list[pl.Series]:
+    shapes, origins = shaped.shapes, shaped.origins
+    text = pl.String()
+    told = [
+        shaped.each("kind", [shape.kind if shape else "" for shape in shapes], text),
+        shaped.each("convention", [shape.convention if shape else "" for shape in shapes], text),
+        shaped.each("_genai", [bool(shape and shape.genai) for shape in shapes], pl.Boolean()),
+    ]
+    columns = {name: [getattr(origin, name) for origin in origins] for name in _ORIGIN}
+    return told + [shaped.each(name, values, pl.Int64() if name == "pid" else text) for name, values in columns.items()]
+
+
+_RULES = rules_of(("tracehound", "otel_genai"))
+_ORIGIN = ("service", "service_version", "environment", "release", "pid")
 
 
 _COUNTED_COLUMNS = frozenset(
@@ -229,83 +238,146 @@ _DTYPES: dict[Converter, pl.DataType] = {
 }  # fmt: skip
 
 
-def _converted(rows: pl.DataFrame, name: str, kind: str, convert: Converter) -> pl.Expr:
-    known = _CONVERTED.get((convert, kind))
-    if known is not None and not (kind == "BIGINT" and convert not in _WHOLE and rows[COLUMN + name].null_count()):
-        return known(pl.col(COLUMN + name))
-    values = [convert(json.loads(text).get(name)) for text in rows["attributes"]]
-    return pl.lit(pl.Series(name, values, dtype=_DTYPES[convert], strict=True))
+def _converted(shaped: Shaped, name: str, convert: Converter) -> tuple[pl.Expr, pl.Series]:
+    """(the values of attribute `name` as `convert` gives them, which rows have one that no column holds)."""
+    rows, dtype = shaped.rows, _DTYPES[convert]
+    having = {
+        number: kinds[name] for number, kinds in enumerate(shaped.kinds) if name in kinds and shaped.shapes[number]
+    }
+    usual = {number for number, kind in having.items() if (convert, kind) in _CONVERTED}
+    value: pl.Expr = pl.lit(None, dtype)
+    by_hand = shaped.of(having.keys() - usual)
+    if usual:
+        kind = having[min(usual)]  # one of them all: `kinds` has no other for a value that is in its column
+        value = _CONVERTED[convert, kind](pl.col(COLUMN + name))
+        if kind == "BIGINT" and convert not in _WHOLE:
+            by_hand |= shaped.of(usual) & rows[COLUMN + name].is_null()
+    if not by_hand.any():
+        return value, _none(rows)
+    values = [convert(json.loads(text).get(name)) for text in rows["attributes"].filter(by_hand)]
+    unread = _none(rows)
+    try:
+        found = pl.Series(values, dtype=dtype, strict=True)
+    except (TypeError, ValueError, OverflowError, PolarsError):
+        found, unread = pl.Series([None] * len(values), dtype=dtype), by_hand
+    nothing = pl.Series([None], dtype=dtype).new_from_index(0, rows.height)
+    return pl.when(by_hand).then(_replaced(nothing, by_hand, found)).otherwise(value), unread
+
+
+def _none(rows: pl.DataFrame) -> pl.Series:
+    return pl.Series([False], dtype=pl.Boolean).new_from_index(0, rows.height)
 
 
 def _filled(column: str) -> pl.Expr:
     return pl.when(pl.col(column) != "").then(pl.col(column))
 
 
-def _named(asked: dict[str, pl.Expr], name: str, column: str, operation: str) -> None:
+def _named(asked: dict[str, pl.Expr], column: str, operation: str, speaks: pl.Expr) -> None:
     """`execute_tool search` names the tool, `invoke_agent desk` the agent, where no attribute does."""
-    if name.startswith(operation):  # the first word is part of the shape
-        told = pl.col("name").str.slice(len(operation))
-        asked[column] = pl.coalesce(asked[column], told) if column in asked else told
+    name = pl.col("name")
+    told = pl.when(speaks & name.str.starts_with(operation)).then(name.str.slice(len(operation)))
+    asked[column] = pl.coalesce(asked[column], told) if column in asked else told
 
 
-def _just_failed(frame: pl.DataFrame, found: LeafShape) -> bool:
-    """False where it may be no error but control that is passed, or a request nobody waited for any longer.
+def _more_than_failed(frame: pl.DataFrame) -> pl.Series:
+    """Where it may be no error but control that is passed, or a request nobody waited for any longer.
 
     `build` and `unanswered` know.
     """
-    waited = found.kind == SpanKind.TOOL and found.convention != "tracehound"
-    for kind, message in frame.select("error_type", "error_message").unique().iter_rows():
-        if kind == "Exception" or (kind or "").rsplit(".", 1)[-1] in CONTROL_FLOW:
-            return False
-        if (message or "").split("(", 1)[0] in CONTROL_FLOW or (waited and tells_giving_up(kind, message)):
-            return False
-    return True
+    failed = frame["_failed"]
+    if not failed.any():
+        return _none(frame)
+    waited = (pl.col("kind") == SpanKind.TOOL.value) & (pl.col("convention") != "tracehound")
+    told = frame.select("error_type", "error_message", waited.alias("waited"))
+    odd: list[tuple[str | None, str | None, bool]] = []
+    for kind, message, tool in told.filter(failed).unique().iter_rows():
+        control = kind == "Exception" or (kind or "").rsplit(".", 1)[-1] in CONTROL_FLOW
+        control = control or (message or "").split("(", 1)[0] in CONTROL_FLOW
+        if control or (tool and tells_giving_up(kind, message)):
+            odd.append((kind, message, tool))
+    if not odd:
+        return _none(frame)
+    known = pl.DataFrame(odd, schema=told.schema, orient="row").with_columns(_odd=True)
+    joined = told.join(known, on=told.columns, how="left", maintain_order="left", nulls_equal=True)
+    return joined["_odd"].is_not_null() & failed
 
 
-def _priced(frame: pl.DataFrame, prices: Prices) -> list[pl.Series] | None:
-    """cost_usd and cost_source; None where cached tokens do not fit into the input (`build` mends that)."""
-    calls = frame.select(
+def _hands_over(frame: pl.DataFrame) -> pl.Series:
+    """Which rows are calls of tools that may pass work to an agent."""
+    tools = frame["tool_name"].unique()
+    passing = [name for name in tools if names_agents(name)]
+    if not passing:
+        return _none(frame)
+    return (frame["tool_name"].is_in(passing) & (frame["kind"] == SpanKind.TOOL.value)).fill_null(False)
+
+
+def _hashed(frame: pl.DataFrame) -> pl.DataFrame:
+    """With the hashes of what tools were called with and gave, which our recorder has stored."""
+    for slot, column in _HASHES.items():
+        refs = frame[f"{slot}_refs"]
+        given = (frame["kind"] == SpanKind.TOOL.value) & refs.is_not_null()
+        if given.any():
+            hashes = pl.Series([hash_of_ids(ids) for ids in refs.filter(given).to_list()], dtype=pl.String)
+            empty = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
+            frame = frame.with_columns(_replaced(empty, given, hashes).alias(column))
+    return frame
+
+
+def _priced(frame: pl.DataFrame, prices: Prices) -> tuple[pl.DataFrame, pl.Series]:
+    """(with cost_usd and cost_source, where cached tokens do not fit into the input, which `build` mends)."""
+    counted = frame["kind"].is_in([kind.value for kind in COUNTED])
+    if not counted.any():
+        return frame, _none(frame)
+    calls = frame.filter(counted).select(
         *[name if name in frame.columns else _NO_TEXT.alias(name) for name in ("model", "provider")],
         *[name if name in frame.columns else pl.lit(None, pl.Int64).alias(name) for name in TOKENS],
         at_ns="start_ns",
     )
+    odd = _none(frame)
     if not {"cached_tokens", "cache_write_tokens"}.isdisjoint(frame.columns):
         cached = pl.col("cached_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)
-        if calls.select((cached > pl.col("input_tokens")).any()).item():
-            return None
+        more = calls.select((cached > pl.col("input_tokens")).fill_null(False)).to_series()
+        if more.any():
+            odd = _replaced(odd, counted, more)
     cost, source = price_calls(prices, calls)
-    return [cost.alias("cost_usd"), source.alias("cost_source")]
+    at = pl.when(counted).then(counted.cast(pl.UInt32).cum_sum() - 1)
+    place = frame.select(at).to_series()
+    return frame.with_columns(cost.gather(place).alias("cost_usd"), source.gather(place).alias("cost_source")), odd
 
 
 _LONG = rf'"(?:[^"\\]|\\.){{{LONG + 1},}}'
 _OTHER_SPELLING = r"[:\[,]-?[0-9.]*(?:[0-9]e|\.0000|[0-9]{16})|NaN|Infinity"
 """numbers that Python writes in another way, or may"""
+_SPELLED_ALIKE = frozenset({"VARCHAR", "BIGINT", "BOOLEAN", "NULL", '["VARCHAR"]'})
 
 
-def _stored(
-    held: pl.Series, found: LeafShape, kinds: Mapping[str, str], contents: Contents, same: Mapping[str, Any]
-) -> pl.Series:
-    """What `Contents.encode` gives for each: mostly the JSON as it is, and behind it what all have in common."""
-    end = contents.encode(same)
+def _stored(shaped: Shaped, contents: Contents) -> pl.Series:
+    """What `Contents.encode` gives for each: mostly the JSON as it is, and behind it what its shape has in common."""
+    same: list[dict[str, Any]] = []
+    for scope, origin in zip(shaped.scopes, shaped.origins, strict=True):
+        told: dict[str, Any] = {Stored.SCOPE: scope} if scope else {}
+        same.append(told if origin.rest is None else told | {Stored.RESOURCE: {"$content": origin.rest}})
+    held = shaped.rows["attributes"]
     unlike = held.str.contains("\\u", literal=True)
     if (held.str.len_bytes() > LONG).any():
         unlike |= (held.str.len_bytes() > LONG) & held.str.contains(_LONG)
-    if not {"VARCHAR", "BIGINT", "BOOLEAN", "NULL", '["VARCHAR"]'}.issuperset(kinds.values()):
-        unlike |= held.str.contains(_OTHER_SPELLING)
-    if not found.names:
-        stored = pl.Series([end], dtype=pl.String).new_from_index(0, len(held))
-    else:
-        stored = held if not same else held.str.head(-1) + ("," + end[1:])
+    otherwise = {number for number, kinds in enumerate(shaped.kinds) if not _SPELLED_ALIKE.issuperset(kinds.values())}
+    if otherwise:
+        unlike |= shaped.of(otherwise) & held.str.contains(_OTHER_SPELLING)
+    ends = [contents.encode(common) for common in same]
+    behind = ["," + end[1:] if common else "}" for end, common in zip(ends, same, strict=True)]
+    stored = held.str.head(-1) + shaped.each("", behind, pl.String())
+    bare = {number for number, shape in enumerate(shaped.shapes) if shape and not shape.names}
+    if bare:
+        stored = stored.zip_with(~shaped.of(bare), shaped.each("", ends, pl.String()))
     if unlike.any():
-        made = [contents.encode(json.loads(text) | same) for text in held.filter(unlike)]
+        told = zip(held.filter(unlike), shaped.rows[SHAPE].filter(unlike), strict=True)
+        made = [contents.encode(json.loads(text) | same[number]) for text, number in told]
         stored = _replaced(stored, unlike, pl.Series(made, dtype=pl.String))
     return stored
 
 
 def _replaced(values: pl.Series, chosen: pl.Series, by: pl.Series) -> pl.Series:
     """`values` with those that are `chosen` replaced in order. (`scatter` imports numpy, a quarter of a second.)"""
-    at = chosen.cast(pl.UInt32).cum_sum() - 1
-    frame = pl.DataFrame({"old": values, "at": pl.select(pl.when(chosen).then(at)).to_series()})
-    new = pl.DataFrame({"new": by}).with_row_index("at")
-    joined = frame.join(new, on="at", how="left", maintain_order="left")
-    return joined["old"].zip_with(~chosen, joined["new"])
+    place = pl.select(pl.when(chosen).then(chosen.cast(pl.UInt32).cum_sum() - 1)).to_series()
+    return values.zip_with(~chosen, by.gather(place))

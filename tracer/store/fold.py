@@ -35,7 +35,7 @@ from tracer.store.segment import LIVE_SUFFIX
 from tracer.store.spool import UPKEEP, Listing, Segment, list_spool, sweep
 
 CHUNK_SPANS = 3_000
-"""spans of the first transaction of a call: enough to be fast, few enough that readers hardly wait and a kill costs little"""
+"""spans of the first transaction of a process: enough to be fast, few enough that readers hardly wait and a kill costs little"""
 GROWTH = 16
 """so many times more spans a transaction in the end where much is pending: every transaction has a price of its own, and
 rewrites the last group of rows of the table, which holds up to 122,880 of them"""
@@ -68,6 +68,8 @@ class FoldState:
     """rows of the runs that the last chunk touched"""
     settled: bool = False
     """this process has seen that no running span is without its process's liveness file"""
+    chunk: int = CHUNK_SPANS
+    """spans of the next transaction, if so much is pending: grows with those that went well"""
     turn: int = 0
     """rotates the order of segments, so that a busy writer does not starve the others"""
 
@@ -83,13 +85,10 @@ def fold(lease: Lease, state: FoldState, *, budget_spans: int | None = None) -> 
     if state.quiet is not None and state.quiet == _look(lease.path, listing):
         return result
     goals = {segment.name: segment.size for segment in listing.segments}
-    chunk = CHUNK_SPANS
     with one_engine():
         while budget_spans is None or result.spans < budget_spans:
             # A chunk of a huge run costs as much as the run, which is resolved anew; larger chunks keep the sum in bounds.
-            limit = max(chunk, state.stored // 2)
-            # Only after one went well: where processes are killed young, chunks must stay small for any to get through.
-            chunk = min(4 * chunk, GROWTH * CHUNK_SPANS)
+            limit = max(state.chunk, state.stored // 2)
             if budget_spans is not None:
                 limit = min(limit, budget_spans - result.spans)
             with _taking_turns(lease.spool) as ours, _collector_paused():
@@ -152,6 +151,9 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
             _write(con, new, prepared, gone)
     state.offsets = {name: end for name, end in offsets.items() if name not in gone}
     state.offsets |= {name: end for name, (_, end) in new.taken.items()}
+    # Only after one went well: where processes are killed young, chunks must stay small for any to get through.
+    if taken >= state.chunk:
+        state.chunk = min(4 * state.chunk, GROWTH * CHUNK_SPANS)
     result.spans += taken
     result.duplicates += prepared.counts.get("duplicate_spans", 0)
     result.bad_frames += prepared.counts.get("bad_frames", 0)

@@ -9,26 +9,23 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from tracer.model import RawSpan, Span, SpanKind, SpanStatus
-from tracer.normalise.build import Origin, origin_of
+from tracer.normalise.build import origin_of
 from tracer.normalise.called_beside import stands_beside
 from tracer.normalise.contents import Contents
 from tracer.normalise.hanging import Hanging, Key, RunLeaves, TraceLeaves
 from tracer.normalise.identity import WORKING
 from tracer.normalise.langgraph import PAUSED
-from tracer.normalise.leaves import COLUMN, KINDS, leaf_shape, read_leaves
+from tracer.normalise.leaves import COLUMN, KINDS, SHAPE, LeafShape, Shaped, leaf_shape, read_leaves
 from tracer.normalise.llamaindex import TURN
 from tracer.normalise.loose_calls import NO_CONTEXT
 from tracer.normalise.reading import is_coworker, names_agents
 from tracer.normalise.runs import is_setup
 from tracer.normalise.unanswered import may_ask
-from tracer.pricing import Prices, default_prices
+from tracer.pricing import default_prices
 from tracer.semconv import Frameworks
 from tracer.store.columns import empty_frame, stacked
 from tracer.store.records import SOURCE, TELLING, Records
-from tracer.store.schema import table_schema
 
-SMALL_SHAPE, MANY_SHAPES = 16, 100
-"""spans of a shape that fewer have go the general way where there are many shapes: each costs as much as some spans there"""
 ASKED = (
     "trace_id", "span_id", "parent_span_id", "run_id", "name", "kind", "start_ns", "end_ns", "status", "error_type",
     "error_message", "workflow", "agent", "agent_inferred", "session_id", "user_id", "service", "pid", "input_tokens",
@@ -296,30 +293,19 @@ def find(rows: pl.DataFrame, others: Sequence[RawSpan], noted: Set[Key]) -> Foun
 
 def read(found: Found, records: Records, sources: Sources, contents: Contents) -> tuple[Leaves, Rows, list[RawSpan]]:
     """(leaves, rows of whole traces, what says more than such rows may) among what was `found`."""
-    frames: list[pl.DataFrame] = []
-    unread: list[pl.DataFrame] = []
-    origins: dict[int, Origin] = {}
-    prices = default_prices()
-    groups = _by_shape(found.rows, records)
-    for group in groups:
-        head = records.heads[int(group["frame"][0])]
-        if (origin := origins.get(id(head.resource))) is None:
-            origin = origins[id(head.resource)] = origin_of(head.resource, contents)
-        rare = len(groups) > MANY_SHAPES and group.height < SMALL_SHAPE
-        frame = None if rare else _frame(group, records, origin, group["scope"][0], contents, prices)
-        if frame is None:
-            unread.append(group.select("trace_id", SOURCE))
-        else:
-            frames.append(frame)
-    rows = Rows(stacked("spans", frames, ASKED), sources)
-    odd = pl.concat(unread) if unread else found.rows.select("trace_id", SOURCE).clear()
-    if not frames:
-        return Leaves(empty_frame("spans"), sources), Rows(empty_frame("spans"), sources), _raw(sources, odd[SOURCE])
-    whole = found.whole.filter(~found.whole.is_in(odd["trace_id"].implode()))
+    if found.rows.is_empty():
+        return Leaves(empty_frame("spans"), sources), Rows(empty_frame("spans"), sources), []
+    shaped = _shaped(found.rows, records, contents)
+    frame, odd = read_leaves(shaped, contents, default_prices())
+    rows = Rows(stacked("spans", [frame.filter(~odd)], ASKED), sources)
+    unread = found.rows.select("trace_id", SOURCE).filter(odd)
+    if not rows.frame.height:
+        return Leaves(empty_frame("spans"), sources), Rows(empty_frame("spans"), sources), _raw(sources, unread[SOURCE])
+    whole = found.whole.filter(~found.whole.is_in(unread["trace_id"].implode()))
     runs = rows.part(rows.frame["trace_id"].is_in(whole.implode()))
     # Again: of a trace with a span that cannot be read so, the others may stand above it.
     leaf = rows.frame["_hangs"] & is_leaf_kind(rows.frame)
-    others = [*_raw(sources, odd[SOURCE]), *_raw(sources, rows.frame[SOURCE].filter(~leaf))]
+    others = [*_raw(sources, unread[SOURCE]), *_raw(sources, rows.frame[SOURCE].filter(~leaf))]
     return Leaves(rows.frame.filter(leaf).drop("_hangs"), sources), Rows(runs.frame.drop("_hangs"), sources), others
 
 
@@ -327,44 +313,45 @@ def _raw(sources: Sources, numbers: pl.Series) -> list[RawSpan]:
     return [span for span in sources.give(numbers) if isinstance(span, RawSpan)]
 
 
-def _by_shape(rows: pl.DataFrame, records: Records) -> list[pl.DataFrame]:
-    """The rows that look alike to all adapters (`Adapter.recognises`)."""
+def _shaped(rows: pl.DataFrame, records: Records, contents: Contents) -> Shaped:
+    """The rows with the number of their shape: those of one look alike to all adapters (`Adapter.recognises`)."""
     numbers: dict[int, int] = {}
     origins = [numbers.setdefault(id(head.resource), len(numbers)) for head in records.heads]
+    resources = {number: head.resource for number, head in zip(origins, records.heads, strict=True)}
     heads = pl.DataFrame(
         {"frame": range(len(records.heads)), "_origin": origins, "_scope": [head.scope for head in records.heads]}
     )
-    keyed = rows.join(heads, on="frame", how="left", maintain_order="left").with_columns(
+    asked = rows.join(heads, on="frame", how="left", maintain_order="left").select(
+        SOURCE,
+        "structure",
+        "_origin",
         pl.coalesce("scope", "_scope").alias("scope"),
-        (pl.col("status") == "error").fill_null(False).alias("_failed"),
         # `execute_tool search`: the first word, and whether there are more
         pl.col("name").str.splitn(" ", 2).struct.field("field_0").alias("_first"),
         pl.col("name").str.contains(" ", literal=True).alias("_more"),
+        "slots",
+        (pl.col("status") == "error").fill_null(False).alias("_failed"),
         (pl.col("status_message").fill_null("") != "").alias("_message"),
+        *[COLUMN + name for name in TELLING],
     )
-    telling = [COLUMN + name for name in TELLING]
-    return keyed.partition_by(
-        ["structure", "_origin", "scope", "_first", "_more", "slots", "_failed", "_message", *telling],
-        maintain_order=True,
+    groups = asked.group_by(asked.columns[1:], maintain_order=True).agg(SOURCE).with_row_index(SHAPE)
+    placed = groups.select(SHAPE, SOURCE).explode(SOURCE).sort(SOURCE)  # as the rows are
+    known = [origin_of(resources[number], contents) for number in range(len(numbers))]
+    return Shaped(
+        rows=rows.with_columns(placed[SHAPE], asked["_failed"]),
+        shapes=_shapes(records, groups[SOURCE].list.first()),
+        kinds=[records.kinds(structure) for structure in groups["structure"]],
+        origins=[known[number] for number in groups["_origin"]],
+        scopes=groups["scope"].to_list(),
     )
 
 
-def _frame(
-    group: pl.DataFrame, records: Records, origin: Origin, scope: str, contents: Contents, prices: Prices
-) -> pl.DataFrame | None:
+def _shapes(records: Records, first: pl.Series) -> list[LeafShape | None]:
+    """The shapes of which the rows `first` are one each; None where the general way has to find out."""
     try:
-        shape = leaf_shape(records.some(group[SOURCE].head(1))[0])
-        if shape is None:
-            return None
-        found = read_leaves(group, shape, records.kinds(group["structure"][0]), origin, scope, contents, prices)
-        if found is None:
-            return None
-        frame, same = found
-        schema = table_schema("spans")
-        alike = [pl.lit(value, schema[name]).alias(name) for name, value in same.items() if value is not None]
-        return frame.with_columns(alike)
+        return [leaf_shape(raw) for raw in records.some(first)]
     except Exception:  # noqa: BLE001  (the general way finds out which span it is, keeps it and counts it)
-        return None
+        return [None] if len(first) == 1 else [found for at in first for found in _shapes(records, pl.Series([at]))]
 
 
 def is_leaf_kind(rows: pl.DataFrame) -> pl.Series:
