@@ -12,7 +12,7 @@ this module must agree with to the last column.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from tracer.model import RawSpan, SpanKind, SpanStatus
 from tracer.normalise.build import Origin, look_at
 from tracer.normalise.contents import LONG, Contents
 from tracer.normalise.langgraph import CONTROL_FLOW, PAUSED
-from tracer.normalise.mapping import RULES, Converter, Plan, plan_of, rules_of
+from tracer.normalise.mapping import Converter, Plan, plan_of, rules_of
 from tracer.normalise.reading import COUNTED, hash_of_ids, names_agents
 from tracer.normalise.unanswered import tells_giving_up
 from tracer.normalise.values import as_float, as_int, as_sent_tokens, as_text, as_texts, first_text, seconds_as_ns
@@ -34,10 +34,16 @@ SHAPE = "_shape"
 """column that numbers rows by their shape"""
 COLUMN = "value "
 """what stands before the name of an attribute in the name of the column that holds its values"""
-READABLE = frozenset({*RULES["tracehound"], *RULES["otel_genai"], Common.ERROR_TYPE, GenAI.OPERATION, Tracehound.KIND})
-"""attributes whose values are asked for, each in one type"""
-VALUE_TYPES: dict[str, Any] = {"VARCHAR": "VARCHAR", "BIGINT": "BIGINT", "DOUBLE": "DOUBLE", '["VARCHAR"]': ["VARCHAR"]}
-"""kind of value in JSON -> type of the column that holds it"""
+_RULES = rules_of(("tracehound", "otel_genai"))
+_COLUMN_TYPES: dict[Converter, Any] = {
+    as_text: "VARCHAR", as_int: "BIGINT", as_sent_tokens: "BIGINT", as_float: "DOUBLE", seconds_as_ns: "DOUBLE",
+    as_texts: ["VARCHAR"], first_text: ["VARCHAR"],
+}  # fmt: skip
+READABLE: dict[str, Any] = {
+    **{name: _COLUMN_TYPES[convert] for name, (_, _, convert) in _RULES.items()},
+    **dict.fromkeys((Common.ERROR_TYPE, GenAI.OPERATION, Tracehound.KIND), "VARCHAR"),
+}
+"""attributes whose values are asked for -> in which type"""
 KINDS = frozenset(
     {
         SpanKind.LLM,
@@ -139,7 +145,7 @@ class Shaped:
     """fields of the records, the values of attributes as `COLUMN` + name, and `SHAPE`"""
     shapes: list[LeafShape | None]
     kinds: list[Mapping[str, str]]
-    """attribute -> what its values are in JSON; "" where `rows` does not hold them"""
+    """attribute -> what its values are in JSON; "" where that was not asked, since they fill no column"""
     origins: list[Origin]
     scopes: list[str]
 
@@ -207,31 +213,28 @@ def _shared(shaped: Shaped) -> list[pl.Series]:
     return told + [shaped.each(name, values, pl.Int64() if name == "pid" else text) for name, values in columns.items()]
 
 
-_RULES = rules_of(("tracehound", "otel_genai"))
 _ORIGIN = ("service", "service_version", "environment", "release", "pid")
 
 
 _COUNTED_COLUMNS = frozenset(
     {"input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens", "cache_write_tokens"}
 )
-_CONVERTED: dict[tuple[Converter, str], Callable[[pl.Expr], pl.Expr]] = {
-    (as_text, "VARCHAR"): lambda value: pl.when(value != "").then(value),
-    (as_text, "BIGINT"): lambda value: value.cast(pl.String),
-    (as_int, "BIGINT"): lambda value: pl.when(value >= 0).then(value),
-    (as_sent_tokens, "BIGINT"): lambda value: pl.when(value > 0).then(value),
-    (as_float, "DOUBLE"): lambda value: pl.when(value.is_finite()).then(value),
-    (as_float, "BIGINT"): lambda value: value.cast(pl.Float64),
-    (as_texts, '["VARCHAR"]'): lambda value: value,
-    (first_text, '["VARCHAR"]'): lambda value: value.list.first(),
-    (seconds_as_ns, "DOUBLE"): lambda value: pl.when(value >= 0).then(
-        (value * 1e9).round(mode="half_to_even").cast(pl.Int64, strict=False)
+_WHOLE = frozenset({"BIGINT", "UBIGINT"})
+_USUAL: dict[Converter, tuple[Set[str], Callable[[pl.Expr], pl.Expr]]] = {
+    as_text: (_WHOLE | {"VARCHAR"}, lambda value: pl.when(value != "").then(value)),
+    as_int: (_WHOLE, lambda value: pl.when(value >= 0).then(value)),
+    as_sent_tokens: (_WHOLE, lambda value: pl.when(value > 0).then(value)),
+    as_float: (_WHOLE | {"DOUBLE"}, lambda value: pl.when(value.is_finite()).then(value)),
+    as_texts: ({'["VARCHAR"]'}, lambda value: value),
+    first_text: ({'["VARCHAR"]'}, lambda value: value.list.first()),
+    seconds_as_ns: (
+        {"DOUBLE"},
+        lambda value: pl.when(value >= 0).then((value * 1e9).round(mode="half_to_even").cast(pl.Int64, strict=False)),
     ),
 }
-"""what the converters do, for the kinds of value that are usual"""
+"""the kinds of value that are usual, and what the converter does with them"""
 _NO_TEXT = pl.lit(None, pl.String)
 _AS_THEY_ARE = ("trace_id", "span_id", "name", "start_ns", "end_ns", "input_refs", "output_refs", "_source", "_hangs")
-_WHOLE = (as_int, as_sent_tokens)
-"""what is beyond 64 bits is nothing to these, too"""
 _DTYPES: dict[Converter, pl.DataType] = {
     as_text: pl.String(), first_text: pl.String(), as_int: pl.Int64(), as_sent_tokens: pl.Int64(),
     seconds_as_ns: pl.Int64(), as_float: pl.Float64(), as_texts: pl.List(pl.String()),
@@ -241,17 +244,10 @@ _DTYPES: dict[Converter, pl.DataType] = {
 def _converted(shaped: Shaped, name: str, convert: Converter) -> tuple[pl.Expr, pl.Series]:
     """(the values of attribute `name` as `convert` gives them, which rows have one that no column holds)."""
     rows, dtype = shaped.rows, _DTYPES[convert]
-    having = {
-        number: kinds[name] for number, kinds in enumerate(shaped.kinds) if name in kinds and shaped.shapes[number]
-    }
-    usual = {number for number, kind in having.items() if (convert, kind) in _CONVERTED}
-    value: pl.Expr = pl.lit(None, dtype)
-    by_hand = shaped.of(having.keys() - usual)
-    if usual:
-        kind = having[min(usual)]  # one of them all: `kinds` has no other for a value that is in its column
-        value = _CONVERTED[convert, kind](pl.col(COLUMN + name))
-        if kind == "BIGINT" and convert not in _WHOLE:
-            by_hand |= shaped.of(usual) & rows[COLUMN + name].is_null()
+    usual, converted = _USUAL[convert]
+    told = [kinds.get(name) if shape else None for shape, kinds in zip(shaped.shapes, shaped.kinds, strict=True)]
+    value = converted(pl.col(COLUMN + name)) if COLUMN + name in rows.columns else pl.lit(None, dtype)
+    by_hand = shaped.of(number for number, kind in enumerate(told) if kind is not None and kind not in usual)
     if not by_hand.any():
         return value, _none(rows)
     values = [convert(json.loads(text).get(name)) for text in rows["attributes"].filter(by_hand)]
@@ -346,9 +342,8 @@ def _priced(frame: pl.DataFrame, prices: Prices) -> tuple[pl.DataFrame, pl.Serie
 
 
 _LONG = rf'"(?:[^"\\]|\\.){{{LONG + 1},}}'
-_OTHER_SPELLING = r"[:\[,]-?[0-9.]*(?:[0-9]e|\.0000|[0-9]{16})|NaN|Infinity"
+_OTHER_SPELLING = r"[:\[,]-?(?:[0-9.]*[0-9]e|[0-9.]*\.0000|[0-9]*\.[0-9]*[0-9]{16}|[0-9]{16}[0-9]*\.)|NaN|Infinity"
 """numbers that Python writes in another way, or may"""
-_SPELLED_ALIKE = frozenset({"VARCHAR", "BIGINT", "BOOLEAN", "NULL", '["VARCHAR"]'})
 
 
 def _stored(shaped: Shaped, contents: Contents) -> pl.Series:
@@ -361,9 +356,7 @@ def _stored(shaped: Shaped, contents: Contents) -> pl.Series:
     unlike = held.str.contains("\\u", literal=True)
     if (held.str.len_bytes() > LONG).any():
         unlike |= (held.str.len_bytes() > LONG) & held.str.contains(_LONG)
-    otherwise = {number for number, kinds in enumerate(shaped.kinds) if not _SPELLED_ALIKE.issuperset(kinds.values())}
-    if otherwise:
-        unlike |= shaped.of(otherwise) & held.str.contains(_OTHER_SPELLING)
+    unlike |= held.str.contains(_OTHER_SPELLING)
     ends = [contents.encode(common) for common in same]
     behind = ["," + end[1:] if common else "}" for end, common in zip(ends, same, strict=True)]
     stored = held.str.head(-1) + shaped.each("", behind, pl.String())
@@ -371,8 +364,8 @@ def _stored(shaped: Shaped, contents: Contents) -> pl.Series:
     if bare:
         stored = stored.zip_with(~shaped.of(bare), shaped.each("", ends, pl.String()))
     if unlike.any():
-        told = zip(held.filter(unlike), shaped.rows[SHAPE].filter(unlike), strict=True)
-        made = [contents.encode(json.loads(text) | same[number]) for text, number in told]
+        chosen = zip(held.filter(unlike), shaped.rows[SHAPE].filter(unlike), strict=True)
+        made = [contents.encode({**json.loads(text), **same[number]}) for text, number in chosen]
         stored = _replaced(stored, unlike, pl.Series(made, dtype=pl.String))
     return stored
 

@@ -233,7 +233,7 @@ def readable(records: Records, others: Iterable[Key]) -> pl.Series:
     rows = records.spans
     usual = rows.select(
         pl.col("end_ns").is_not_null()
-        & pl.col("structure").str.starts_with("{").fill_null(False)
+        & pl.col("attributes").str.starts_with("{").fill_null(False)
         & pl.all_horizontal(pl.col("events", "links", "resource").is_null())
         & ~pl.col("attributes").str.contains('"$bytes"', literal=True).fill_null(False)
     ).to_series()
@@ -295,8 +295,10 @@ def read(found: Found, records: Records, sources: Sources, contents: Contents) -
     """(leaves, rows of whole traces, what says more than such rows may) among what was `found`."""
     if found.rows.is_empty():
         return Leaves(empty_frame("spans"), sources), Rows(empty_frame("spans"), sources), []
-    shaped = _shaped(found.rows, records, contents)
-    frame, odd = read_leaves(shaped, contents, default_prices())
+    try:
+        frame, odd = read_leaves(_shaped(found.rows, records, contents), contents, default_prices())
+    except Exception:  # noqa: BLE001  (the general way finds out which span it is, keeps it and counts it)
+        frame, odd = found.rows, pl.Series([True]).new_from_index(0, found.rows.height)
     rows = Rows(stacked("spans", [frame.filter(~odd)], ASKED), sources)
     unread = found.rows.select("trace_id", SOURCE).filter(odd)
     if not rows.frame.height:
@@ -337,10 +339,12 @@ def _shaped(rows: pl.DataFrame, records: Records, contents: Contents) -> Shaped:
     groups = asked.group_by(asked.columns[1:], maintain_order=True).agg(SOURCE).with_row_index(SHAPE)
     placed = groups.select(SHAPE, SOURCE).explode(SOURCE).sort(SOURCE)  # as the rows are
     known = [origin_of(resources[number], contents) for number in range(len(numbers))]
+    kinds = [records.kinds(structure) for structure in groups["structure"]]
+    shapes = _shapes(records, groups[SOURCE].list.first())
     return Shaped(
         rows=rows.with_columns(placed[SHAPE], asked["_failed"]),
-        shapes=_shapes(records, groups[SOURCE].list.first()),
-        kinds=[records.kinds(structure) for structure in groups["structure"]],
+        shapes=[None if told is None else shape for shape, told in zip(shapes, kinds, strict=True)],
+        kinds=[told or {} for told in kinds],
         origins=[known[number] for number in groups["_origin"]],
         scopes=groups["scope"].to_list(),
     )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import local
@@ -16,7 +16,7 @@ import duckdb
 import polars as pl
 
 from tracer.model import RawSpan
-from tracer.normalise.leaves import COLUMN, READABLE, VALUE_TYPES
+from tracer.normalise.leaves import COLUMN, READABLE
 from tracer.semconv import GenAI, Tracehound
 from tracer.store.arrow import ArrowStream, fetched
 from tracer.store.frame import from_json, span_of_body
@@ -46,19 +46,21 @@ _FIELDS = {
     "content": "JSON",
 }
 _IN_JSON = frozenset({"attributes", "events", "links", "resource", "content"})
+_BETWEEN = "\x1f"
 _SLOTS = {"input": ["BIGINT"], "output": ["BIGINT"]}
 TELLING = (GenAI.OPERATION, Tracehound.KIND)
 """attributes whose values, not only their names, say what a span is"""
 _HEADS = "CREATE TEMP TABLE heads AS SELECT frame, unnest(from_json(head, $head)) FROM incoming"
+# `json_structure` would say in one word what the keys and the kinds of some values say here, in three times the time.
 _SPANS = """
     CREATE TEMP TABLE written AS
-    SELECT *, json_structure(attributes)::VARCHAR AS structure FROM (
+    SELECT *, to_json(json_keys(attributes))::VARCHAR AS names FROM (
         SELECT frame, unnest(spans, recursive := true) FROM (SELECT frame, from_json(head, $spans).spans AS spans FROM incoming)
     )
 """
 _ROWS = """
-    SELECT * EXCLUDE ("values", refs), refs.input AS input_refs, refs.output AS output_refs,
-        array_to_string(json_keys(content), ' ') AS slots{columns}
+    SELECT * EXCLUDE ("values", refs, names), concat_ws(chr(31), names, {kinds}) AS structure,
+        refs.input AS input_refs, refs.output AS output_refs, array_to_string(json_keys(content), ' ') AS slots{columns}
     FROM (SELECT *, from_json(attributes, '{values}') AS "values", from_json(content, '{slots}') AS refs FROM written)
 """
 _STARTS = """
@@ -88,16 +90,24 @@ class Records:
     heads: list[Head]
     spans: pl.DataFrame
     """ended spans: frame, the fields of a record, input_refs and output_refs of their content, the structure of their
-    attributes, `SOURCE`, and per attribute that may fill a column one `COLUMN` + name"""
+    attributes (see `kinds`), `SOURCE`, and per attribute that may fill a column one `COLUMN` + name"""
     starts: list[tuple[int, str]]
     """(frame, JSON) of the spans that have started and are not among the ended ones"""
-    types: dict[str, str]
-    """attribute -> the type its column has here"""
+    readable: list[str]
+    """attributes that have a column in `spans`"""
 
-    def kinds(self, structure: str) -> dict[str, str]:
-        """attribute -> what its values are in spans of this `structure`; "" where `spans` does not hold them."""
-        own = structure_of(structure)
-        return {name: kind if self.types.get(name, kind) == kind else "" for name, kind in own.items()}
+    def kinds(self, structure: str) -> dict[str, str] | None:
+        """attribute -> what its value is in JSON, "" where that was not asked, in spans of this `structure`.
+
+        None where one attribute stands there twice.
+        """
+        written, *told = structure.split(_BETWEEN)
+        names: list[str] = json.loads(written)
+        if len(set(names)) < len(names):
+            return None
+        kinds = dict(zip(self.readable, told[0].strip("[]").split(", "), strict=True))
+        kinds |= zip(_lists(self.readable), told[1:], strict=True)
+        return {name: kinds.get(name, "") for name in names}
 
     def some(self, numbers: pl.Series) -> list[RawSpan]:
         """The rows with these numbers of `spans` as spans of their own.
@@ -138,15 +148,17 @@ def read_records(heads: Sequence[bytes], spans: int) -> Records:
         ).fetchall()
         started = sum(row[-1] for row in told)
         starts = con.execute(_STARTS).fetchall() if started else []
-        types = _types(con.execute("SELECT structure, count(*) FROM written GROUP BY ALL").fetchall())
-        wanted = {name: VALUE_TYPES[kind] for name, kind in types.items()}
-        columns = "".join(f', "values"[\'{name}\'] AS "{COLUMN}{name}"' for name in types)
-        rows = fetched(con.sql(_ROWS.format(columns=columns, values=json.dumps(wanted), slots=json.dumps(_SLOTS))))
+        known = con.execute("SELECT DISTINCT names FROM written WHERE names IS NOT NULL").fetchall()
+        readable = sorted({*TELLING, *READABLE.keys() & {name for (names,) in known for name in json.loads(names)}})
+        wanted = {name: READABLE[name] for name in readable}
+        columns = "".join(f', "values"[\'{name}\'] AS "{COLUMN}{name}"' for name in readable)
+        sql = _ROWS.format(columns=columns, kinds=_kinds(readable), values=json.dumps(wanted), slots=json.dumps(_SLOTS))
+        rows = fetched(con.sql(sql))
     missing = rows.select(pl.col("trace_id", "span_id", "name", "start_ns").null_count()).row(0)
     if rows.height + started != spans or any(missing):
         raise ValueError("not all spans are where they are expected")
     rows = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(SOURCE))
-    return Records(_heads(told), rows, starts, types)
+    return Records(_heads(told), rows, starts, readable)
 
 
 @contextmanager
@@ -201,22 +213,12 @@ def _heads(told: Sequence[tuple[Any, ...]]) -> list[Head]:
     return heads
 
 
-def _types(shapes: Sequence[tuple[str | None, int]]) -> dict[str, str]:
-    """attribute -> the type that most spans give it, of those attributes that may fill a column."""
-    seen: dict[str, dict[str, int]] = {name: {"VARCHAR": 1} for name in TELLING}
-    for structure, number in shapes:
-        for name, kind in structure_of(structure).items():
-            if name in READABLE and kind in VALUE_TYPES:
-                of = seen.setdefault(name, {})
-                of[kind] = of.get(kind, 0) + number
-    return {name: max(kinds, key=lambda kind: kinds[kind]) for name, kinds in seen.items()}
+def _kinds(readable: Sequence[str]) -> str:
+    """SQL for what the values of these attributes are in JSON; of a list also what its items are."""
+    paths = ", ".join(f"'$.\"{name}\"'" for name in readable)
+    items = [f"json_structure(json_extract(attributes, '$.\"{name}\"'))::VARCHAR" for name in _lists(readable)]
+    return ", ".join([f"json_type(attributes, [{paths}])::VARCHAR", *(f"coalesce({item}, '')" for item in items)])
 
 
-def structure_of(text: str | None) -> Mapping[str, str]:
-    """attribute -> its type in JSON, as DuckDB names it."""
-    found: Any = json.loads(text) if text else None
-    if not isinstance(found, dict):
-        return {}
-    held = cast("dict[str, Any]", found)
-    kinds = {name: kind if isinstance(kind, str) else json.dumps(kind) for name, kind in held.items()}
-    return {name: "BIGINT" if kind == "UBIGINT" else kind for name, kind in kinds.items()}
+def _lists(readable: Sequence[str]) -> list[str]:
+    return [name for name in readable if not isinstance(READABLE[name], str)]
