@@ -28,33 +28,45 @@ _TOUCHED = """
         UNION SELECT id FROM incoming
         -- runs that link to what has come
         UNION SELECT run_id FROM links JOIN run_traces USING (trace_id) WHERE linked_trace_id IN (SELECT id FROM incoming)
-        -- the same conversation at the same time
-        UNION SELECT run_id FROM traces
-        WHERE session_id IN (SELECT unnest($sessions::VARCHAR[])) AND start_ns <= $last AND coalesce(end_ns, $last) >= $first
-        -- the same conversation before, paused for a person: this may be how it goes on; and after a pause that has come
-        UNION SELECT run_id FROM traces
-        WHERE session_id IN (SELECT unnest($sessions::VARCHAR[])) AND outcome_reason = $paused AND start_ns <= $last
-        UNION SELECT run_id FROM traces
-        WHERE session_id IN (SELECT unnest($paused_sessions::VARCHAR[])) AND start_ns >= $first
         -- agents that were created and have found no run yet
         UNION SELECT run_id FROM spans
         WHERE start_ns BETWEEN $first - $setup AND $last AND kind = 'other' AND starts_with(name, 'create_agent')
             AND coalesce(service, '') IN (SELECT unnest($services::VARCHAR[]))
             AND run_id NOT IN (SELECT run_id FROM traces)
+        {more}
+    )
+    SELECT trace_id, run_id, first_ns, last_ns FROM run_traces WHERE run_id IN (SELECT run_id FROM touched)
+"""
+_MORE = {
+    "sessions": """
+        -- the same conversation at the same time; or before, paused for a person: this may be how it goes on
+        UNION SELECT run_id FROM traces WHERE session_id IN (SELECT unnest($sessions::VARCHAR[])) AND start_ns <= $last
+            AND (coalesce(end_ns, $last) >= $first OR outcome_reason = $paused)
+    """,
+    "paused_sessions": """
+        -- the same conversation after a pause that has come
+        UNION SELECT run_id FROM traces
+        WHERE session_id IN (SELECT unnest($paused_sessions::VARCHAR[])) AND start_ns >= $first
+    """,
+    "new_services": """
         -- runs that may use the agents whose creation has come
         UNION SELECT run_id FROM traces
         WHERE start_ns <= $last + $setup AND coalesce(end_ns, $last) >= $first
             AND coalesce(service, '') IN (SELECT unnest($new_services::VARCHAR[]))
+    """,
+    "calling": """
         -- client calls without a parent, and what was under way when they were made (`normalise.loose_calls`)
         UNION SELECT run_id FROM traces
         WHERE spans > 1 AND start_ns <= $last AND coalesce(end_ns, $last) >= $first
             AND coalesce(service, '') IN (SELECT unnest($calling::VARCHAR[]))
+    """,
+    "told": """
         UNION SELECT run_id FROM traces
         WHERE spans = 1 AND start_ns BETWEEN $first AND $last
             AND coalesce(service, '') IN (SELECT unnest($told::VARCHAR[]))
-    )
-    SELECT trace_id, run_id, first_ns, last_ns FROM run_traces WHERE run_id IN (SELECT run_id FROM touched)
-"""
+    """,
+}
+"""what else to ask, where there is one of what it asks about: a part of a query costs some milliseconds, whatever it finds"""
 _KNOWN_TRACES = "SELECT trace_id FROM run_traces SEMI JOIN incoming USING (trace_id)"
 _AS_IT_CAME = ("trace_id", "span_id", "start_ns", "end_ns", "name", "status", "attributes")
 """columns that say together whether two deliveries of a span are the same; attributes holds everything the producer wrote"""
@@ -171,7 +183,10 @@ def delivered_again(con: duckdb.DuckDBPyConnection, new: Gathered) -> set[SpanKe
 
 def read_stored(con: duckdb.DuckDBPyConnection, looked_for: Wanted) -> Stored:
     """All rows of the runs that new rows touch or that `resolve` may join with them (`tracer.normalise.runs`)."""
-    found = with_frame(con, looked_for.ids, _TOUCHED, looked_for.values)
+    more = "".join(sql for name, sql in _MORE.items() if looked_for.values[name])
+    sql = _TOUCHED.format(more=more)
+    values = {name: value for name, value in looked_for.values.items() if f"${name}" in sql}
+    found = with_frame(con, looked_for.ids, sql, values)
     stored = Stored(extents={row[0]: TraceExtent(*row) for row in found})
     if not stored.extents:
         return stored

@@ -90,7 +90,8 @@ def fold(lease: Lease, state: FoldState, *, budget_spans: int | None = None) -> 
             # A chunk of a huge run costs as much as the run, which is resolved anew; larger chunks keep the sum in bounds.
             limit = max(state.chunk, state.stored // 2)
             if budget_spans is not None:
-                limit = min(limit, budget_spans - result.spans)
+                left = budget_spans - result.spans
+                limit = -(-left // -(-left // limit))  # in equal parts: a small rest would cost as much as a large part
             with _taking_turns(lease.spool) as ours, _collector_paused():
                 if not ours or not _fold_chunk(lease, state, goals, limit, result):
                     break
@@ -152,7 +153,7 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
     state.offsets = {name: end for name, end in offsets.items() if name not in gone}
     state.offsets |= {name: end for name, (_, end) in new.taken.items()}
     # Only after one went well: where processes are killed young, chunks must stay small for any to get through.
-    if taken >= state.chunk:
+    if 2 * taken > state.chunk:  # the parts of a budget are no smaller
         state.chunk = min(4 * state.chunk, GROWTH * CHUNK_SPANS)
     result.spans += taken
     result.duplicates += prepared.counts.get("duplicate_spans", 0)
