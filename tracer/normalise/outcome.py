@@ -298,12 +298,16 @@ def _outcome(run: _Run) -> tuple[str, str | None]:
     return next((answer for rule in RULES if (answer := rule(run))), (RunOutcome.COMPLETED, None))
 
 
-def outcome_of(root: Span, agents: Sequence[Span], failed: Sequence[Span]) -> tuple[str, str | None]:
+def outcome_of(
+    root: Span, agents: Sequence[Span], failed: Sequence[Span], handoffs: Sequence[Span]
+) -> tuple[str, str | None]:
     """(outcome, reason) of a run whose `root` says nothing of it, in which nothing was stopped, escalated or paused.
 
-    `agents` are those at the top, `failed` all spans with status error.
+    `agents` are those at the top, which are all, `failed` all spans with status error.
     """
-    return _outcome(_Run(spans=failed, roots=[root], has_root=True, said={}, last_agent=_last(agents)))
+    last = _last(agents)
+    untaken = _untaken((*agents, *handoffs), last)
+    return _outcome(_Run(spans=failed, roots=[root], has_root=True, said={}, last_agent=last, untaken=untaken))
 
 
 def _last(agents: Sequence[Span]) -> Span | None:

@@ -29,7 +29,7 @@ _FAILED = pl.col("status") == SpanStatus.ERROR.value
 _SPAN = ("trace_id", "span_id", "run_id", "name", "kind", "start_ns", "end_ns")
 """what every span of the few is made of that rules are asked about one by one, with what the rule looks at"""
 _TAKE_OVER = ("agent", "convention", "target_agent", "reason")
-_OUTCOME = ("status", "error_type", "error_message")
+_OUTCOME = ("status", "error_type", "error_message", "agent", "convention", "target_agent")
 _NAME = ("workflow", "attributes")
 
 
@@ -214,18 +214,18 @@ def _taken_over(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _outcomes(frame: pl.DataFrame) -> Mapping[str, tuple[str, str | None]]:
-    """trace -> (outcome, reason), of those that did not just complete."""
+    """trace -> (outcome, reason), of those that may not just have completed."""
+    agent, handoff = pl.col("kind") == _AGENT, pl.col("kind") == _HANDOFF
+    framework = frame.filter(agent & (pl.col("convention") != "tracehound"))["trace_id"].unique()
     telling = _FAILED & (pl.col("kind").is_in([_WORKFLOW, _AGENT]) | pl.col("error_message").is_not_null())
-    failing = frame.filter(telling)["trace_id"].unique()
-    if failing.is_empty():
+    telling |= handoff & pl.col("trace_id").is_in(framework.implode())  # which may have been the last it allowed
+    asked = frame.filter(telling)["trace_id"].unique()
+    if asked.is_empty():
         return {}
-    narrow = frame.select(*_SPAN, *_OUTCOME, "parent_span_id").filter(pl.col("trace_id").is_in(failing.implode()))
-    failed = _by_trace(narrow.filter(_FAILED), _OUTCOME)
-    agents = _by_trace(narrow.filter(pl.col("kind") == _AGENT), _OUTCOME)
+    narrow = frame.select(*_SPAN, *_OUTCOME, "parent_span_id").filter(pl.col("trace_id").is_in(asked.implode()))
+    few = [_by_trace(narrow.filter(chosen), _OUTCOME) for chosen in (agent, _FAILED, handoff)]
     roots = _spans_of(narrow.filter(pl.col("parent_span_id").is_null()), _OUTCOME)
-    return {
-        root.trace_id: outcome_of(root, agents.get(root.trace_id, ()), failed.get(root.trace_id, ())) for root in roots
-    }
+    return {root.trace_id: outcome_of(root, *(found.get(root.trace_id, ()) for found in few)) for root in roots}
 
 
 def _summaries(frame: pl.DataFrame) -> pl.DataFrame:
