@@ -167,7 +167,7 @@ def compare(folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: Iterable[int],
 
 
 def test_plain_runs_by_column_are_what_the_general_way_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(tmp_path, monkeypatch, [0, 132], 0.3)  # in the second one a framework ended before its last handoff was taken over
+    compare(tmp_path, monkeypatch, [0, 132], 0.3)  # 132: a run that ended before its last handoff was taken over
 
 
 @pytest.mark.slow

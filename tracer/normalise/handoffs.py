@@ -122,12 +122,13 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
 def _teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> Iterable[list[Span]]:
     """The turns of each group of agents that a framework leads, in order of start."""
     teams: dict[Hashable, list[Span]] = {}
-    busy = {
-        agent_above[position] for position in members if forest.spans[position].kind in (SpanKind.LLM, SpanKind.TOOL)
-    }
-    for position, works in forest.leaves():
-        if works:
-            busy.add(position if forest.spans[position].kind == SpanKind.AGENT else agent_above[position])
+    busy: set[int] = set()
+    for position in members:
+        kind = forest.spans[position].kind
+        if kind in (SpanKind.LLM, SpanKind.TOOL):
+            busy.add(agent_above[position])
+        if forest.has_working_leaves(position):
+            busy.add(position if kind == SpanKind.AGENT else agent_above[position])
     for position in members:
         span, leader = forest.spans[position], agent_above[position]
         if span.kind == SpanKind.AGENT and span.duplicate_of is None and span.convention not in _NO_TURNS:

@@ -47,6 +47,11 @@ class Forest:
             for key, working in self.hanging.below.items():
                 yield self.position[key], working
 
+    def has_working_leaves(self, position: int) -> bool:
+        """Whether leaves hang from this span that do its work."""
+        span = self.spans[position]
+        return self.hanging is not None and self.hanging.below.get((span.trace_id, span.span_id), False)
+
     def ancestors(self, position: int) -> Iterator[int]:
         """Positions from the parent up to the root."""
         position = self.parent[position]
