@@ -30,24 +30,17 @@ from analyzers.events import COLUMNS, EVENT_KINDS, SIZE_ONLY, Recorded, events_o
 from analyzers.finding import Check, Finding, Severity, Skipped
 from analyzers.frames import Frames
 from analyzers.loop_screen import worth_replaying
+from analyzers.loop_words import confidence, cost_text, described, explanation, suggestion, unheard, with_a_person
 from analyzers.loops import Loop, find_in
-from analyzers.wording import amount, duration, listing, since
-from analyzers.wording import usd as money
 from tracer.model import SpanKind, SpanStatus
 from tracer.online.loop import LoopThresholds
 
 KIND = "loop"
-SURE, FAIRLY = 0.9, 0.7
-"""confidences from which on a loop is called sure, or fairly sure"""
 _CALLS = {"llm": "model calls", "tool": "tool calls", "state": "writes of state", "agent": "turns"}
 """how a loop is called that neither agents nor tools name"""
 BATCH_SPANS = 100_000
 UNHEARD_NEWS = 0.2
 """share of new words in what was recorded beside unheard calls above which that may as well be the next task"""
-UNHEARD_DOUBT = 0.75
-"""what is left of the confidence where calls inside the loop were recorded without texts and hashes"""
-NEWS_DOUBT = 0.3
-"""what is taken off the confidence of a loop all of whose repeats brought something new, and in proportion below"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +104,13 @@ def _in_runs(
     return findings
 
 
+def _too_short(loop: Loop, t: LoopFindingThresholds) -> bool:
+    """Whether its rounds, counted by turns, are fewer than a warning needs, though one of its steps came round often enough: such as a
+    review in which each side speaks twice. What is said in the very same words is told by fewer."""
+    by_turns = len(loop.rounds) < t.min_occurrences and loop.signals == ("no_progress",)
+    return by_turns and (any(loop.novelty) or any(loop.new_items))
+
+
 def suspicious_runs(spans: pl.DataFrame, thresholds: LoopFindingThresholds) -> pl.Series:
     """Run ids in which some step occurs often enough to be looked at; one pass of counting, no Python per span."""
     name = pl.coalesce("tool_name", "target_agent", "purpose", "scope_key", pl.lit(""))
@@ -161,21 +161,24 @@ def _finding(
     severity: Severity = (
         "critical" if loop.critical or (share is not None and share >= thresholds.costly_share) else "warning"
     )
-    unheard = _unheard(loop)
-    if unheard:
+    if unheard(loop):
         severity = "warning" if median(loop.novelty or (0.0,)) <= UNHEARD_NEWS else "info"
+    if _too_short(loop, thresholds):
+        severity = "info"
+    elif with_a_person(loop):
+        severity = "warning" if severity == "critical" else "info"
     path = " → ".join(loop.path) or loop.symbol[2] or _CALLS.get(loop.symbol[1], loop.symbol[1])
     # Where only a tool or request comes back, the path does not say whose it is.
     whose = f"{loop.agents[0]} with {path}" if loop.agents and not {*loop.agents} & {*loop.path} else path
-    what = _described(loop)
-    cost = _cost_text(usd, tokens, unpriced)
+    what = described(loop)
+    cost = cost_text(usd, tokens, unpriced)
     return Finding(
         kind=KIND,
         severity=severity,
-        confidence=_confidence(loop),
+        confidence=confidence(loop),
         title=f"{whose}: {iterations} rounds, {what}" + (f", {cost} wasted" if cost else ""),
-        explanation=_explanation(loop, path, what, end_ns - start_ns, cost, iterations, began_ns),
-        suggestion=_suggestion(loop),
+        explanation=explanation(loop, path, what, end_ns - start_ns, cost, iterations, began_ns),
+        suggestion=suggestion(loop),
         trace_id=run_id,
         spans=tuple(r.event.id for r in loop.events),
         agents=loop.agents,
@@ -200,7 +203,7 @@ def _finding(
             "wasted_spans": [r.event.id for r in wasted],
             "wasted_share": share,
             "unpriced_calls": unpriced,
-            "unheard_calls": unheard,
+            "unheard_calls": unheard(loop),
         },
     )
 
@@ -241,134 +244,10 @@ def _money(calls: Iterable[Recorded]) -> tuple[Decimal | None, int | None, int]:
     )
 
 
-def _confidence(loop: Loop) -> float:
-    """How sure the rule is: a full no-progress count is surer than a repeated request; polling, marks and rounds with news lower it."""
-    sure = 0.9 if "no_progress" in loop.signals else 0.85 if "same_error" in loop.signals else 0.7
-    if len(loop.signals) > 1:
-        sure += 0.05
-    if loop.critical:
-        sure += 0.04
-    if loop.polled_rounds:
-        sure -= 0.2
-    if loop.marks:
-        sure -= 0.2
-    if loop.novelty:
-        sure -= NEWS_DOUBT * (1 - loop.stale_rounds / len(loop.novelty))
-    if _unheard(loop):
-        sure *= UNHEARD_DOUBT
-    return round(max(0.3, min(0.99, sure)), 2)
-
-
 def _sizes_only(loop: Loop) -> bool:
     """Whether all there is are writes of a state that was not kept: as large as before is not the same as before (10, 11, 12)."""
     said = [r.event for r in loop.events if r.event.kind != "agent" or r.event.text or r.event.result_hash]
     return all(event.kind == "state" and (event.result_hash or "").endswith(SIZE_ONLY) for event in said)
-
-
-def _unheard(loop: Loop) -> int:
-    """Calls of models and tools inside the loop of which neither a text nor a hash is known: what they brought cannot be judged."""
-    calls = (r.event for r in loop.events if r.event.kind in ("llm", "tool"))
-    return sum(not (e.text or e.args or e.args_hash or e.result_hash or e.error or e.progress) for e in calls)
-
-
-def _described(loop: Loop) -> str:
-    if "no_progress" in loop.signals:
-        judged = len(loop.novelty)
-        if judged == len(loop.rounds) - 1:
-            return f"{loop.stale_rounds} of {judged} repeats without anything new"
-        # Several symbols or branches of the cycle were judged; their counts do not compare with its rounds.
-        return f"{loop.stale_rounds / max(1, judged):.0%} of its repeats without anything new"
-    if "same_error" in loop.signals:
-        return f"the same error {loop.errors} times"
-    return f"one request made {loop.repeats} times"
-
-
-def _cost_text(usd: Decimal | None, tokens: int | None, unpriced: int) -> str:
-    if usd is not None:
-        return money(usd) + (f" (and {unpriced} calls without a price)" if unpriced else "")
-    return f"{tokens:,} tokens" if tokens else ""
-
-
-def _explanation(
-    loop: Loop, path: str, what: str, length_ns: int, cost: str, iterations: int, began_ns: int | None
-) -> str:
-    """`began_ns` is the start of the run, None where it has no clock."""
-    agent, kind, name = loop.symbol
-    step = _spoken(agent or "the run", kind, name)
-    steps = [r.step for r in loop.events if r.step is not None]
-    parts = [
-        f"{'The cycle ' if len(loop.path) > 1 else ''}{path} went round {iterations} times ({step} is what comes back), {what}."
-    ]
-    if began_ns is not None:
-        lasted = f"It began {since(loop.events[0].start_ns, began_ns)}, lasted {duration(length_ns)}"
-        parts.append(lasted + (f" and spent {cost} after its first round." if cost else "."))
-    elif steps:
-        parts.append(f"It goes from step {min(steps)} to step {max(steps)}" + (f" and spent {cost}." if cost else "."))
-    elif cost:
-        parts.append(f"It spent {cost} after its first round.")
-    if loop.novelty:
-        parts.append(
-            f"In the median repeat {median(loop.novelty):.0%} of the words were new; new items in all of them: {sum(loop.new_items) or 'none'}."
-        )
-    if "reask" in loop.signals:
-        parts.append(f"One request was made {loop.repeats} times in nearly the same words.")
-    if "same_error" in loop.signals:
-        parts.append(f"A tool failed {loop.errors} times in the same way, whatever it was given.")
-    parts.append(f"A live guard would have raised the alarm by round {loop.alarm_round} of {len(loop.rounds)}.")
-    if loop.polled_rounds:
-        parts.append(f"{loop.polled_rounds} repeats waited on purpose, which makes polling possible.")
-    if loop.marks:
-        parts.append(f"{loop.marks} progress marks were set inside, which speaks against it.")
-    if unheard := _unheard(loop):
-        parts.append(
-            f"Of {amount(unheard, 'call')} inside, neither text nor result was recorded, so what they brought is not known: a warning at most."
-        )
-    sure = _confidence(loop)
-    how = "Sure" if sure >= SURE else "Fairly sure" if sure >= FAIRLY else "Only suspected"
-    parts.append(f"{how} ({sure:.0%}): {_why(loop)}.")
-    return " ".join(parts)
-
-
-def _spoken(agent: str, kind: str, name: str) -> str:
-    """The step that comes back: "Researcher's message to Analyst", "researcher's tool search_docs", "writer's turn"."""
-    to = f" to {name}" if name and name != "*" else ""
-    if kind in ("message", "handoff"):
-        return f"{agent}'s {kind}{to}"
-    if kind == "agent" and name == "*":
-        return f"a call by {agent}"
-    if kind == "agent":
-        return f"{agent}'s turn" + (f", called by {name}" if name and name != "*" else "")
-    what = {"llm": "model call", "state": "write of"}.get(kind, kind)
-    return f"{agent}'s {what}" + (f" {name}" if name and name != "*" else "")
-
-
-def _why(loop: Loop) -> str:
-    """What the verdict rests on, in a clause."""
-    reasons: list[str] = []
-    if "no_progress" in loop.signals:
-        reasons.append("words, items, arguments, results and states of each repeat were compared with all before it")
-    if "same_error" in loop.signals:
-        reasons.append("the errors are the same but for numbers and names in them")
-    if "reask" in loop.signals:
-        reasons.append("the requests have nearly all their words in common and nothing new lies between them")
-    return ", and ".join(reasons)
-
-
-def _suggestion(loop: Loop) -> str:
-    if loop.signals == ("same_error",):
-        return (
-            "Stop after the second equal failure and hand the error to something that can act on it: "
-            "another tool, a person, or a clear failure of the run."
-        )
-    limit = "Guard the run with a loop breaker (it stops at 5 rounds without progress)"
-    if len(set(loop.agents)) > 1:
-        return (
-            f"{limit}, and give {listing(loop.agents, 4)} a way out: pass the missing input with the handoff, "
-            "let one of them decide with what is there, or escalate to a person."
-        )
-    return (
-        f"{limit}, and show the agent its own earlier calls and results so that it can choose another way or give up."
-    )
 
 
 def _checks(loop: Loop, thresholds: LoopFindingThresholds) -> tuple[Check, ...]:
@@ -402,9 +281,9 @@ def _checks(loop: Loop, thresholds: LoopFindingThresholds) -> tuple[Check, ...]:
         Check(rule="no explicit progress mark inside", value=loop.marks, threshold=0, passed=loop.marks == 0),
         Check(
             rule="calls inside of which nothing was recorded",
-            value=_unheard(loop),
+            value=unheard(loop),
             threshold=0,
-            passed=not _unheard(loop),
+            passed=not unheard(loop),
         ),
         Check(
             rule="not polling: repeats that waited on purpose",

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracer.online.loop import Alarm, Event, LoopCore, LoopThresholds, replay
-from tracer.online.novelty import argument_items, clip, mask_error, read
+from tracer.online.novelty import argument_items, clip, mask_error, read, shared_ends
 
 
 def said(i: int, text: str, **fields: object) -> Event:
@@ -235,3 +237,28 @@ def test_a_record_of_known_numbers_put_together_anew_is_another_place() -> None:
     north = [(0, y) for y in range(9)]
     assert replay(walk([*north, *((x, 8) for x in range(1, 9))]), LoopCore()) == []
     assert replay(walk([*north, *[(0, 8)] * 8]), LoopCore()) != []
+
+
+INSTRUCTIONS = "You are the reviewer of this house. " * 60
+FORMAT = " Answer in the agreed format, file by file, and say so where nothing is left to do." * 20
+
+
+def test_long_instructions_before_and_after_do_not_hide_what_is_new() -> None:
+    """Both ends of a long message are the same each time, too long for the core to reach the middle; equal middles are still a loop."""
+    parts = [f"{a}{b}ine {b}{a}ole {a}{b}uff" for a in "bdfgklm" for b in "aei"]
+    news = [said(i, INSTRUCTIONS + part + FORMAT) for i, part in enumerate(parts)]
+    same = [said(i, INSTRUCTIONS + parts[0] + FORMAT) for i in range(9)]
+
+    assert replay(news, LoopCore()) == []
+    assert "critical" in {a.level for a in replay(same, LoopCore())}
+
+
+@given(st.text("ab ", max_size=12), st.text("ab ", max_size=12))
+def test_shared_ends_are_shared_and_do_not_overlap(text: str, before: str) -> None:
+    """Against what they mean: the longest common beginning, then the longest common ending of what is left."""
+    head, tail = shared_ends(text, before)
+    shortest = min(len(text), len(before))
+
+    assert head == next((i for i in range(shortest) if text[i] != before[i]), shortest)
+    left = shortest - head
+    assert tail == next((i for i in range(left) if text[-1 - i] != before[-1 - i]), left)

@@ -64,7 +64,7 @@ class LoopCore:
         at = lane.count
         lane.count += 1
         memory = lane.symbol(symbol, self.thresholds.max_symbols)
-        said = read(event.text)
+        said = read(memory.mould.filling(event.text))
         if event.kind in SPEECH or event.kind == "state":
             said = without_counters(event.text, said, memory.counters)
         memory.compare(said.sequence, event.args)
@@ -130,7 +130,7 @@ class LoopCore:
         if event.kind == "tool":
             marks += self._new_result(memory, event, said)
         elif event.kind in SPEECH and event.text:
-            if lane.is_echo(said, symbol):
+            if lane.is_echo(read(event.text), symbol):
                 said = EMPTY  # the receiver's task repeats what the sender said: one statement, two spans
             else:
                 marks += self._new_filler(lane, memory, said)
@@ -163,7 +163,7 @@ class LoopCore:
         What other agents said is known from them, and the words around a slot come every time.
         """
         t = self.thresholds
-        told = without_counters(heard, read(heard), memory.counters_heard)
+        told = without_counters(heard, read(memory.mould_heard.filling(heard)), memory.counters_heard)
         words = told.words - self.common
         new_words = len(lane.heard.fresh(lane.seen.fresh(words)))
         new_hard = len(lane.heard.fresh(lane.seen.fresh(told.hard)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import add, sub
 from typing import Any, NamedTuple
 
-from .novelty import Reading, countable
+from .novelty import HEAD_CHARS, TAIL_CHARS, Reading, countable, shared_ends
 
 Counters = dict[str, tuple[int, int]]
 Symbol = tuple[str, str, str]
@@ -26,6 +26,12 @@ LAST_FIRST = 2
 """a counter starts at 0, 1 or 2; what starts higher is an amount or an id"""
 MIN_WORDS_BESIDE = 3
 """words beside the numbers of an object, for them to be counters"""
+MOULDS = 4
+"""long texts of a step that a new one is compared with: a step may follow several instructions by turns"""
+MAX_MOULD = 20_000
+"""characters of a long text that are kept"""
+MIN_MOULD = 200
+"""shared characters from which on they are instructions"""
 ECHO_WINDOW = 4
 """events back in which the same text under another symbol is an echo of one statement"""
 
@@ -128,6 +134,32 @@ def without_counters(text: str, said: Reading, counters: Counters) -> Reading:
 
 
 @dataclass(slots=True)
+class Mould:
+    """The instructions that long texts of one step begin and end with, around what each is about.
+
+    "You are Programmer ... Your code: <the code>  Answer in this format: ..."      too long to be read whole: only <the code> is
+    """
+
+    before: deque[str] = field(default_factory=lambda: deque[str](maxlen=MOULDS))
+
+    def filling(self, text: str) -> str:
+        """`text` without what it shares with a long one before at either end; as it is where it is short, or nothing else is in it."""
+        if len(text) <= HEAD_CHARS + TAIL_CHARS:
+            return text
+        text = text[:MAX_MOULD]
+        ends = [shared_ends(text, other) for other in self.before]
+        if text not in self.before:
+            self.before.append(text)
+        head, tail = max(ends, key=sum, default=(0, 0))
+        if head + tail < MIN_MOULD:
+            return text
+        head = text.rfind(" ", 0, head) + 1 if head < len(text) else head
+        tail = len(text) - tail
+        blank = text.find(" ", tail)
+        return text[head : blank if blank >= 0 else len(text)].strip() or text
+
+
+@dataclass(slots=True)
 class SymbolMemory:
     """What one symbol did so far in its lane."""
 
@@ -154,6 +186,9 @@ class SymbolMemory:
     spoken: tuple[object, ...] = ()
     verbatim: bool = False
     """its last two texts and arguments are the same but for volatile parts, and long enough to mean something"""
+    mould: Mould = field(default_factory=Mould)
+    mould_heard: Mould = field(default_factory=Mould)
+    """of what it said, and of what it was sent"""
     counters: Counters = field(default_factory=dict[str, tuple[int, int]])
     """what may be a counter in its texts -> (last value, how far it went up)"""
     counters_heard: Counters = field(default_factory=dict[str, tuple[int, int]])

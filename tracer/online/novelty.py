@@ -100,6 +100,25 @@ def clip(text: str) -> str:
     return f"{head[: head.rfind(' ') + 1] or head} {tail[tail.find(' ') + 1 :]}"
 
 
+def shared_ends(text: str, before: str) -> tuple[int, int]:
+    """How many characters `text` begins, and ends, with as `before` does; the two never overlap in either."""
+    head = _shared(text, before)
+    limit = min(len(text), len(before)) - head
+    return head, _shared(text[: -limit - 1 : -1], before[: -limit - 1 : -1]) if limit else 0
+
+
+def _shared(a: str, b: str) -> int:
+    """Length of the common beginning, by halving: each look compares at C speed."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 @lru_cache(maxsize=512)
 def read(text: str) -> Reading:
     """Read one text; the empty text gives `EMPTY`. The last few hundred are remembered: an answer is often also the message sent."""
