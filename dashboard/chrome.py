@@ -30,6 +30,9 @@ _CSS = """<style>
 [data-testid="stMetricDelta"] { background: none; padding: 0; }
 [data-testid="stMetricDelta"] * { overflow: hidden; text-overflow: ellipsis; }
 [data-testid="stPlotlyChart"] { overflow: hidden; }
+.st-key-save_view { gap: 6px; }
+.st-key-save_view button { min-height: 24px; height: 24px; padding: 0 9px; border-radius: 4px; }
+.st-key-save_view button p { font-size: 12.5px; }
 .st-key-live [data-stale] { opacity: 1 !important; }
 h1 { padding-block: 0.15rem 0.75rem !important; }
 .st-key-name [data-testid="stText"] { font-size: 1.15rem; font-weight: 600; white-space: normal; overflow-wrap: anywhere; }

@@ -40,12 +40,12 @@ def _renderer(name: str, css: str, js: str) -> Any:
 
 @cache
 def _document_renderer() -> Any:
-    return _renderer("document", FIGURE_CSS + _source("document.css"), _source("document.js"))
+    return _renderer("document", FIGURE_CSS + _source("document.css"), _source("saving.js") + _source("document.js"))
 
 
 @cache
 def _figure_renderer() -> Any:
-    return _renderer("figure", FIGURE_CSS + _source("figure.css"), _source("figure.js"))
+    return _renderer("figure", FIGURE_CSS + _source("figure.css"), _source("saving.js") + _source("figure.js"))
 
 
 @cache

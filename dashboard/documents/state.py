@@ -32,18 +32,16 @@ _WORDS: Mapping[str, str] = {
 
 def state_document(frames: Frames, findings: Sequence[Finding] = (), *, selected: str | None = None) -> list[b.Block]:
     """A section per key in order of first use: its writes with their diffs, its readers."""
-    touched = frames.spans.filter(
-        pl.col("kind").is_in([SpanKind.STATE_READ, SpanKind.STATE_WRITE]) & pl.col("duplicate_of").is_null()
-    ).sort("start_ns", "span_id")
+    touched = touches(frames)
     if touched.is_empty():
         return [b.note("This run reads and writes no shared state that was recorded.")]
     origin = frames.spans["start_ns"].min()
     start = origin if isinstance(origin, int) else 0
-    keys = touched.select(pl.col("state_key").fill_null("(unnamed)")).to_series().unique(maintain_order=True).to_list()
+    keys = touched["state_key"].unique(maintain_order=True).to_list()
     blocks: list[b.Block] = []
     shown = 0
     for key in keys:
-        own = touched.filter(pl.col("state_key").fill_null("(unnamed)") == key)
+        own = touched.filter(pl.col("state_key") == key)
         writes = own.filter(pl.col("kind") == SpanKind.STATE_WRITE)
         reads = own.height - writes.height
         writers = ", ".join(sorted({row["agent"] or "unknown" for row in writes.iter_rows(named=True)}))
@@ -58,6 +56,18 @@ def state_document(frames: Frames, findings: Sequence[Finding] = (), *, selected
     if shown < touched.height:
         blocks.append(b.note(f"Showing {shown:,} of {touched.height:,} reads and writes."))
     return blocks
+
+
+def touches(frames: Frames) -> pl.DataFrame:
+    """The spans that read or write shared state: keys in order of first use, each key's accesses in order of time."""
+    kinds = pl.col("kind").is_in([SpanKind.STATE_READ, SpanKind.STATE_WRITE])
+    found = (
+        frames.spans.filter(kinds & pl.col("duplicate_of").is_null())
+        .with_columns(pl.col("state_key").fill_null("(unnamed)"))
+        .sort("start_ns", "span_id")
+    )
+    first = pl.col("start_ns").rank("ordinal").min().over("state_key")
+    return found.sort(first, "start_ns", "span_id")
 
 
 def _access(frames: Frames, row: Mapping[str, Any], start: int, findings: Sequence[Finding], selected: bool) -> b.Block:

@@ -21,7 +21,7 @@ from dashboard.documents.run import SEVERITY_TONES, finding_summary, findings_do
 from dashboard.documents.span import span_document
 from dashboard.documents.state import state_document
 from dashboard.documents.suspects import suspects_view
-from dashboard.exports import FORMATS
+from dashboard.exports import FORMATS, seen
 from dashboard.figures.dependency_draw import MATRIX_ABOVE
 from dashboard.parts import part
 from dashboard.queries import StoreState
@@ -249,12 +249,27 @@ def _figure(label: str, forms: Mapping[str, str]) -> Callable[[RunView], None]:
     return draw
 
 
+def _savable(shown: RunView, name: str, rows: Callable[[], list[seen.Row]]) -> None:
+    """The view as files, at the place where figures have theirs; made when somebody asks for one."""
+    file = f"{shown.run_id[:12]}-{name}"
+    with st.container(horizontal=True, horizontal_alignment="right", key="save_view"):
+        st.download_button(
+            "CSV", lambda: seen.rows_csv(rows()), f"{file}.csv", "text/csv", key=f"{name}_csv", on_click="ignore",
+            help="Save what this view shows as a table with exact values",
+        )  # fmt: skip
+        st.download_button(
+            "JSON", lambda: seen.rows_json(name, rows()), f"{file}.json", "application/json", key=f"{name}_json", on_click="ignore",
+            help="Save what this view shows for a program",
+        )  # fmt: skip
+
+
 def _conversation(shown: RunView) -> None:
     pages = conversation_pages(shown.frames)
     page = 0
     if pages > 1:
         at = page_of(shown.frames, address.get("span"))
         page = st.pagination(pages, default=at + 1, key="conversation_page") - 1
+    _savable(shown, "conversation", lambda: seen.conversation_rows(shown.frames, page))
     document_view(
         conversation_document(shown.frames, selected=address.get("span"), page=page), key="conversation",
         label="Conversation", subject=f"{shown.run_id} {page}", panel=True, on_pick=lambda pick: _pick(shown, pick),
@@ -263,6 +278,7 @@ def _conversation(shown: RunView) -> None:
 
 def _path(shown: RunView) -> None:
     path = shown.path
+    _savable(shown, "path", lambda: seen.path_rows(shown.frames, path.pieces))
     document_view(
         path_document(shown.frames, path.pieces, path.slack, selected=address.get("span")), key="path",
         label="Critical path", subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
@@ -270,6 +286,7 @@ def _path(shown: RunView) -> None:
 
 
 def _ledger(shown: RunView, insight: Mapping[str, Any] | None) -> None:
+    _savable(shown, "ledger", lambda: seen.ledger_rows(insight))
     document_view(
         ledger_view(insight), key="ledger", label="Ledger", subject=shown.run_id, panel=True,
         on_pick=lambda pick: _pick(shown, pick, elsewhere=True),
@@ -277,6 +294,7 @@ def _ledger(shown: RunView, insight: Mapping[str, Any] | None) -> None:
 
 
 def _state(shown: RunView) -> None:
+    _savable(shown, "state", lambda: seen.state_rows(shown.frames))
     document_view(
         state_document(shown.frames, shown.findings, selected=address.get("span")), key="state", label="Shared state",
         subject=shown.run_id, panel=True, on_pick=lambda pick: _pick(shown, pick),
@@ -284,6 +302,7 @@ def _state(shown: RunView) -> None:
 
 
 def _findings(shown: RunView, insight: Mapping[str, Any] | None) -> None:
+    _savable(shown, "findings", lambda: seen.findings_rows(shown.findings))
     blocks = findings_document(
         shown.findings,
         shown.skipped,

@@ -89,6 +89,21 @@ function chip(item, ctx) {
   return pickable(node, item.pick, ctx);
 }
 
+// The table as it stands there; a note behind a cell is a column of its own.
+function saveButton(block, file) {
+  const button = el("button", "save", "CSV");
+  button.type = "button";
+  button.title = "Save this table";
+  const noted = block.columns.map((_, n) => block.rows.some((row) => row.cells[n] && row.cells[n].note));
+  const shown = (cell, n) => {
+    const one = cell && typeof cell === "object" ? [cell.text, cell.note || ""] : [cell === null || cell === undefined ? "" : String(cell), ""];
+    return noted[n] ? one : one.slice(0, 1);
+  };
+  const head = block.columns.flatMap((column, n) => (noted[n] ? [column.label, `${column.label} (note)`] : [column.label]));
+  button.addEventListener("click", () => download(`${file}.csv`, "text/csv", csvOf([head, ...block.rows.map((row) => row.cells.flatMap(shown))])));
+  return button;
+}
+
 const BLOCKS = {
   heading(block, ctx) {
     const head = el("div", `heading level${block.level || 1}`);
@@ -187,7 +202,10 @@ const BLOCKS = {
     }
     table.append(thead, body);
     wrap.append(table);
-    return wrap;
+    if (!ctx.file || !block.rows.length) return wrap;
+    const box = el("div", "savable");
+    box.append(wrap, saveButton(block, ctx.file));
+    return box;
   },
   section(block, ctx) {
     const box = el("details", "section");
@@ -238,6 +256,10 @@ function drawBlocks(parent, blocks, ctx) {
   }
 }
 
+function fileName(label) {
+  return (label || "table").toLowerCase().replace(/;.*$/, "").replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "table";
+}
+
 function isDark(node) {
   const colour = getComputedStyle(node).getPropertyValue("--st-background-color").trim();
   const match = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})/i.exec(colour);
@@ -263,7 +285,7 @@ export default function (component) {
     const sameSubject = state.subject === data.subject;
     const top = root.scrollTop;
     root.replaceChildren();
-    drawBlocks(root, data.blocks, { pick: (target) => state.pick(target), open: state.open, path: "" });
+    drawBlocks(root, data.blocks, { pick: (target) => state.pick(target), open: state.open, path: "", file: data.panel ? "" : fileName(data.label) });
     root.scrollTop = sameSubject ? top : 0;
     state.drawn = stamp;
     state.subject = data.subject;

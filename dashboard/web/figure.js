@@ -31,24 +31,10 @@ function targetOf(node) {
 }
 
 /* ---- saving ---- */
-function download(name, type, text) {
-  const link = make("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}
-
-// A text of a trace must not become a formula in a spreadsheet.
-function csvCell(value) {
-  const exact = Array.isArray(value) ? value[1] : value;
-  const safe = /^[=+\-@\t\r]/.test(exact) && !/^-?\d+(\.\d+)?$/.test(exact) ? `'${exact}` : exact;
-  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
-
 function csv(table) {
   const head = table.columns.map((name, n) => (name || "kind") + (table.rows.some((row) => Array.isArray(row[n]) && /[a-zµ]$/.test(row[n][0])) ? " (ns)" : ""));
-  return [[...head, "span_id"], ...table.rows.map((row, n) => [...row, table.spans[n]])].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
+  const exact = (cell) => (Array.isArray(cell) ? cell[1] : cell);
+  return csvOf([[...head, "span_id"], ...table.rows.map((row, n) => [...row.map(exact), table.spans[n]])]);
 }
 
 const DRAWN = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "stroke-linejoin", "paint-order", "font-size", "font-weight", "font-style", "text-anchor", "display", "opacity"];
