@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.run import analyse
+from analyzers.sampling import kept_with
 from dashboard.loading import load_frames
 from dashboard.run_reads import count_runs
 from tracer.errors import TracehoundError
@@ -52,6 +53,8 @@ class StoreAnalysis:
     total: int
     """runs in the store"""
     took_s: float
+    kept: Mapping[str, float] = field(default_factory=dict[str, float])
+    """runs that a sampler kept, with its probability"""
 
 
 def analyse_newest(store: Store, token: str, *, newest: int = NEWEST) -> StoreAnalysis:
@@ -59,7 +62,8 @@ def analyse_newest(store: Store, token: str, *, newest: int = NEWEST) -> StoreAn
     began = time.monotonic()
     looked_at = reads.runs(store, limit=newest)
     total = count_runs(store)
-    analysis = analyse(load_frames(store, looked_at["run_id"].to_list()))
+    frames = load_frames(store, looked_at["run_id"].to_list())
+    analysis = analyse(frames)
     by_run: dict[str, list[Finding]] = {run_id: [] for run_id in looked_at["run_id"].to_list()}
     for finding in analysis.findings:
         if finding.trace_id in by_run:
@@ -73,6 +77,7 @@ def analyse_newest(store: Store, token: str, *, newest: int = NEWEST) -> StoreAn
         traces=looked_at,
         total=total,
         took_s=time.monotonic() - began,
+        kept=kept_with(frames.spans),
     )
 
 

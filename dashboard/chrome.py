@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from analyzers.sampling import in_words, stood_for
 from analyzers.wording import amount
 from dashboard import address, queries
 from dashboard.analyst import StoreAnalysis
@@ -76,8 +77,23 @@ def looked_at(shown: Population, analysis: StoreAnalysis | None) -> None:
         said.append("Findings are still being looked for.")
     elif missing := len(set(shown.frames.run_ids) - set(analysis.by_run)):
         said.append(f"Findings are not known for {amount(missing, 'older run')}.")
+    if sampled := sampled_remark(shown.kept, shown.looked_at):
+        said.append(sampled)
     if said:
         st.caption(" ".join(said))
+
+
+def sampled_remark(kept: Mapping[str, float], runs: int) -> str:
+    """What a reader of numbers over `runs` must know where a sampler kept some of them; "" where none did."""
+    if not kept:
+        return ""
+    which = f"{len(kept):,} of these {amount(runs, 'run')}" if len(kept) < runs else "These runs"
+    rates = {in_words(probability) for probability in kept.values()}
+    rate = f", {rates.pop()}" if len(rates) == 1 else ""
+    return (
+        f"≈ {which} {'was' if len(kept) == 1 < runs else 'were'} kept by a sampler{rate}: counts and sums are of what was kept, "
+        f"about {stood_for(kept):,} took place. Shares and averages hold."
+    )
 
 
 def numbers(figures: Sequence[tuple[str, str, str]]) -> None:

@@ -15,6 +15,7 @@ import polars as pl
 from analyzers.finding import Finding
 from analyzers.frames import Frames
 from analyzers.metrics import Metrics, metrics
+from analyzers.sampling import kept_with
 from dashboard.loading import load_frames
 from dashboard.run_reads import count_runs
 from tracer.store import reads
@@ -36,6 +37,11 @@ class Population:
     @property
     def looked_at(self) -> int:
         return self.frames.traces.height
+
+    @cached_property
+    def kept(self) -> Mapping[str, float]:
+        """Runs that a sampler kept, with its probability."""
+        return kept_with(self.frames.spans)
 
     @property
     def timed_starts(self) -> pl.Series:

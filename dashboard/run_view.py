@@ -14,6 +14,7 @@ from analyzers.attribution import verdicts
 from analyzers.critical_path import Piece, RunTree, find_slack, walk
 from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
+from analyzers.sampling import kept_with
 from dashboard.figures import trace_view
 from dashboard.loading import load_frames
 from dashboard.stored_texts import StoredTexts, references
@@ -59,6 +60,11 @@ class RunView:
     def failed(self) -> bool:
         """Whether the run counts as failed: by a person's mark, an evaluation, or its outcome, in this order."""
         return verdicts(self.frames)[self.run_id].failed is True
+
+    @cached_property
+    def kept(self) -> float | None:
+        """Probability with which a sampler kept the run; None where none says so."""
+        return kept_with(self.frames.spans).get(self.run_id)
 
     @cached_property
     def stamp(self) -> str:

@@ -446,3 +446,5 @@ class Stored:
     PASSES = "passes_on_to"
     """what the answer of a call says of the handoff that it asks for: {tool, to, why}"""
     RESOURCE = "otel.resource"
+    TRACE_STATE = "otel.trace_state"
+    """W3C trace state of a span, where a sampler wrote its probability in it"""

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from analyzers.run import analyse
+from analyzers.sampling import kept_with, stood_for
 from analyzers.wording import amount
 from dashboard.commands.common import (
     add_csv,
@@ -70,6 +71,9 @@ def run(args: Namespace) -> int:
              "agents": "right", "LLM calls": "right", "tokens": "right", "cost": "right", "findings": "left"},
             [_cells(row) for row in rows],
         )  # fmt: skip
+    kept = {run: probability for run, probability in kept_with(frames.spans).items() if run in set(shown["run_id"])}
+    if kept:
+        note(f"{amount(len(kept), 'run')} of these {'was' if len(kept) == 1 else 'were'} kept by a sampler; about {count(stood_for(kept))} took place.")  # fmt: skip
     if shown.height < chosen.height:
         note(f"Showing {count(shown.height)} of {amount(chosen.height, 'run')}.")
     return 0

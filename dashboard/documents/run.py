@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analyzers.finding import DetectorFailure, Finding, Skipped
+from analyzers.sampling import in_words
 from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.figures import palette, units
@@ -34,14 +35,24 @@ OUTCOME_GLYPHS: Mapping[str, str] = {
     RunOutcome.UNKNOWN: "?",
 }
 SEVERITY_TONES: Mapping[str, b.Tone] = {"critical": "critical", "warning": "warning", "info": "info"}
+SAMPLED_GLYPH = "≈"
 _CHIPS_SHOWN = 8
 _SPANS_SHOWN = 24
 
 
 def header_document(
-    row: Mapping[str, Any], findings: Sequence[Finding], mark: Mapping[str, Any] | None, *, selected: str | None = None
+    row: Mapping[str, Any],
+    findings: Sequence[Finding],
+    mark: Mapping[str, Any] | None,
+    *,
+    selected: str | None = None,
+    kept: float | None = None,
 ) -> list[b.Block]:
-    """Title, outcome, numbers and finding chips of a run. `row` is its row of `traces`, `mark` a person's verdict."""
+    """Title, outcome, numbers and finding chips of a run. `row` is its row of `traces`, `mark` a person's verdict.
+
+    Args:
+        kept: probability with which a sampler kept the run, if one did.
+    """
     outcome = row["outcome"]
     first = [
         b.chip(
@@ -59,6 +70,8 @@ def header_document(
                 tone="critical" if failed else "ok", glyph="✎", title=f"on {units.moment(mark['time_ns'])}",
             )
         )  # fmt: skip
+    if kept is not None:
+        first.append(b.chip("sampled", tone="info", glyph=SAMPLED_GLYPH, title=f"A sampler kept {in_words(kept)}."))
     blocks = [
         b.heading(
             row["workflow"] or "unnamed workflow",
@@ -71,6 +84,8 @@ def header_document(
     ]
     if row["outcome_reason"]:
         blocks.append(b.note(_sentence(row["outcome_reason"]), tone=OUTCOME_TONES.get(outcome)))
+    if kept is not None:
+        blocks.append(b.note(f"{SAMPLED_GLYPH} A sampler kept {in_words(kept)}. This one may be whole; the others were never recorded, so it stands for about {amount(round(1 / kept), 'run')} in counts and costs over many.", tone="info"))  # fmt: skip
     if findings:
         shown = list(findings[:_CHIPS_SHOWN])
         chosen = next((finding for finding in findings if finding.id == selected), None)

@@ -39,9 +39,12 @@ def otlp(frames: Frames) -> bytes:
         attributes = opened(row["attributes"])
         scope = attributes.pop(Stored.SCOPE, "")
         attributes.pop(Stored.PASSES, None)
+        state = attributes.pop(Stored.TRACE_STATE, None)
         resource = _resource(row, attributes.pop(Stored.RESOURCE, None))
         key = (row["trace_id"], row["span_id"])
         span = _span(row, attributes, frames, events.get(key, []), links.get(key, []))
+        if state:
+            span["traceState"] = state
         groups.setdefault(json.dumps(_pairs(resource)), {}).setdefault(str(scope), []).append(span)
     document = {
         "resourceSpans": [

@@ -11,6 +11,7 @@ import polars as pl
 
 from analyzers.finding import SEVERITIES, Finding, Severity
 from analyzers.frames import Frames
+from analyzers.sampling import in_words, kept_with
 from analyzers.wording import amount
 from dashboard.figures import units
 from tracer.model import RunOutcome, SpanKind
@@ -180,7 +181,11 @@ def quality(frames: Frames) -> list[tuple[str, str]]:
         ("attributes dropped by the producer's limits", int(spans["dropped_attributes"].sum() or 0), 0),
         ("texts that were not recorded or not kept", sum(ref not in frames.contents for ref in refs), len(refs)),
     ]
-    return [(what, f"{n:,}" + (f" of {whole:,}" if whole else "")) for what, n, whole in counts if n]
+    sampled = [
+        ("the run was kept by a sampler, others like it were not recorded", f"{in_words(kept)} kept")
+        for kept in kept_with(spans).values()
+    ]
+    return sampled + [(what, f"{n:,}" + (f" of {whole:,}" if whole else "")) for what, n, whole in counts if n]
 
 
 def _duration_ns(frames: Frames) -> int:

@@ -36,6 +36,8 @@ def render() -> None:
         return
     analysis = queries.store_analysis(state)
     _numbers(shown, analysis, since_ns)
+    if analysis is not None:
+        _sampled(analysis, since_ns)
     if analysis is None:
         st.info(
             "Looking for loops, deadlocks, lost updates and the like. What is found appears here.",
@@ -94,6 +96,14 @@ def _numbers(shown: Overview, analysis: StoreAnalysis | None, since_ns: int | No
     starts = _per_bucket(list(serious), analysis.traces, trend) if analysis else []
     _metric(columns[4], "Runs with findings", found, note, starts, "bar")
     _metric(columns[5], "Escalated", _rate(totals.escalation_rate), f"{units.count(totals.escalated)} needed a person", course["escalated"], "bar")  # fmt: skip
+
+
+def _sampled(analysis: StoreAnalysis, since_ns: int | None) -> None:
+    """That the figures are of runs that a sampler kept, as far as the newest runs tell."""
+    recent = analysis.traces.filter(pl.col("start_ns") >= (since_ns or 0))["run_id"].to_list()
+    remark = chrome.sampled_remark({run: analysis.kept[run] for run in recent if run in analysis.kept}, len(recent))
+    if remark:
+        st.caption(remark)
 
 
 def _serious(analysis: StoreAnalysis | None, since_ns: int | None) -> dict[str, tuple[Finding, ...]]:

@@ -69,7 +69,7 @@ def _header(name: str) -> None:
     shown = queries.run(queries.current(), name)
 
     document_view(
-        header_document(shown.row, shown.findings, shown.mark, selected=address.get("finding")),
+        header_document(shown.row, shown.findings, shown.mark, selected=address.get("finding"), kept=shown.kept),
         key="head", label="Run", subject=shown.run_id, on_pick=lambda pick: _pick(shown, pick, elsewhere=True),
     )  # fmt: skip
     _redraw_if_asked()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
-from dashboard.documents.run import OUTCOME_GLYPHS, cost_cell, took_cell
+from dashboard.documents.run import OUTCOME_GLYPHS, SAMPLED_GLYPH, cost_cell, took_cell
 from dashboard.figures.findings import finding_tag
 from dashboard.figures.markup import readable
 from dashboard.figures.palette import SEVERITY_GLYPHS
@@ -122,8 +122,9 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
         page_number = pages
         shown = queries.runs(state, query, order=order, limit=PAGE_ROWS, offset=(pages - 1) * PAGE_ROWS, minute=minute)
     findings = queries.store_analysis(state)
+    kept = {run: findings.kept[run] for run in shown.rows["run_id"] if run in findings.kept} if findings else {}
     picked = st.dataframe(  # pyright: ignore[reportUnknownMemberType]  (numpy is in its signature)
-        _table(shown, findings.by_run if findings else {}, queries.marked(state)),
+        _table(shown, findings.by_run if findings else {}, queries.marked(state), kept),
         key=f"runs-{page_number}",
         hide_index=True,
         on_select="rerun",
@@ -140,6 +141,8 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
     elif query.findings and len(findings.by_run) < findings.total:
         said += f"; finding: looks at the newest {len(findings.by_run):,} of {findings.total:,}"
     foot.caption(said + ". Click a run to open it.")
+    if remark := chrome.sampled_remark(kept, shown.rows.height):
+        foot.caption(remark)
     if pages > 1:
         with pager, st.container(horizontal=True, horizontal_alignment="right"):
             st.pagination(
@@ -170,12 +173,15 @@ def _nothing(query: TraceQuery) -> None:
         st.info("The store is there, but no run has been recorded in it yet.")
 
 
-def _table(shown: RunPage, by_run: Mapping[str, Sequence[Finding]], marked: Mapping[str, str]) -> pl.DataFrame:
+def _table(
+    shown: RunPage, by_run: Mapping[str, Sequence[Finding]], marked: Mapping[str, str], kept: Collection[str] = ()
+) -> pl.DataFrame:
     """What the list shows. Unknown cost stays empty, which the grid draws as a dash-free blank, never as zero."""
     rows = shown.rows
     outcomes = [
         f"{OUTCOME_GLYPHS.get(outcome, '?')} {outcome.replace('_', ' ')}"
         + (f" ⚑ {marked[run_id]}" if run_id in marked else "")
+        + (f" {SAMPLED_GLYPH}" if run_id in kept else "")
         for outcome, run_id in zip(rows["outcome"], rows["run_id"], strict=True)
     ]
     return pl.DataFrame(
@@ -213,7 +219,9 @@ def _tag(finding: Finding) -> str:
 def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
-        "outcome": config.TextColumn("Outcome", width=135, help="⚑ and a person's verdict, where a run was marked"),
+        "outcome": config.TextColumn(
+            "Outcome", width=135, help="⚑ and a person's verdict, where a run was marked; ≈ where a sampler kept it"
+        ),
         "run": config.TextColumn("Run", width=175),
         "workflow": config.TextColumn("Workflow", width=125),
         "findings": config.ListColumn("Findings", width=170),

@@ -31,6 +31,7 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlag
 from opentelemetry.util.types import Attributes
 
 from ..model import RawEvent, RawLink, RawSpan
+from ..semconv import Stored
 from .content import Name
 from .raw import STATUS, plain, plain_attributes
 
@@ -274,4 +275,6 @@ class LightSpan(trace.Span):
             scope=self._scope,
             dropped_attributes=self._dropped,
         )
+        if (state := context[4]) and (told := state.get("ot")):  # of a caller in another process
+            raw.attributes[Stored.TRACE_STATE] = f"ot={told}"
         return raw, self.content if ended else {slot: list(ids) for slot, ids in self.content.items()}

@@ -34,7 +34,7 @@ from opentelemetry.sdk.resources import Resource as OtelResource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from ..model import RawEvent, RawSpan
-from ..semconv import LangGraph, Resource, Tracehound
+from ..semconv import LangGraph, Resource, Stored, Tracehound
 from .complaints import complaints
 from .content import CONTENT, Contents, Name
 from .graph_node import SILENT, current_node
@@ -105,11 +105,14 @@ class RecordingProcessor(SpanProcessor):
         privacy: Privacy | None = None,
         start_delay_s: float = START_DELAY_S,
         write_delay_s: float = 0.0,
+        sampled: str = "",
     ) -> None:
         self._writer = writer
         self._privacy = privacy or Privacy()
         self._start_delay_s = start_delay_s
         self._write_delay_s = write_delay_s
+        self._sampled = sampled
+        """trace state of roots that a sampler kept without writing it (see `sampled`)"""
         self._pause_s = min(start_delay_s, write_delay_s) if write_delay_s > 0 else start_delay_s
         self.contents = Contents(
             keep_bodies=self._privacy.keeps_bodies, redact=self._privacy.redact, later=write_delay_s > 0
@@ -257,6 +260,8 @@ class RecordingProcessor(SpanProcessor):
     def _record(self, entry: _Open, *, ended: bool) -> RawSpan:
         raw, content = entry.record(self._resource(entry.resource), ended=ended)
         raw.content = self.contents.resolve(content)
+        if self._sampled and raw.parent_span_id is None:
+            raw.attributes.setdefault(Stored.TRACE_STATE, self._sampled)
         if self._privacy.changes_attributes:
             raw.attributes = self._privacy.attributes(raw.attributes)
             raw.name = self._privacy.text(raw.name)

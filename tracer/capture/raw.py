@@ -10,6 +10,7 @@ from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import Attributes
 
 from ..model import RawEvent, RawLink, RawSpan
+from ..semconv import Stored
 
 STATUS: dict[StatusCode, Literal["unset", "ok", "error"]] = {
     StatusCode.UNSET: "unset",
@@ -45,6 +46,9 @@ def raw_span(span: ReadableSpan, *, ended: bool, resource: dict[str, Any]) -> Ra
     context, parent, scope, status = span.context, span.parent, span.instrumentation_scope, span.status
     if context is None:
         raise ValueError(f"span {span.name!r} has no context")
+    attributes = plain_attributes(getattr(span, "_attributes", None) or span.attributes)
+    if context.trace_state and (state := context.trace_state.get("ot")):
+        attributes[Stored.TRACE_STATE] = f"ot={state}"
     return RawSpan(
         trace_id=f"{context.trace_id:032x}",
         span_id=f"{context.span_id:016x}",
@@ -54,7 +58,7 @@ def raw_span(span: ReadableSpan, *, ended: bool, resource: dict[str, Any]) -> Ra
         end_ns=span.end_time if ended else None,
         status=STATUS[status.status_code] if ended else "unset",
         status_message=(status.description or "") if ended else "",
-        attributes=plain_attributes(getattr(span, "_attributes", None) or span.attributes),
+        attributes=attributes,
         # The properties copy; most spans have neither events nor links.
         events=_events(span) if getattr(span, "_events", True) else [],
         links=_links(span) if getattr(span, "_links", True) else [],

@@ -24,6 +24,7 @@ from .light import RecordingProvider, light_tracer
 from .privacy import CaptureContent, Privacy, Redact
 from .processor import START_DELAY_S, RecordingProcessor
 from .recording import DEFAULT_STORE, STORE_VARIABLE, Recording, keep, recording
+from .sampled import state_of
 
 if TYPE_CHECKING:
     from .tee import Tee
@@ -89,12 +90,6 @@ def init(
             before.shutdown()
         else:
             atexit.register(_at_exit)
-        processor = RecordingProcessor(
-            tee or segments,
-            privacy=Privacy(capture_content, redact),
-            start_delay_s=start_delay_s,
-            write_delay_s=write_delay_s,
-        )
         there = trace.get_tracer_provider()
         joined = isinstance(there, TracerProvider)
         if isinstance(there, TracerProvider):
@@ -111,6 +106,13 @@ def init(
                 OtelResource.create({key: value for key, value in described.items() if value is not None})
             )
             trace.set_tracer_provider(provider)
+        processor = RecordingProcessor(
+            tee or segments,
+            privacy=Privacy(capture_content, redact),
+            start_delay_s=start_delay_s,
+            write_delay_s=write_delay_s,
+            sampled=state_of(provider.sampler),
+        )
         provider.add_span_processor(processor)
         where = Target(provider.get_tracer(SCOPE_NAME), processor, clock, light_tracer(provider, processor, SCOPE_NAME))
         push(where)

@@ -14,6 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from tracer.errors import BadInput
 from tracer.model import RawEvent, RawLink, RawSpan
 from tracer.normalise.pydantic_ai import is_pending, started
+from tracer.semconv import Stored
 
 _STATUS = ("unset", "ok", "error")
 MAX_NS = 2**63 - 1
@@ -61,7 +62,7 @@ def decode_traces(payload: bytes, problems: list[Problem] | None = None) -> list
                         end_ns=span.end_time_unix_nano or None,
                         status=_STATUS[span.status.code] if span.status.code < 3 else "unset",
                         status_message=span.status.message,
-                        attributes=attributes_of(span.attributes),
+                        attributes=_with_state(attributes_of(span.attributes), span.trace_state),
                         events=[
                             RawEvent(
                                 name=e.name,
@@ -85,6 +86,13 @@ def decode_traces(payload: bytes, problems: list[Problem] | None = None) -> list
                     )
                 )
     return [started(raw) if is_pending(raw) else raw for raw in found]
+
+
+def _with_state(attributes: dict[str, Any], state: str) -> dict[str, Any]:
+    """The attributes, with what a sampler wrote in the span's trace state."""
+    if state and "ot=" in state:
+        attributes[Stored.TRACE_STATE] = state
+    return attributes
 
 
 def decode_logs(payload: bytes) -> list[RawEvent]:

@@ -182,6 +182,7 @@ def _span(span: Any, raw: Mapping[str, Any]) -> None:
         held = cast(Mapping[str, Any], status)
         span.status.code = _enum(_get(held, "code", 0), _STATUS, "STATUS_CODE_", "status.code")
         span.status.message = _text(str(_get(held, "message", "")))
+    span.trace_state = _text(str(_get(raw, "traceState", "")))
     _pairs(span.attributes, _get(raw, "attributes"))
     for event in _list(_get(raw, "events"), "events"):
         added = span.events.add()
