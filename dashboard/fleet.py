@@ -20,16 +20,20 @@ FOLD_CHARS = 260
 
 
 def fleet_cards(findings: Sequence[Finding], *, key: str) -> None:
-    """Draw the first `MOST` findings in two columns, and say how many there are; a click leads to the runs a card is about."""
-    shown = findings[:MOST]
+    """Draw the first `MOST` findings in two columns, the others folded away; a click leads to the runs a card is about."""
+    _cards(findings[:MOST], key)
+    if rest := findings[MOST:]:
+        with st.expander(f"{amount(len(rest), 'more finding')} over many runs"):
+            _cards(rest, f"{key}_rest")
+
+
+def _cards(shown: Sequence[Finding], key: str) -> None:
     places = st.columns(2, gap="small") if len(shown) > 1 else [st.container()]
     for number, place in enumerate(places):
         cards = [_card(finding) for finding in shown[number :: len(places)]]
         if cards:
             with place:
                 document_view(cards, key=f"{key}_{number}", label="Findings over many runs", subject=key, on_pick=address.remember)  # fmt: skip
-    if len(findings) > len(shown):
-        st.caption(f"Showing {len(shown)} of {amount(len(findings), 'finding')} over many runs.")
 
 
 def _card(finding: Finding) -> b.Block:

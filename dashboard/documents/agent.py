@@ -8,7 +8,6 @@ import polars as pl
 
 from analyzers.finding import Finding
 from analyzers.frames import Frames
-from analyzers.wording import amount
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES, finding_blocks
 from dashboard.figures import palette, units
@@ -49,7 +48,7 @@ def _drift(drift: Sequence[Finding]) -> list[b.Block]:
 def _findings(findings: Sequence[Finding]) -> list[b.Block]:
     if not findings:
         return [b.note("No finding names this agent.", tone="ok")]
-    worst = sorted(findings, key=lambda f: (f.severity != "critical", -float(f.wasted_usd or 0), f.id))[:_ROWS]
+    worst = sorted(findings, key=lambda f: (f.severity != "critical", -float(f.wasted_usd or 0), f.id))
     rows = [
         b.row(
             [b.cell(f"{palette.SEVERITY_GLYPHS[f.severity]} {f.kind.replace('_', ' ')}", SEVERITY_TONES[f.severity]), f.title,
@@ -59,8 +58,9 @@ def _findings(findings: Sequence[Finding]) -> list[b.Block]:
         for f in worst
     ]  # fmt: skip
     columns = [b.column("found", tight=True), b.column("in a run"), b.column("wasted", right=True)]
-    note = f"Showing {len(worst)} of {amount(len(findings), 'finding')}" if len(findings) > len(worst) else None
-    return [b.section("Findings", [b.table(columns, rows)], note=note or str(len(findings)), open=True)]
+    return [
+        b.section("Findings", [b.table(columns, rows, first=_ROWS, noun="finding")], note=str(len(findings)), open=True)
+    ]
 
 
 def _models(spans: pl.DataFrame) -> list[b.Block]:
@@ -81,10 +81,10 @@ def _models(spans: pl.DataFrame) -> list[b.Block]:
     rows = [
         b.row([row["model"], units.count(row["calls"]), units.count(row["failed"]) if row["failed"] else None, units.count(row["tokens"]),
                ("≥ " if row["cost"] is not None and row["unpriced"] else "") + units.money(row["cost"])])
-        for row in used.head(_ROWS).iter_rows(named=True)
+        for row in used.iter_rows(named=True)
     ]  # fmt: skip
     columns = [b.column("model"), *(b.column(name, right=True) for name in ("calls", "failed", "tokens", "cost"))]
-    return [b.section("Models", [b.table(columns, rows)], note=_of(used.height), open=True)]
+    return [b.section("Models", [b.table(columns, rows, first=_ROWS, noun="model")], note=str(used.height), open=True)]
 
 
 def _tools(spans: pl.DataFrame) -> list[b.Block]:
@@ -104,13 +104,13 @@ def _tools(spans: pl.DataFrame) -> list[b.Block]:
     rows = [
         b.row([row["tool_name"], units.count(row["calls"]), units.count(row["failed"]) if row["failed"] else None,
                units.count(row["repeats"]) if row["repeats"] else None, units.duration(row["p50"]) if row["p50"] is not None else None])
-        for row in used.head(_ROWS).iter_rows(named=True)
+        for row in used.iter_rows(named=True)
     ]  # fmt: skip
     columns = [
         b.column("tool"),
         *(b.column(name, right=True) for name in ("calls", "failed", "same arguments again", "median time")),
     ]
-    return [b.section("Tools", [b.table(columns, rows)], note=_of(used.height), open=True)]
+    return [b.section("Tools", [b.table(columns, rows, first=_ROWS, noun="tool")], note=str(used.height), open=True)]
 
 
 def _neighbours(frames: Frames, agent: str | None) -> list[b.Block]:
@@ -133,7 +133,7 @@ def _neighbours(frames: Frames, agent: str | None) -> list[b.Block]:
         counted = contacts.group_by("other").agg(
             handoffs=(pl.col("kind") == SpanKind.HANDOFF).sum(), messages=(pl.col("kind") == SpanKind.MESSAGE).sum()
         )
-        ordered = counted.sort("handoffs", "messages", "other", descending=[True, True, False]).head(_ROWS)
+        ordered = counted.sort("handoffs", "messages", "other", descending=[True, True, False])
         rows += [
             b.row([way, row["other"], units.count(row["handoffs"]), units.count(row["messages"])])
             for row in ordered.iter_rows(named=True)
@@ -146,7 +146,7 @@ def _neighbours(frames: Frames, agent: str | None) -> list[b.Block]:
         b.column("handoffs", right=True),
         b.column("messages", right=True),
     ]
-    return [b.section("Works with", [b.table(columns, rows)], open=True)]
+    return [b.section("Works with", [b.table(columns, rows, first=2 * _ROWS, noun="neighbour")], open=True)]
 
 
 def _versions(versions: pl.DataFrame) -> list[b.Block]:
@@ -159,12 +159,15 @@ def _versions(versions: pl.DataFrame) -> list[b.Block]:
             units.share(row["error_rate"] or 0.0, 1.0), units.duration(row["latency_p50_s"] * 1e9) if row["latency_p50_s"] is not None else None,
             units.money(row["cost_per_run_usd"]) if row["cost_per_run_usd"] is not None else None,
         ])
-        for row in known.head(_ROWS).iter_rows(named=True)
+        for row in known.iter_rows(named=True)
     ]  # fmt: skip
     columns = [b.column("service"), b.column("prompt"), b.column("first seen", tight=True),
                *(b.column(name, right=True) for name in ("runs", "LLM calls", "errors", "call p50", "cost a run"))]  # fmt: skip
-    return [b.section("Versions", [b.table(columns, rows)], note=_of(known.height), open=known.height > 1)]
-
-
-def _of(total: int) -> str:
-    return f"showing {_ROWS} of {total}" if total > _ROWS else str(total)
+    return [
+        b.section(
+            "Versions",
+            [b.table(columns, rows, first=_ROWS, noun="version")],
+            note=str(known.height),
+            open=known.height > 1,
+        )
+    ]

@@ -37,14 +37,9 @@ def budget_document(burn: Burn) -> list[b.Block]:
     rows = [
         b.row([row.workflow or "unnamed", units.money(row.day_usd), units.money(row.week_usd), units.money(row.day_usd * 30),
                f"{row.day_usd / row.before_usd:.1f} ×" if row.before_usd else None])
-        for row in burn.workflows[:WORKFLOWS]
+        for row in burn.workflows
     ]  # fmt: skip
-    said = (
-        [b.note(f"Showing {WORKFLOWS} of {len(burn.workflows):,} workflows.")]
-        if len(burn.workflows) > WORKFLOWS
-        else []
-    )
-    return [b.table(columns, rows), *said]
+    return [b.table(columns, rows, first=WORKFLOWS, noun="workflow")]
 
 
 def history_document(alerts: Sequence[Alert], sent: Mapping[str, str]) -> list[b.Block]:

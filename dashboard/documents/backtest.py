@@ -49,9 +49,6 @@ def stops_document(stops: Mapping[str, Stop], runs: Mapping[str, Mapping[str, An
              units.count(stop.step), saved(stop.usd_saved, stop.tokens_saved), sentence(stop)],
             pick={"run": stop.run_id},
         )
-        for stop in ordered[:ROWS]
+        for stop in ordered
     ]  # fmt: skip
-    document = [b.table([b.column("run", tight=True), b.column("was", tight=True), b.column("after calls", right=True, tight=True), b.column("saved", right=True, tight=True), b.column("says")], rows)]  # fmt: skip
-    if len(ordered) > ROWS:
-        document.append(b.note(f"Showing {ROWS} of {len(ordered):,}; tracehound backtest --json lists them all."))
-    return document
+    return [b.table([b.column("run", tight=True), b.column("was", tight=True), b.column("after calls", right=True, tight=True), b.column("saved", right=True, tight=True), b.column("says")], rows, first=ROWS, noun="run")]  # fmt: skip

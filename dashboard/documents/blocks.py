@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from analyzers.wording import amount
 from dashboard.figures.markup import readable
 
 Block = dict[str, Any]
@@ -113,9 +114,11 @@ def cell(text: str, tone: Tone = "none", *, note: str | None = None, title: str 
     return _block(text=readable(text), tone=tone, note=_text(note), title=_text(title))
 
 
-def table(columns: Sequence[Block], rows: Sequence[Block]) -> Block:
-    """A plain table."""
-    return _block(block="table", columns=list(columns), rows=list(rows))
+def table(columns: Sequence[Block], rows: Sequence[Block], *, first: int | None = None, noun: str = "row") -> Block:
+    """A plain table. Rows beyond the `first` are said, as so many `noun`s, and shown at a click."""
+    cut = first if first is not None and len(rows) > first else None
+    said = None if cut is None else f"Showing {cut:,} of {amount(len(rows), noun)}."
+    return _block(block="table", columns=list(columns), rows=list(rows), first=cut, said=said)
 
 
 def section(label: str, blocks: Sequence[Block], *, note: str | None = None, open: bool = False) -> Block:

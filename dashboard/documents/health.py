@@ -81,15 +81,18 @@ def missing_document(document: Mapping[str, Any]) -> list[b.Block]:
             blocks.append(b.note(fine, tone="ok"))
             continue
         rows = [b.row([one["model"] or "no model name", one["provider"] or None, units.count(one["calls"]), units.count(one["tokens"])])
-                for one in calls[:_ROWS]]  # fmt: skip
+                for one in calls]  # fmt: skip
         columns = [
             b.column("model"),
             b.column("provider"),
             b.column("calls", right=True),
             b.column("tokens", right=True),
         ]
-        note = f"showing {_ROWS} of {len(calls):,} models" if len(calls) > _ROWS else amount(len(calls), "model")
-        blocks.append(b.section(title, [b.table(columns, rows)], note=note, open=True))
+        blocks.append(
+            b.section(
+                title, [b.table(columns, rows, first=_ROWS, noun="model")], note=amount(len(calls), "model"), open=True
+            )
+        )
     return blocks
 
 

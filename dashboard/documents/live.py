@@ -44,7 +44,8 @@ def running_document(runs: tuple[LiveRun, ...], now_ns: int) -> list[b.Block]:
         )
         blocks.append(b.card([head, b.note(numbers), *lines], tone=tone, pick={"run": row["run_id"]}))
     if len(runs) > _RUNS:
-        blocks.append(b.note(f"Showing the newest {_RUNS} of {amount(len(runs), 'running run')}."))
+        said = f"Showing the newest {_RUNS} of {amount(len(runs), 'running run')}."
+        blocks.append(b.line(said, items=[b.chip("all of them →", pick={"query": "outcome:running"})]))
     return blocks
 
 

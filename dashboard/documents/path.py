@@ -41,7 +41,7 @@ def path_document(
     longest = sorted(range(len(pieces)), key=lambda i: (-pieces[i].length_ns, i))[:SHOWN_PIECES]
     if len(longest) < len(pieces):
         held = sum(pieces[i].length_ns for i in longest)
-        blocks.append(b.note(f"Showing the {len(longest)} longest of {len(pieces):,} stretches, {held / total:.0%} of the time, in order of time."))  # fmt: skip
+        blocks.append(b.note(f"Showing the {len(longest)} longest of {len(pieces):,} stretches, {held / total:.0%} of the time, in order of time. The CSV has them all."))  # fmt: skip
     columns = [
         b.column("at", right=True),
         b.column("took", right=True),

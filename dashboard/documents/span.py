@@ -47,11 +47,12 @@ def span_document(frames: Frames, span_id: str, findings: Sequence[Finding] = ()
     if not events.is_empty():
         shown = [
             b.row([event["name"], _after(row, event["time_ns"]), event["attributes"]])
-            for event in events.head(50).iter_rows(named=True)
+            for event in events.iter_rows(named=True)
         ]
         columns = [b.column("event"), b.column("after", right=True), b.column("attributes", mono=True)]
-        note = units.count(events.height) if events.height <= 50 else f"first 50 of {units.count(events.height)}"
-        parts.append(b.section("Events", [b.table(columns, shown)], note=note))
+        parts.append(
+            b.section("Events", [b.table(columns, shown, first=50, noun="event")], note=units.count(events.height))
+        )
     return parts
 
 

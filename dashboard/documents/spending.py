@@ -52,11 +52,14 @@ def _calls(strategy: str, calls: pl.DataFrame) -> b.Block:
     rows = [
         b.row([row["agent"] or "no agent", row["model"], units.money(row["cost_usd"]), *(_saved(row[level]) for level in _LEVELS)],
               pick={"run": row["run_id"], "span": row["span_id"]})
-        for row in calls.head(_CALLS).iter_rows(named=True)
+        for row in calls.iter_rows(named=True)
     ]  # fmt: skip
     columns = [b.column("agent"), b.column("model", tight=True), *(b.column(name, right=True) for name in ("cost", "certain", "likely", "at most"))]  # fmt: skip
-    shown = f"showing {_CALLS} of {calls.height:,}" if calls.height > _CALLS else f"{calls.height}"
-    return b.section(f"Calls that {strategy} would save", [b.table(columns, rows)], note=shown)
+    return b.section(
+        f"Calls that {strategy} would save",
+        [b.table(columns, rows, first=_CALLS, noun="call")],
+        note=f"{calls.height:,}",
+    )
 
 
 def unusual_blocks(findings: Sequence[Finding]) -> list[b.Block]:
@@ -68,13 +71,10 @@ def unusual_blocks(findings: Sequence[Finding]) -> list[b.Block]:
              units.moment(f.start_ns)[:16] if f.start_ns is not None else None, units.money(f.wasted_usd) if f.wasted_usd is not None else None],
             pick={"run": f.trace_id} if f.trace_id else None,
         )
-        for f in worst[:_ROWS]
+        for f in worst
     ]  # fmt: skip
     columns = [b.column("what happened"), b.column("agents", tight=True), b.column("started", tight=True), b.column("above the usual", right=True)]  # fmt: skip
-    blocks = [b.table(columns, rows)]
-    if len(worst) > _ROWS:
-        blocks.append(b.note(f"Showing {_ROWS} of {amount(len(worst), 'finding')}."))
-    return blocks
+    return [b.table(columns, rows, first=_ROWS, noun="finding")]
 
 
 def _over(economy: Economy) -> str:

@@ -54,7 +54,9 @@ def state_document(frames: Frames, findings: Sequence[Finding] = (), *, selected
             shown += 1
             blocks.append(_access(frames, row, start, findings, row["span_id"] == selected))
     if shown < touched.height:
-        blocks.append(b.note(f"Showing {shown:,} of {touched.height:,} reads and writes."))
+        blocks.append(
+            b.note(f"Showing {shown:,} of {touched.height:,} reads and writes. The CSV and the JSON have them all.")
+        )
     return blocks
 
 

@@ -19,6 +19,7 @@ from dashboard.documents.run import SEVERITY_TONES
 from dashboard.figures import palette, units
 from dashboard.figures.contact_matrix import contact_graph
 from dashboard.figures.dependency_draw import DEPENDENCY_CSS, draw_dependencies
+from dashboard.figures.tables import edges_table
 from dashboard.frame import Scene, over_runs
 from dashboard.population import Population
 from dashboard.run_reads import SECOND_NS
@@ -86,11 +87,14 @@ def _contacts(shown: Population) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         matrix = draw_dependencies(contact_graph(contacts.filter(inside)), view="matrix")
-        figure_view(matrix, key="contacts", css=DEPENDENCY_CSS, label="Contacts between agents", natural_width=True)
+        figure_view(
+            matrix, key="contacts", css=DEPENDENCY_CSS, label="Contacts between agents", natural_width=True,
+            table=edges_table(contact_graph(contacts)), file="contacts",
+        )  # fmt: skip
         if busiest.height > MATRIX_AGENTS:
             kept = int(contacts.filter(inside)["contacts"].sum()) / int(contacts["contacts"].sum())
             st.caption(
-                f"Showing the {MATRIX_AGENTS} busiest of {busiest.height:,} agents, {min(kept, 0.999):.1%} of all contacts."
+                f"Showing the {MATRIX_AGENTS} busiest of {busiest.height:,} agents, {min(kept, 0.999):.1%} of all contacts. The table has them all."
             )
     with right:
         document_view(_pairs(contacts), key="pairs", label="Pairs of agents", subject="pairs")
@@ -101,13 +105,10 @@ def _pairs(contacts: pl.DataFrame) -> list[b.Block]:
     rows = [
         b.row([f"{row['source']} → {row['target']}", words[row["way"]], units.count(row["contacts"]), units.count(row["runs"]),
                units.count(row["failed"]) if row["failed"] else None])
-        for row in contacts.head(ROWS).iter_rows(named=True)
+        for row in contacts.iter_rows(named=True)
     ]  # fmt: skip
     columns = [b.column("pair"), b.column("how", tight=True), *(b.column(name, right=True) for name in ("times", "runs", "failed"))]  # fmt: skip
-    blocks = [b.table(columns, rows)]
-    if contacts.height > ROWS:
-        blocks.append(b.note(f"Showing {ROWS} of {amount(contacts.height, 'pair')}."))
-    return blocks
+    return [b.table(columns, rows, first=ROWS, noun="pair")]
 
 
 def _few(names: Sequence[str]) -> str:
@@ -123,12 +124,10 @@ def _guards(shown: Population) -> None:
     rows = [
         b.row([row["guard"] or "unnamed guard", _few(row["agents"]) or None, b.cell(units.count(row["stopped"]), "critical") if row["stopped"] else None,
                b.cell(units.count(row["warned"]), "warning") if row["warned"] else None, units.count(row["runs"]), units.moment(row["last_ns"])[:16]])
-        for row in guards.head(ROWS).iter_rows(named=True)
+        for row in guards.iter_rows(named=True)
     ]  # fmt: skip
     columns = [b.column("breaker"), b.column("acted on"), *(b.column(name, right=True, tight=True) for name in ("stopped", "warned", "runs", "last"))]  # fmt: skip
-    blocks = [b.table(columns, rows)]
-    if guards.height > ROWS:
-        blocks.append(b.note(f"Showing {ROWS} of {guards.height:,}."))
+    blocks = [b.table(columns, rows, first=ROWS, noun="breaker")]
     document_view(blocks, key="guards", label="Breakers", subject="guards")
 
 
@@ -149,13 +148,11 @@ def _incidents(findings: Sequence[Finding]) -> None:
              units.worth(f.wasted_usd, f.wasted_tokens)],
             pick={"run": f.trace_id} if f.trace_id else None,
         )
-        for f in worst[:ROWS]
+        for f in worst
     ]  # fmt: skip
     columns = [b.column("found", tight=True), b.column("what happened"), b.column("agents"), b.column("since", tight=True),
                b.column("wasted", right=True)]  # fmt: skip
-    blocks = [b.table(columns, rows)]
-    if len(worst) > ROWS:
-        blocks.append(b.note(f"Showing {ROWS} of {amount(len(worst), 'finding')}."))
+    blocks = [b.table(columns, rows, first=ROWS, noun="finding")]
     document_view(blocks, key="incidents", label="Findings about coordination", subject="incidents", on_pick=address.remember)  # fmt: skip
 
 
@@ -172,13 +169,11 @@ def _waits(shown: Population) -> None:
             b.cell(units.count(row["running"]), "running") if row["running"] else None, b.cell(units.count(row["timed_out"]), "warning") if row["timed_out"] else None,
             units.duration(row["total_s"] * SECOND_NS), units.duration(row["longest_s"] * SECOND_NS) if row["longest_s"] is not None else None,
         ])
-        for row in waits.head(ROWS).iter_rows(named=True)
+        for row in waits.iter_rows(named=True)
     ]  # fmt: skip
     columns = [b.column("for"), b.column("because", tight=True), b.column("who waited"),
                *(b.column(name, right=True, tight=True) for name in ("waits", "still waiting", "timed out", "in all", "longest"))]  # fmt: skip
-    blocks = [b.table(columns, rows)]
-    if waits.height > ROWS:
-        blocks.append(b.note(f"Showing {ROWS} of {waits.height:,}."))
+    blocks = [b.table(columns, rows, first=ROWS, noun="wait")]
     document_view(blocks, key="waits", label="Waits", subject="waits")
 
 

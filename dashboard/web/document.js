@@ -200,11 +200,28 @@ const BLOCKS = {
       });
       body.append(pickable(tr, row.pick, ctx));
     }
+    const name = `${ctx.path}|${block.columns.map((column) => column.label).join("|")}`;
+    const rest = block.first && !ctx.open.get(name) ? [...body.children].slice(block.first) : [];
+    for (const tr of rest) tr.hidden = true;
     table.append(thead, body);
     wrap.append(table);
-    if (!ctx.file || !block.rows.length) return wrap;
-    const box = el("div", "savable");
-    box.append(wrap, saveButton(block, ctx.file));
+    const foot = el("div", "table-foot");
+    if (rest.length) {
+      const more = el("button", "more", "Show all");
+      more.type = "button";
+      more.addEventListener("click", () => {
+        ctx.open.set(name, true);
+        for (const tr of rest) tr.hidden = false;
+        said.remove();
+      });
+      const said = el("span", "note", `${block.said} `);
+      said.append(more);
+      foot.append(said);
+    }
+    if (ctx.file && block.rows.length) foot.append(saveButton(block, ctx.file));
+    if (!foot.childNodes.length) return wrap;
+    const box = el("div");
+    box.append(wrap, foot);
     return box;
   },
   section(block, ctx) {
