@@ -130,7 +130,7 @@ def of_episodes(
         kind=KIND,
         severity=severity,
         confidence=sure,
-        title=f"Deadlock {drawn}, {how}",
+        title=f"{drawn} wait for each other, {how}",
         explanation=(
             f"{onwards(first.window[0], began_ns).capitalize()}, {who} and nobody who runs can release {them}: {drawn} ({shape}). "
             f"The closing wait is {closing.agent} for {', '.join(closing.targets)}. "
@@ -221,7 +221,7 @@ def of_silence(run_id: str, path: Sequence[str], requests: Sequence[Mapping[str,
         kind=KIND,
         severity="warning",
         confidence=0.5,
-        title=f"Probable deadlock {drawn}: requests without an answer",
+        title=f"{drawn} probably wait for each other: requests without an answer",
         explanation=(
             f"No waits are recorded in this run. The last thing each of {', '.join(path)} did was to ask the next one; "
             "none was answered and none of the agents ended. They probably wait for each other."

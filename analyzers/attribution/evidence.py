@@ -39,6 +39,7 @@ from analyzers.attribution.needs import Needs, Pages
 from analyzers.attribution.steps import CLOSING, WORD, Step, lost, numbers_in
 from analyzers.attribution.suspect import Charge, Vote
 from analyzers.finding import Finding
+from analyzers.wording import amount
 
 ASSUMES = re.compile(
     r"\b(assum(?:e|ed|es|ing|ption)|hypothetical|presumabl[ey]|let'?s say|for (?:the sake of|example purposes|demonstration)|placeholder|"
@@ -296,7 +297,7 @@ def _circumstances(workers: Sequence[Step], by: Mapping[str, float]) -> dict[int
     return {
         place: (
             weight,
-            f"circumstantial: {lines[place]} lines, {fresh[place]} new words and {numbers[place]} new numbers, "
+            f"circumstantial: {amount(lines[place], 'line')}, {amount(fresh[place], 'new word')} and {amount(numbers[place], 'new number')}, "
             f"{position} of {len(workers)} working steps",
         )
         for position, (place, weight) in enumerate(weights.items(), 1)

@@ -88,7 +88,8 @@ def questions(frames: Frames, thresholds: AcrossRunsThresholds) -> set[int]:
 
 def _asked(frames: Frames, more_than: int) -> pl.DataFrame:
     """Queries of the workflows with more runs than that: a row each, in order of time."""
-    named = frames.traces.filter(pl.col("workflow").is_not_null())
+    # Without times nobody knows which run was the earlier one, nor how old its answer was.
+    named = frames.traces.filter(pl.col("workflow").is_not_null() & ~pl.col("run_id").is_in(frames.timeless.implode()))
     large = named.group_by("workflow").len().filter(pl.col("len") > more_than).select("workflow")
     named = named.join(large, on="workflow", how="semi").select("run_id", "workflow", run_start_ns="start_ns")
     model = pl.col("kind") == SpanKind.LLM
@@ -221,13 +222,14 @@ def _finding(
         kind=KIND,
         severity=severity,
         confidence=0.9 if proven == len(told) else 0.7,
-        title=f"{amount(len(repeating), 'run')} of {workflow!r} asked what an earlier run had been answered: {usd(money)}",
+        title=f"{amount(len(repeating), 'run')} of {workflow!r} asked what an earlier run had been answered"
+        + ("" if money is None else f": {usd(money)}"),
         explanation=(
             f"From {_date(start_ns)} to {_date(end_ns)}, {len(repeating)} of {runs} runs of {workflow!r} ({share(part)}) asked something that another "
             f"run had asked within the {t.remembered_ns // DAY_NS} days before: {len(told):,} of {len(queries):,} queries. Most often, "
             f"{top[1] + 1} times, {wordings[0][:120]!r}"
             + (f", also as {wordings[1][:120]!r}" if len(wordings) > 1 else "")
-            + f". Asking again cost {usd(money)}. "
+            + (". " if money is None else f". Asking again cost {usd(money)}. ")
             + (
                 "Sure: the results were the very same each time. "
                 if proven == len(told)

@@ -5,7 +5,8 @@
     Reporter             |==X  nothing to report
 
 Looked at are agents with a failure of their own: an error below them that no deeper error and no other agent brought up
-(an exception that merely rises through its callers is one failure, not several). A cascade is one origin and at least
+(an exception that merely rises through its callers is one failure, not several); the origin may also be a tool's failure that
+its agent did not make good and went on with. A cascade is one origin and at least
 two more agents that failed afterwards, each of which could have known of the origin (happens-before over parents,
 program order, messages and handoffs), or failed with the same error, which makes it a common cause. It is critical where the
 run failed too. Errors after a guard stopped the run, and cancellations, are the guard's doing. Source: note on waits
@@ -15,6 +16,7 @@ count of failing agents; then one happens-before graph per suspicious run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +34,7 @@ from tracer.online.novelty import mask_error
 KIND = "error_cascade"
 Row = Mapping[str, Any]
 _GUARDED = ("CancelledError", "BudgetExceeded", "KeyboardInterrupt")
+_TYPED = re.compile(r"([A-Z]\w*(?:Error|Exception|Timeout|Failure|Refused|Unavailable)): *")
 _COLUMNS = list(dict.fromkeys((
     *COUNTED, "parent_span_id", "name", "agent", "start_ns", "end_ns", "status", "error_type", "error_message", "retry_of", "attempt",
     "fallback_of",
@@ -65,12 +68,17 @@ def find_error_cascades(frames: Frames, thresholds: CascadeThresholds = CascadeT
     for (run_id,), part in spans.group_by("run_id", maintain_order=True):
         rows = part.select(_COLUMNS).to_dicts()
         own = _own_failures(rows)
-        if len(own) < thresholds.agents:
+        if len(own) < thresholds.agents - 1:
             continue
         graph = HappensBefore(part, frames.links)
         origin = own[0]
         caused = [row for row in own[1:] if graph.before(origin["span_id"], row["span_id"])]
         alike = [row for row in own[1:] if row not in caused and _same(origin, row)]
+        for row in _carried_on(rows, own[0]):
+            after = [other for other in own if graph.before(row["span_id"], other["span_id"])]
+            if row["agent"] not in {other["agent"] for other in own} and len(after) >= thresholds.agents - 1:
+                origin, caused, alike = row, after, []
+                break
         if len(caused) + len(alike) + 1 >= thresholds.agents:
             found.append(_finding(str(run_id), rows, origin, caused, alike, outcomes.get(str(run_id), ""), thresholds))
     return found
@@ -100,6 +108,25 @@ def _own_failures(rows: Sequence[Row]) -> list[Row]:
     return list(own.values())
 
 
+def _carried_on(rows: Sequence[Row], before: Row) -> list[Row]:
+    """Failed calls of tools, over before `before` failed, after which their agent called no tool with success."""
+    worked = {
+        row["agent"]: row["start_ns"]
+        for row in rows  # in order of start: the last one stays
+        if row["kind"] == SpanKind.TOOL and row["status"] == SpanStatus.OK
+    }
+    return [
+        row
+        for row in rows
+        if row["kind"] == SpanKind.TOOL
+        and row["status"] == SpanStatus.ERROR
+        and row["agent"]
+        and row["error_type"] not in _GUARDED
+        and end_of(row) <= end_of(before)
+        and worked.get(row["agent"], -1) < row["start_ns"]
+    ]
+
+
 def _same(one: Row, other: Row) -> bool:
     """The same kind of error in nearly the same words."""
     if not one["error_type"] or one["error_type"] != other["error_type"]:
@@ -122,13 +149,13 @@ def _finding(
     severity: Severity = "critical" if lost else "warning"
     later = [row for row in rows if row["agent"] in agents[1:] and row["start_ns"] >= end_of(origin)]
     money, tokens, calls = spent(later)
-    said = f"{origin['error_type'] or 'an error'}: {(origin['error_message'] or 'no message')[:120]}"
+    said = f"{_kind_of(origin) or 'an error'}: {_message_of(origin)[:120]}"
     length = end_of(others[-1]) - end_of(origin)
     return Finding(
         kind=KIND,
         severity=severity,
         confidence=0.85 if len(caused) >= t.agents - 1 else 0.7,
-        title=f"A failure of {agents[0]} ({origin['error_type'] or 'error'}) was followed by {listing(agents[1:])}"
+        title=f"A failure of {agents[0]} ({_kind_of(origin) or 'error'}) was followed by {listing(agents[1:])}"
         + (", and the run failed" if lost else ""),
         explanation=_told(rows, origin, others, said, length)
         + (
@@ -172,6 +199,18 @@ def _finding(
     )
 
 
+def _kind_of(row: Row) -> str:
+    """The type of an error, or what its message begins with where that is a word like one: "ValueError: no prices"."""
+    told = _TYPED.match(row["error_message"] or "")
+    return row["error_type"] or (told[1] if told else "")
+
+
+def _message_of(row: Row) -> str:
+    message: str = row["error_message"] or "no message"
+    told = _TYPED.match(message)
+    return message[told.end() :] if told and told[1] == _kind_of(row) else message
+
+
 def _how_many(caused: int, others: int) -> str:
     if caused < others:
         return f"{caused} of them"
@@ -179,7 +218,7 @@ def _how_many(caused: int, others: int) -> str:
 
 
 def _told(rows: Sequence[Row], origin: Row, others: Sequence[Row], said: str, length: int) -> str:
-    names = listing(f"{row['agent']} ({row['error_type'] or 'error'})" for row in others)
+    names = listing(f"{row['agent']} ({_kind_of(row) or 'error'})" for row in others)
     return (
         f"{origin['agent']} failed {since(end_of(origin), rows[0]['start_ns'])} in {origin['name']} ({said}). "
         f"Within {duration(length)} {amount(len(others), 'more agent')} failed: {names}. "

@@ -43,6 +43,8 @@ COLUMNS = [
 ]
 
 
+TRACEBACK = "Traceback (most recent call last)"
+"""what follows it is for whoever reads the span itself"""
 SAID = 300
 """characters of what a guard said that are repeated"""
 
@@ -278,7 +280,8 @@ def _explain(
     if stops and warnings:
         parts.append(f"It had warned {amount(warnings, 'time')} before, first {since(trips[0]['at_ns'], start_ns)}.")
     if said := worst["error_message"] or (worst["reason"] if guard == "deadlock" else None):
-        parts.append(f"It said: {str(said)[:SAID]!r}.")
+        words = str(said).split(TRACEBACK, 1)[0].strip()
+        parts.append(f"It said: {words[:SAID]!r}.")
     parts.append(f"The run's outcome is {outcome}.")
     if lost:
         worth = usd(cost) if cost is not None else "its cost is not known"

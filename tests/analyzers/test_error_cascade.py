@@ -68,7 +68,23 @@ def test_the_same_error_side_by_side_is_a_common_cause() -> None:
     assert {c.rule: c.value for c in finding.checked}["of them beside it with the same error"] == 2
 
 
+def carried(*inside: Node) -> list[Node]:
+    """A tool of the first agent fails, the agent ends as if all were well, and the two after it have nothing to work on."""
+    fetch = tool("fetch", 0, 0.5, id="fetch", status="error", error_message="FileNotFoundError: prices.csv")
+    return [agent("Fetcher", 0, 2, fetch, *inside), failing("Quoter", 3, "NoPrices"), failing("Sender", 6, "NoOffer")]
+
+
+def test_a_failure_that_was_carried_on_is_the_origin() -> None:
+    """The two that failed openly came after it; the type of the error is read from what it says where none was recorded."""
+    (finding,) = found(*carried())
+
+    assert finding.spans == ("fetch", "Quoter-step", "Sender-step")
+    assert finding.title.startswith("A failure of Fetcher (FileNotFoundError) was followed by Quoter and Sender")
+    assert "(FileNotFoundError: prices.csv)" in finding.explanation
+
+
 NEGATIVES: dict[str, list[Node]] = {
+    "made good with another tool": carried(tool("ask", 1, 1.5)),
     "two agents": chain("Loader", "Parser"),
     "one exception through its callers": [
         agent("A", 0, 9, agent("B", 1, 8, agent("C", 2, 7, tool("t", 3, 4, **error("E")), **error("E")), **error("E")), **error("E"))
