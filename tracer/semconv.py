@@ -392,6 +392,7 @@ class Frameworks:
     TOOL_STATUS = "gen_ai.tool.status"
     """Strands: success or error"""
     AG2_TYPE = "ag2.span.type"
+    AG2_SELECTED = "ag2.speaker_selection.selected"
     HAYSTACK_TOOL = "haystack.tool.name"
     HAYSTACK_TOOL_INPUT = "haystack.agent.step.tool.input"
     HAYSTACK_TOOL_OUTPUT = "haystack.agent.step.tool.output"

@@ -6,7 +6,7 @@ nothing, silent.
 
 from __future__ import annotations
 
-from tracer.model import RawSpan, SpanKind, SpanStatus
+from tracer.model import Purpose, RawSpan, SpanKind, SpanStatus
 from tracer.normalise.reading import Adapter, Reading
 from tracer.normalise.values import as_bool, as_float, as_text
 from tracer.semconv import Frameworks, GenAI
@@ -15,7 +15,12 @@ _AG2: dict[str, str] = {
     "agent": SpanKind.AGENT,
     "llm": SpanKind.LLM,
     "tool": SpanKind.TOOL,
+    "handoff": SpanKind.HANDOFF,
+    "code_execution": SpanKind.TOOL,
     "human_input": SpanKind.WAIT,
+    "speaker_selection": SpanKind.DECISION,
+    "conversation": SpanKind.OTHER,
+    "multi_conversation": SpanKind.OTHER,
     "envelope": SpanKind.MESSAGE,
     "usage": SpanKind.OTHER,
     "channel": SpanKind.OTHER,
@@ -89,6 +94,8 @@ def read(reading: Reading) -> None:
         case SpanKind.WORKFLOW:
             span.agent = None  # Strands writes "swarm" and "graph" as the name of an agent
             span.workflow = span.workflow or as_text(attributes.get(Frameworks.WORKFLOW_NAME))
+        case SpanKind.DECISION:
+            span.purpose, span.choice = Purpose.ROUTE.value, as_text(attributes.get(Frameworks.AG2_SELECTED))
         case SpanKind.WAIT:
             span.reason, span.wait_for = "human", ["human"]
         case _:

@@ -36,6 +36,8 @@ _NO_TURNS = _EXPLICIT_ONLY | {"pydantic_ai"}
 _BY_CALL = "openai_agents"
 """in the name of the instrumentors of a framework that passes work by tool calls only"""
 _SCOPE = f'"{Stored.SCOPE}"'
+_NUMBER = re.compile(r"_\d+$")
+"""AG2 numbers its handoff tools: `transfer_to_refunds_1`"""
 _NEAR = 20
 """turns after a handoff of unknown target among which the heir is looked for"""
 _REASON = 200
@@ -62,7 +64,8 @@ def classify_tools(forest: Forest, agents: dict[str, dict[str, str]]) -> None:
                     span, "kind", SpanKind.HANDOFF
                 )  # arguments were not recorded; the order of agents tells the target
             continue
-        known = agents.get(span.run_id, {}).get(folded(span.target_agent))
+        names, named = agents.get(span.run_id, {}), folded(span.target_agent)
+        known = names.get(named) or names.get(_NUMBER.sub("", named))
         if known is not None and known != span.target_agent:
             if is_coworker(span.tool_name):
                 _rename(forest, position, span.target_agent, known)
@@ -122,13 +125,7 @@ def derive_handoffs(forest: Forest, members: Sequence[int], agent_above: Sequenc
 def _teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> Iterable[list[Span]]:
     """The turns of each group of agents that a framework leads, in order of start."""
     teams: dict[Hashable, list[Span]] = {}
-    busy: set[int] = set()
-    for position in members:
-        kind = forest.spans[position].kind
-        if kind in (SpanKind.LLM, SpanKind.TOOL):
-            busy.add(agent_above[position])
-        if forest.has_working_leaves(position):
-            busy.add(position if kind == SpanKind.AGENT else agent_above[position])
+    busy = _busy(forest, members, agent_above)
     for position in members:
         span, leader = forest.spans[position], agent_above[position]
         if span.kind == SpanKind.AGENT and span.duplicate_of is None and span.convention not in _NO_TURNS:
@@ -136,6 +133,32 @@ def _teams(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -
             if leads is not None:
                 teams.setdefault(leads, []).append(span)
     return teams.values()
+
+
+def _busy(forest: Forest, members: Sequence[int], agent_above: Sequence[int]) -> set[int]:
+    """The agents that work themselves. Who asks a model whose turn it is only leads, as does one in whose span others' tools run (AG2)."""
+    busy: set[int] = set()
+    for position in members:
+        span, holder = forest.spans[position], agent_above[position]
+        if span.kind == SpanKind.AGENT:
+            if forest.has_working_leaves(position):
+                busy.add(position)
+            continue
+        if holder < 0 or holder in busy or span.kind == SpanKind.DECISION:
+            continue
+        own = span.kind in (SpanKind.LLM, SpanKind.TOOL) and span.agent == forest.spans[holder].agent
+        if (own or forest.has_working_leaves(position)) and not _in_decision(forest, position, holder):
+            busy.add(holder)
+    return busy
+
+
+def _in_decision(forest: Forest, position: int, holder: int) -> bool:
+    for above in forest.ancestors(position):
+        if above == holder:
+            return False
+        if forest.spans[above].kind == SpanKind.DECISION:
+            return True
+    return False
 
 
 def _led_by(forest: Forest, position: int) -> Hashable:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from tracer.model import Span, SpanEvent, SpanKind, SpanLink
+from tracer.normalise.ag2 import fold_helpers
 from tracer.normalise.called_beside import seat_called_agents
 from tracer.normalise.duplicates import find_duplicates, mark_twin
 from tracer.normalise.handoffs import classify_tools, derive_handoffs, folded
@@ -71,6 +72,7 @@ def resolve_owned(
     calls = list(loose_calls(forest))
     join_traces(forest, links, calls)
     note_tools(forest)
+    fold_helpers(forest)
     inherit_agents(forest, by_span)
     for call, host in calls:
         take_agent(forest.spans[call], forest.spans[host])

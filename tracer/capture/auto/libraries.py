@@ -90,6 +90,8 @@ LIBRARIES: Final[tuple[Library, ...]] = (
         ("llama_index",),
     ),
     Library("autogen", "autogen_agentchat", (_open_inference("autogen-agentchat"),)),
+    Library("ag2-classic", "autogen", (_open_inference("ag2", llm=False),), marker="ConversableAgent"),
+    Library("ag2", "ag2", (Instrumentor("native", switch=f"{_HERE}.native:ag2"),), marker="Agent"),
     Library("google-adk", "google.adk", (Instrumentor("native"),)),
     Library("strands", "strands", (Instrumentor("native"),), marker="Agent"),
     Library(
