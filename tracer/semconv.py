@@ -144,6 +144,7 @@ class GenAI:
     AGENT_ID = "gen_ai.agent.id"
     AGENT_DESCRIPTION = "gen_ai.agent.description"
     CONVERSATION_ID = "gen_ai.conversation.id"
+    MCP_METHOD = "mcp.method.name"
     REQUEST_MODEL = "gen_ai.request.model"
     RESPONSE_MODEL = "gen_ai.response.model"
     TEMPERATURE = "gen_ai.request.temperature"

@@ -33,6 +33,7 @@ PINS = {
         "openai==2.54.0", "anthropic==2.12.0", "google-genai==3.4.0", "litellm==1.106.2", "httpx==0.28.1", "httpx2==2.16.2",
         "aiohttp==3.14.5", "requests==2.34.2", "fastapi==0.165.0", "flask==3.1.3", "uvicorn==0.54.0", "mcp==2.3.0",
     ],
+    "mcp 1": ["mcp==1.30.0", "opentelemetry-sdk==1.45.1"],
     "crewai": [
         "openai==2.54.0", "crewai==1.15.30", "openinference-instrumentation-crewai==1.1.21",
         "openinference-instrumentation-openai==0.1.66", "opentelemetry-sdk==1.45.2",

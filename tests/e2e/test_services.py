@@ -37,9 +37,10 @@ def test_two_processes_over_http_are_one_run(server: str, environments: Environm
         assert served["pid"] != above[-1]["pid"]
 
 
-def test_mcp_client_and_server_are_one_run(environments: Environments, tmp_path: Path) -> None:
+@pytest.mark.parametrize("environment", ["clients", "mcp 1"])
+def test_mcp_client_and_server_are_one_run(environment: str, environments: Environments, tmp_path: Path) -> None:
     """The tool's work in the server, a child process with an environment of its own, lies below the span that called it."""
-    python = environments.python("clients")
+    python = environments.python(environment)
     done = run(tmp_path, "--", str(python), str(PROGRAMS / "mcp_client.py"))
     assert (done.code, done.out.strip()) == (0, "A-17: delivered"), done.err
     found = Found(done.store)

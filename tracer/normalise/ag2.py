@@ -29,13 +29,8 @@ def fold_helpers(forest: Forest) -> None:
         executes, span.agent = span.agent == _EXECUTOR, None
         if span.kind not in (SpanKind.AGENT, SpanKind.OTHER):
             continue
-        decides = not executes and parent not in inside
-        around = forest.spans[parent] if parent >= 0 else None
-        if decides and around is not None and around.kind != SpanKind.DECISION:
-            replace(span, "kind", SpanKind.DECISION)
-            infer(span, "purpose", Purpose.ROUTE.value)
-        else:
-            replace(span, "kind", SpanKind.OTHER)
+        told = parent < 0 or parent in inside or forest.spans[parent].kind == SpanKind.DECISION
+        replace(span, "kind", SpanKind.OTHER if executes or told else SpanKind.DECISION)
         if parent in inside:
             continue
         turns = [turn for turn in _siblings(forest, position) if turn.kind == SpanKind.AGENT]
@@ -43,7 +38,8 @@ def fold_helpers(forest: Forest) -> None:
             asked = [turn for turn in turns if turn.start_ns < span.start_ns]
             span.agent = asked[-1].agent if asked else None
             span.agent_inferred = span.agent is not None
-        elif span.kind == SpanKind.DECISION:
+        elif not told:
+            infer(span, "purpose", Purpose.ROUTE.value)
             chosen = next((turn for turn in turns if turn.start_ns > span.start_ns), None)
             if chosen is not None and chosen.agent:
                 infer(span, "choice", chosen.agent)

@@ -34,7 +34,7 @@ from tracer.normalise.graph_state import MADE
 from tracer.normalise.hanging import RunLeaves
 from tracer.normalise.langgraph import PAUSED
 from tracer.normalise.loose_calls import is_loose
-from tracer.normalise.runs import is_setup
+from tracer.normalise.runs import is_session, is_setup
 from tracer.normalise.tree import Forest
 from tracer.semconv import Tracehound
 
@@ -218,8 +218,8 @@ RULES: tuple[Rule, ...] = (
 
 
 def is_run(spans: Sequence[Span]) -> bool:
-    """False for spans that only create agents: nothing ran, so lists should not show them."""
-    return not all(is_setup(span) for span in spans)
+    """False for spans that only create agents, or open an MCP session: nothing ran, so lists should not show them."""
+    return not all(is_setup(span) or is_session(span) for span in spans)
 
 
 def summarise(spans: Sequence[Span], leaves: RunLeaves | None = None) -> TraceSummary:

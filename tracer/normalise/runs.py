@@ -24,6 +24,7 @@ SETUP_WINDOW_NS = 600 * 10**9
 """agents are created at most this long before the run that uses them, where nothing but the process joins the two"""
 
 _CREATE = frozenset({"create_agent", "workflow.build"})
+MCP_METHOD = f'"{GenAI.MCP_METHOD}"'
 _OPERATION = re.compile(r"^invoke_(?:workflow|agent) ")
 _METHOD = re.compile(
     r"\.(?:workflow|forward|run|run_stream|run_async|run_async_generator|arun|invoke|ainvoke|stream|astream|kickoff|kickoff_async)$"
@@ -60,6 +61,11 @@ class _Trace:
 def is_setup(span: Span) -> bool:
     """True for a span that creates an agent, or a workflow of Agent Framework; a trace of nothing else is no run."""
     return span.kind == SpanKind.OTHER and span.name.partition(" ")[0] in _CREATE
+
+
+def is_session(span: Span) -> bool:
+    """True for what an MCP client and its server say to each other beside calls; outside of any run it is none."""
+    return span.kind == SpanKind.OTHER and MCP_METHOD in span.attributes
 
 
 def join_traces(forest: Forest, links: Iterable[SpanLink], calls: Iterable[tuple[int, int]] = ()) -> None:

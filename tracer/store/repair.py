@@ -21,6 +21,7 @@ import polars as pl
 from tracer.model import SPAN_FIELDS, RawSpan, Span
 from tracer.normalise import is_run, normalise, summarise
 from tracer.normalise.graph_state import MADE
+from tracer.normalise.runs import MCP_METHOD
 from tracer.store import references
 from tracer.store.columns import frame_of, insert, select_with, with_frame
 from tracer.store.compaction import compacted_path
@@ -36,14 +37,14 @@ RUNS_AT_ONCE = 500
 _UNDECODED = re.compile(r"cannot decode frame of kind (\d+)")
 _COPY = re.compile(r"\..*\.(\d+)\.part")
 
-# Runs whose summary is missing, doubled, or not the sum of their spans; what only creates agents has none on purpose.
+# Runs whose summary is missing, doubled, or not the sum of their spans; what only creates agents, or opens MCP sessions, has none on purpose.
 _SUSPECTS = f"""
     WITH rows AS (
-        SELECT run_id, kind, name, duplicate_of, input_tokens, output_tokens, cost_usd, derived FROM spans
-        UNION ALL SELECT run_id, kind, name, duplicate_of, input_tokens, output_tokens, cost_usd, derived FROM running_spans
+        SELECT run_id, kind, name, attributes, duplicate_of, input_tokens, output_tokens, cost_usd, derived FROM spans
+        UNION ALL SELECT run_id, kind, name, attributes, duplicate_of, input_tokens, output_tokens, cost_usd, derived FROM running_spans
     ), counted AS (
         -- A span that was made from what another one holds was not recorded; lists do not count it.
-        SELECT run_id, count(*) FILTER (NOT coalesce(list_contains(derived, '{MADE}'), false)) AS spans, bool_or(kind <> 'other' OR NOT starts_with(name, 'create_agent')) AS works,
+        SELECT run_id, count(*) FILTER (NOT coalesce(list_contains(derived, '{MADE}'), false)) AS spans, bool_or(kind <> 'other' OR NOT (starts_with(name, 'create_agent') OR contains(attributes, '{MCP_METHOD}'))) AS works,
             coalesce(sum(input_tokens) FILTER (billed), 0) AS input_tokens,
             coalesce(sum(output_tokens) FILTER (billed), 0) AS output_tokens, sum(cost_usd) FILTER (billed) AS cost_usd
         FROM (SELECT *, kind IN ('llm', 'embedding') AND duplicate_of IS NULL AS billed FROM rows) GROUP BY run_id

@@ -1,7 +1,13 @@
 """An MCP server with one tool, which does a piece of traced work."""
 
-from mcp.server import MCPServer
+# pyright: reportMissingImports=false
+
 from opentelemetry import trace
+
+try:
+    from mcp.server import MCPServer
+except ImportError:  # version 1
+    from mcp.server.fastmcp import FastMCP as MCPServer
 
 server = MCPServer("orders")
 

@@ -3,6 +3,7 @@
 ag2_chats.py native|openinference swarm|groupchat|nested OUTPUT_FOLDER
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import os

@@ -1,6 +1,6 @@
 """What is hooked into a program, under `tracehound run` and by `tracer.init(instrument="auto")`.
 
-Threads, processes, HTTP, and every library of the table once it is imported; the hooks ask for the recording when the first library comes.
+Threads, processes, HTTP, MCP, and every library of the table once it is imported; the hooks ask for the recording when the first library comes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from .http import wrap_http
 from .imports import when_imported
 from .libraries import LIBRARIES, Library
+from .mcp import wrap_mcp
 from .processes import inherit_guards, wrap_processes
 from .threads import wrap_threads
 
@@ -35,6 +36,7 @@ def record_with(recording: Callable[[], Recording | None]) -> None:
     wrap_threads()
     wrap_processes()
     wrap_http()
+    wrap_mcp()
     for library in LIBRARIES:
         when_imported(library.module, functools.partial(_library, library))
 

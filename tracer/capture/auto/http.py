@@ -1,7 +1,7 @@
 """Two services that talk over HTTP are one run: W3C Trace Context in requests, and taken over where they are served.
 
 Sent by `http.client` (urllib, requests, urllib3), httpx, httpx2 and aiohttp; read by `http.server`, Starlette (FastAPI),
-Flask and aiohttp's server. MCP sends and reads it by itself. Anything else: `with tracer.join(headers): ...`. TRACEHOUND_PROPAGATE=0 sends nothing.
+Flask and aiohttp's server. MCP: `mcp`. Anything else: `with tracer.join(headers): ...`. TRACEHOUND_PROPAGATE=0 sends nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _text(value: Any) -> str:
 
 def wrap_http() -> None:
     """Wrap whichever of the libraries the program imports; doing it twice changes nothing."""
-    if _propagates():
+    if propagates():
         when_imported("http.client", _http_client)
     when_imported("httpx", _httpx)
     when_imported("httpx2", _httpx)
@@ -87,10 +87,10 @@ def wrap_http() -> None:
     when_imported("starlette.applications", _starlette)
     when_imported("flask", _flask)
     when_imported("aiohttp.web_app", _aiohttp_server)
-    when_imported("mcp.client.stdio", _mcp_stdio)
 
 
-def _replace(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> None:
+def replace(owner: Any, name: str, make: Callable[[Any], Callable[..., Any]]) -> None:
+    """Put what `make` makes of `owner.name` in its place, once."""
     original = getattr(owner, name)
     if not hasattr(original, "__tracehound__"):
         wrapper: Any = functools.wraps(original)(make(original))
@@ -108,7 +108,7 @@ def _http_client(module: ModuleType) -> None:
 
         return endheaders
 
-    _replace(getattr(module, "HTTPConnection"), "endheaders", make)  # noqa: B009
+    replace(getattr(module, "HTTPConnection"), "endheaders", make)  # noqa: B009
 
 
 def _httpx(module: ModuleType) -> None:
@@ -132,12 +132,12 @@ def _httpx(module: ModuleType) -> None:
 
         return send
 
-    _replace(getattr(module, "Client"), "send", make)  # noqa: B009
-    _replace(getattr(module, "AsyncClient"), "send", make_async)  # noqa: B009
+    replace(getattr(module, "Client"), "send", make)  # noqa: B009
+    replace(getattr(module, "AsyncClient"), "send", make_async)  # noqa: B009
 
 
 def _add_header(headers: Any) -> None:
-    text = traceparent() if _propagates() else None
+    text = traceparent() if propagates() else None
     if text is not None and HEADER not in headers:
         headers[HEADER] = text
 
@@ -145,7 +145,7 @@ def _add_header(headers: Any) -> None:
 def _aiohttp(module: ModuleType) -> None:
     def make(original: Any) -> Any:
         async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
-            text = traceparent() if _propagates() else None
+            text = traceparent() if propagates() else None
             headers: Any = kwargs.get("headers") or {}
             if text is not None and isinstance(headers, Mapping) and _header(cast("Headers", headers)) is None:
                 kwargs["headers"] = {**headers, HEADER: text}
@@ -156,7 +156,7 @@ def _aiohttp(module: ModuleType) -> None:
 
         return request
 
-    _replace(getattr(module, "ClientSession"), "_request", make)  # noqa: B009
+    replace(getattr(module, "ClientSession"), "_request", make)  # noqa: B009
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _tried(method: str) -> Generator[Callable[[int], None]]:
         raise
 
 
-def _propagates() -> bool:
+def propagates() -> bool:
     return os.environ.get(PROPAGATE_VARIABLE) != "0"
 
 
@@ -196,8 +196,8 @@ def _http_server(module: ModuleType) -> None:
         return parse_request
 
     handler: Any = getattr(module, "BaseHTTPRequestHandler")  # noqa: B009
-    _replace(handler, "handle_one_request", make)
-    _replace(handler, "parse_request", make_parse)
+    replace(handler, "handle_one_request", make)
+    replace(handler, "parse_request", make_parse)
 
 
 def _take_over(headers: Headers) -> None:
@@ -217,7 +217,7 @@ def _starlette(module: ModuleType) -> None:
 
         return call
 
-    _replace(getattr(module, "Starlette"), "__call__", make)  # noqa: B009
+    replace(getattr(module, "Starlette"), "__call__", make)  # noqa: B009
 
 
 def _asgi_route(scope: Mapping[str, Any]) -> str | None:
@@ -235,7 +235,7 @@ def _flask(module: ModuleType) -> None:
 
         return wsgi_app
 
-    _replace(getattr(module, "Flask"), "wsgi_app", make)  # noqa: B009
+    replace(getattr(module, "Flask"), "wsgi_app", make)  # noqa: B009
 
 
 def _flask_route(module: ModuleType, environ: Mapping[str, Any]) -> str | None:
@@ -251,22 +251,9 @@ def _aiohttp_server(module: ModuleType) -> None:
 
         return handle
 
-    _replace(getattr(module, "Application"), "_handle", make)  # noqa: B009
+    replace(getattr(module, "Application"), "_handle", make)  # noqa: B009
 
 
 def _aiohttp_route(request: Any) -> str | None:
     resource = getattr(getattr(request.match_info, "route", None), "resource", None)
     return f"{request.method} {resource.canonical}" if resource is not None else None
-
-
-def _mcp_stdio(module: ModuleType) -> None:
-    """A server that is a child process gets only a few named variables; ours are added, so that it is recorded, too."""
-
-    def make(original: Any) -> Any:
-        def get_default_environment() -> dict[str, str]:
-            ours = {k: v for k, v in os.environ.items() if k.startswith("TRACEHOUND_") or k == "PYTHONPATH"}
-            return {**original(), **ours} if "TRACEHOUND_STORE" in ours else original()
-
-        return get_default_environment
-
-    _replace(module, "get_default_environment", make)
