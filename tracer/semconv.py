@@ -300,6 +300,24 @@ class PydanticAI:
     """on a pending span: the parent of the span that started; the pending span's own parent is that span"""
 
 
+class Logfire:
+    """Logfire's own integrations: of OpenAI Agents, whose names they keep, and of clients."""
+
+    MESSAGE = "logfire.msg"
+    NAME = "name"
+    GROUP_ID = "group_id"
+    INPUT = "input"
+    OUTPUT = "output"
+    HANDOFF_FROM = "from_agent"
+    HANDOFF_TO = "to_agent"
+    ERROR = "error"
+    """JSON: message and data"""
+    REQUEST = "request_data"
+    RESPONSE = "response_data"
+    DURATION = "duration"
+    """on the log at the end of a stream, seconds"""
+
+
 class VercelAI:
     """Vercel AI SDK, v3 to v6; version 7 writes gen_ai.* names."""
 

@@ -99,6 +99,7 @@ FACTS: dict[str, Facts] = {
     "google-adk-openinference-toolerror": Facts("coordinator researcher", 2, 1, 1, "coordinator>researcher", "failed"),
     "google-adk-native-ordinary": Facts("coordinator researcher", 3, 1, 0, "coordinator>researcher"),
     "openai-genai-ordinary": Facts("", 4, 0, 0, ""),
+    "openai-agents-logfire+openai-toolerror": Facts("researcher triage writer", 5, 2, 1, TRIAGE),
     "vercel-ai-native-toolerror": Facts("coordinator researcher writer", 7, 4, 1, ASKED),
     "vercel-ai-genai-toolerror": Facts("coordinator researcher writer", 7, 4, 1, ASKED),
     "openai-genai-legacy-ordinary": Facts("", 4, 0, 0, ""),

@@ -76,6 +76,22 @@ USAGE: list[tuple[dict[str, Any], tuple[int | None, int | None]]] = [
 ]
 
 
+def test_usage_as_openai_writes_it() -> None:
+    """Langfuse's wrapper of the client passes on its usage, where the parts lie a level deeper."""
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 200,
+        "total_tokens": 1200,
+        "prompt_tokens_details": {"cached_tokens": 400},
+        "completion_tokens_details": {"reasoning_tokens": 50},
+    }
+    rows, _ = read(raw("g", 0, 1, a=langfuse("generation", model__name="gpt-4o-mini", usage_details=json.dumps(usage))))
+    call = rows["g"]
+
+    assert (call.input_tokens, call.output_tokens, call.cached_tokens, call.reasoning_tokens) == (1000, 200, 400, 50)
+    assert call.cost_usd == Decimal("0.000240000")
+
+
 @pytest.mark.parametrize(("usage", "expected"), USAGE)
 def test_langfuse_buckets(usage: dict[str, Any], expected: tuple[int | None, int | None]) -> None:
     """Buckets exclude each other, unless the total says that they do not."""

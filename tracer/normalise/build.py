@@ -17,6 +17,7 @@ from tracer.normalise import (
     langfuse,
     langgraph,
     langsmith,
+    logfire,
     openinference,
     openllmetry,
     otel_genai,
@@ -45,6 +46,7 @@ from tracer.semconv import Common, GenAI, OpenInference, PydanticAI, Resource, S
 ADAPTERS: tuple[Adapter, ...] = (
     tracehound.ADAPTER,
     openinference.ADAPTER,
+    logfire.ADAPTER,
     pydantic_ai.ADAPTER,
     openllmetry.ADAPTER,
     langfuse.ADAPTER,

@@ -71,12 +71,18 @@ def _llm(forest: Forest, position: int, inside: dict[int, list[int]]) -> None:
         best = max(
             twins, key=lambda span: (span.output_tokens is not None, span.cached_tokens is not None, span.span_id)
         )
-        _take(outer, best, _LLM_COLUMNS)
-        if best.cost_usd is not None and (outer.cost_usd is None or "cached_tokens" in (outer.derived or ())):
-            infer(outer, "cost_usd", best.cost_usd)
-            infer(outer, "cost_source", best.cost_source)
+        take_call(outer, best)
     for span in twins:
         span.duplicate_of = outer.span_id
+
+
+def take_call(outer: Span, inner: Span) -> None:
+    """`inner` tells of the same call as `outer`, which counts: it takes over what only `inner` knows."""
+    _take(outer, inner, _LLM_COLUMNS)
+    if inner.cost_usd is not None and (outer.cost_usd is None or "cached_tokens" in (outer.derived or ())):
+        infer(outer, "cost_usd", inner.cost_usd)
+        infer(outer, "cost_source", inner.cost_source)
+    inner.duplicate_of = outer.span_id
 
 
 def mark_twin(outer: Span, inner: Span) -> None:
@@ -124,10 +130,15 @@ def _tool(forest: Forest, position: int) -> None:
             continue
         span.duplicate_of = outer.span_id
         _take(outer, span, _TOOL_COLUMNS)
-        if span.status == SpanStatus.ERROR and outer.status == SpanStatus.OK:
-            replace(outer, "status", SpanStatus.ERROR)
-            outer.error_type = outer.error_type or span.error_type
-            outer.error_message = outer.error_message or span.error_message
+        take_error(outer, span)
+
+
+def take_error(outer: Span, inner: Span) -> None:
+    """`outer` failed if `inner`, which is the same, did."""
+    if inner.status == SpanStatus.ERROR and outer.status == SpanStatus.OK:
+        replace(outer, "status", SpanStatus.ERROR)
+        outer.error_type = outer.error_type or inner.error_type
+        outer.error_message = outer.error_message or inner.error_message
 
 
 def _agent(forest: Forest, position: int) -> None:

@@ -28,6 +28,11 @@ KINDS: dict[str, str] = {
 _CACHED = ("input_cached_tokens", "cache_read_input_tokens", "input_cache_read")
 _CACHE_WRITE = ("cache_creation_input_tokens", "input_cache_creation", "cache_write_input_tokens")
 _REASONING = ("output_reasoning_tokens", "output_reasoning")
+_NESTED = (
+    ("cached_tokens", ("prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
+    ("reasoning_tokens", ("completion_tokens_details", "output_tokens_details"), "reasoning_tokens"),
+)
+"""column, where OpenAI's own usage holds it"""
 _NANO = Decimal("1e-9")
 
 
@@ -98,6 +103,10 @@ def fill_usage(span: Span, usage: Mapping[str, Any]) -> None:
     if outputs is not None:
         span.output_tokens = outputs + (0 if whole else reasoned or 0)
     span.cached_tokens, span.cache_write_tokens, span.reasoning_tokens = cached, written, reasoned
+    for column, holders, key in _NESTED:
+        for holder in holders:
+            if getattr(span, column) is None and (inner := as_object(usage.get(holder))):
+                setattr(span, column, as_int(inner.get(key)))
 
 
 def total_cost(costs: Mapping[str, Any]) -> Decimal | None:

@@ -27,6 +27,7 @@ from tracer.normalise.identity import (
 from tracer.normalise.instances import number_instances
 from tracer.normalise.limits import note_limits, note_pauses
 from tracer.normalise.llamaindex import note_tools
+from tracer.normalise.logfire import join_streams
 from tracer.normalise.loose_calls import loose_calls
 from tracer.normalise.marks import mark, reset
 from tracer.normalise.otel_genai import is_message_event
@@ -79,6 +80,7 @@ def resolve_owned(
     agents = _agents(forest)
     classify_tools(forest, agents)
     find_duplicates(forest)
+    join_streams(forest)
     for call, host in calls:
         mark_twin(forest.spans[host], forest.spans[call])
     number_instances(forest)
