@@ -153,7 +153,7 @@ def welcome(error: TracehoundError) -> None:
     how_to_record()
     st.markdown("Or in your own code:")
     st.code("import tracer\n\ntracer.init()", language="python")
-    part(_wait_for_store, every_s=2.0)()
+    part(_wait_for_store, every_s=0.5)()
 
 
 def how_to_record() -> None:

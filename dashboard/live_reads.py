@@ -59,10 +59,16 @@ class LiveRun:
         """Agents that can never go on."""
         return frozenset(str(span.row["agent"]) for span in self.open if span.stuck)
 
+    @property
+    def late(self) -> bool:
+        """Something in it takes unusually long."""
+        return any(span.late for span in self.open)
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """`runs` newest first; `recent` are the last runs that ended, rows of `traces`."""
+    """`runs`: those in a deadlock first, then those that are late, then the newest; `recent` are the last runs that ended or
+    whose program died, rows of `traces`."""
 
     runs: tuple[LiveRun, ...]
     recent: pl.DataFrame
@@ -89,25 +95,27 @@ def live(store: Leasing, usual_s: Usual, *, now_ns: int) -> Live:
         spans = fetched(connection.sql(_OPEN))
         runs = fetched(connection.sql("SELECT * FROM traces WHERE outcome = 'running' ORDER BY start_ns DESC, run_id"))
         recent = fetched(connection.sql(
-            f"SELECT * FROM traces WHERE outcome <> 'running' AND end_ns IS NOT NULL ORDER BY end_ns DESC, run_id LIMIT {RECENT}"
+            f"SELECT * FROM traces WHERE outcome <> 'running' ORDER BY coalesce(end_ns, start_ns) DESC, run_id LIMIT {RECENT}"
         ))  # fmt: skip
     by_run = {str(run): part for (run,), part in spans.group_by("run_id")}
     found = [
         LiveRun(row, open_spans(by_run.get(row["run_id"], spans.clear()), usual_s, now_ns))
         for row in runs.iter_rows(named=True)
     ]
-    return Live(tuple(found), recent)
+    return Live(tuple(sorted(found, key=lambda run: (not run.stuck, not run.late))), recent)
 
 
 def open_spans(spans: pl.DataFrame, usual_s: Usual, now_ns: int) -> tuple[OpenSpan, ...]:
     """The innermost open spans of one run: what somebody is doing or waiting for now, not what that is part of.
+
+    A workflow is never what somebody does: between two steps of it nothing is done.
 
     Args:
         spans: the run's rows of `running_spans`.
     """
     rows = list(spans.iter_rows(named=True))
     parents = {row["parent_span_id"] for row in rows}
-    inner = [row for row in rows if row["span_id"] not in parents]
+    inner = [row for row in rows if row["span_id"] not in parents and row["kind"] != SpanKind.WORKFLOW]
     waits = {
         str(row["agent"]): Wait(frozenset(row["wait_for"]), "any" if row["wait_mode"] == "any" else "all")
         for row in inner

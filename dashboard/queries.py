@@ -1,6 +1,6 @@
 """Every read the pages make, in one place and cached by the state of the store.
 
-A page asks `current()` first: what was recorded meanwhile is folded in (at most once a second, whoever asks) and a
+A page asks `current()` first: what was recorded meanwhile is folded in (at most every `FOLD_EVERY_S`, whoever asks) and a
 token says whether anything changed. Everything else takes that state, so an unchanged store costs nothing to look at.
 No lease is held when these functions return; pages draw from copies.
 """
@@ -49,7 +49,7 @@ from tracer.store.keeping import keep_to_limits
 STORE_VARIABLE = "TRACEHOUND_STORE"
 DEFAULT_STORE = "./traces.duckdb"
 
-FOLD_EVERY_S = 1.0
+FOLD_EVERY_S = 0.4
 BACKTESTED = 300
 """newest runs that the Back-test page replays; `tracehound backtest` takes more"""
 

@@ -24,14 +24,13 @@ def running_document(runs: tuple[LiveRun, ...], now_ns: int) -> list[b.Block]:
     """A card per running run: how long, how much, and who does or waits for what."""
     blocks: list[b.Block] = []
     for run in runs[:_RUNS]:
-        late = any(span.late for span in run.open)
-        tone: b.Tone = "critical" if run.stuck else "warning" if late else "running"
+        tone: b.Tone = "critical" if run.stuck else "warning" if run.late else "running"
         row = run.row
         chips = [b.chip("running for " + units.duration(now_ns - row["start_ns"]), tone="running", glyph="◌")]
         if run.stuck:
             chips.append(b.chip("deadlock: " + ", ".join(sorted(run.stuck)), tone="critical", glyph="✕",
                                 title="These agents wait for each other; nobody who runs can release them."))  # fmt: skip
-        elif late:
+        elif run.late:
             chips.append(b.chip("unusually long", tone="warning", glyph="▲"))
         numbers = f"{amount(row['llm_calls'], 'LLM call')} · {units.count(row['input_tokens'] + row['output_tokens'])} tokens · {cost_cell(row) if row['llm_calls'] else 'no cost yet'}"
         lines = [_line(span) for span in run.open[:_SPANS]]
@@ -44,7 +43,9 @@ def running_document(runs: tuple[LiveRun, ...], now_ns: int) -> list[b.Block]:
         )
         blocks.append(b.card([head, b.note(numbers), *lines], tone=tone, pick={"run": row["run_id"]}))
     if len(runs) > _RUNS:
-        said = f"Showing the newest {_RUNS} of {amount(len(runs), 'running run')}."
+        said = (
+            f"Showing {_RUNS} of {amount(len(runs), 'running run')}: deadlocks first, then late ones, then the newest."
+        )
         blocks.append(b.line(said, items=[b.chip("all of them →", pick={"query": "outcome:running"})]))
     return blocks
 
@@ -76,13 +77,18 @@ def _doing(row: Mapping[str, Any]) -> str:
     return f"{palette.look(row['kind']).word} {row['name']}"
 
 
+def _ended(row: Mapping[str, Any]) -> str | None:
+    """When a run ended, where that is known: a program that died did not say."""
+    return units.moment(row["end_ns"])[:19] if row["end_ns"] is not None and has_clock(row["start_ns"]) else None
+
+
 def ended_document(recent: pl.DataFrame) -> list[b.Block]:
-    """The last runs that ended, newest first."""
+    """The last runs that ended or whose program died, newest first."""
     rows = [
         b.row(
             [b.cell(row["workflow"] or "unnamed", note=row["source_id"] or row["run_id"][:8]),
              b.cell(f"{OUTCOME_GLYPHS.get(row['outcome'], '')} {row['outcome'].replace('_', ' ')}", OUTCOME_TONES.get(row["outcome"], "neutral")),
-             units.moment(row["end_ns"])[:19] if has_clock(row["start_ns"]) else None, took_cell(row), cost_cell(row)],
+             _ended(row), took_cell(row), cost_cell(row)],
             pick={"run": row["run_id"]},
         )
         for row in recent.iter_rows(named=True)

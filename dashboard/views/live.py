@@ -12,11 +12,11 @@ from dashboard.figures import units
 from dashboard.parts import part
 from tracer.model import SpanKind
 
-EVERY_S = 1.0
+EVERY_S = 0.5
 
 
 def render() -> None:
-    """Draw the page; all but the title is drawn again every second."""
+    """Draw the page; all but the title is drawn again every half second."""
     queries.current()  # says where there is no store, before anything is drawn
     st.title("Live", anchor=False)
     with st.container(key="live"):

@@ -89,7 +89,7 @@ def test_money_leads_to_its_runs_and_calls(server: Server, open_page: OpenPage) 
 
 
 def test_work_appears_while_it_goes_on(tmp_path: Path, open_page: OpenPage) -> None:
-    """A run appears on the open page after its start, a circle of waits is called a deadlock, and the end moves it to what ended."""
+    """A run appears on the open page after its start, and the end moves it to what ended."""
     path = tmp_path / "traces.duckdb"
     with serving(path) as served, stores.recording(path) as recorder:
         page = open_page(served.page("live"))

@@ -26,6 +26,14 @@ def test_only_the_innermost_open_work_is_told() -> None:
     assert [(one.row["kind"], one.for_s) for one in found] == [("llm", 8.0), ("wait", 5.0)]
 
 
+def test_between_two_steps_nothing_is_done() -> None:
+    """The run itself is open all the time; it is no work of anybody."""
+    run = drawn.run("desk", drawn.agent("A", 0, 1), id="now", outcome="running")
+    spans = drawn.frames(run).spans.filter(pl.col("end_ns").is_null())
+    assert spans["kind"].to_list() == ["workflow"]
+    assert live_reads.open_spans(spans, {}, drawn.ns(10)) == ()
+
+
 def test_agents_that_wait_for_each_other_are_stuck_while_it_happens() -> None:
     """A circle of open waits is a deadlock; a chain that ends at somebody who works is none."""
     circle = [drawn.agent(a, 0, None, drawn.wait(b, 1, None)) for a, b in (("A", "B"), ("B", "A"), ("C", "A"))]
@@ -41,7 +49,7 @@ def test_late_is_three_times_the_usual_or_over_the_deadline() -> None:
         drawn.agent("A", 0, None, drawn.llm(0, None)), drawn.agent("B", 0, None, drawn.wait("A", 0, None, deadline=5.0))
     )
     call = spans.filter(spans["kind"] == "llm").row(0, named=True)
-    usual = {("llm", "A", call["name"]): 10.0}
+    usual: live_reads.Usual = {("llm", "A", str(call["name"])): 10.0}
     late = {one.row["kind"]: one.late for one in live_reads.open_spans(spans, usual, drawn.ns(31))}
     assert late == {"llm": True, "wait": True}
     early = {one.row["kind"]: one.late for one in live_reads.open_spans(spans, usual, drawn.ns(4))}
@@ -65,6 +73,23 @@ def test_a_store_gives_running_runs_first_and_then_those_that_ended(tmp_path: Pa
     assert "waits for B" in said
     assert shown.recent.height == live_reads.RECENT
     assert "completed" in str(ended_document(shown.recent))
+
+
+def test_trouble_comes_before_news_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Of forty running runs the oldest is in a deadlock: it is the first card. A run whose program died is among the last."""
+    circle = [drawn.agent(a, 0, None, drawn.wait(b, 1, None)) for a, b in (("A", "B"), ("B", "A"))]
+    busy = [drawn.run("busy", drawn.agent("C", 0, None), id=f"b{i}", at=60.0 + i, outcome="running") for i in range(39)]
+    died = drawn.run("died", drawn.agent("D", 0, None), id="d", at=30, outcome="running")
+    died.summary.update(outcome="interrupted")
+    store = stores.write(
+        tmp_path / "t.duckdb", drawn.frames(drawn.run("close", *circle, id="now", outcome="running"), *busy, died)
+    )
+    shown = live_reads.live(store, {}, now_ns=drawn.ns(120))
+    assert [run.row["workflow"] for run in shown.runs[:2]] == ["close", "busy"]
+    said = str(running_document(shown.runs, drawn.ns(120)))
+    assert "Showing 25 of 40 running runs" in said
+    assert shown.recent["workflow"].to_list() == ["died"]
+    assert "never ended" in str(ended_document(shown.recent))
 
 
 def test_usual_times_need_enough_examples(tmp_path: Path) -> None:
