@@ -92,7 +92,9 @@ def _deep(
     made: dict[str, dict[str, Any]] = {}
     held = _split(frames, _chosen(frames, by_run, judged, skipped))
     try:
-        peers = _split(frames.peers, frames.peers.run_ids) if frames.peers is not None else {}
+        peers = _split(frames, _compared(frames, held, judged))
+        if frames.peers is not None:
+            peers |= _split(frames.peers, frames.peers.run_ids)
         found = [finding for run_id in held for finding in by_run.get(run_id, ())]
         attributed = attribute({**peers, **held}, found, judged, asked=held)
     except Exception as error:  # noqa: BLE001  a crash of one question must not silence the others; it is shown to the user
@@ -190,9 +192,20 @@ def _chosen(
     return chosen
 
 
+def _compared(frames: Frames, held: Mapping[str, Frames], judged: Mapping[str, Verdict]) -> list[str]:
+    """Runs that are not looked into themselves, of the workflows of those that failed: what these are compared with."""
+    failed = [run_id for run_id in held if judged[run_id].failed]
+    if not failed:
+        return []
+    workflows = frames.traces.filter(pl.col("run_id").is_in(failed))["workflow"].drop_nulls().unique()
+    others = frames.traces.filter(pl.col("workflow").is_in(workflows.implode()) & ~pl.col("run_id").is_in(list(held)))
+    newest = others.sort("start_ns", "run_id", descending=True)
+    return newest.filter(pl.col("spans").cum_sum() <= DEEP_SPANS)["run_id"].to_list()
+
+
 def _split(frames: Frames, run_ids: Sequence[str]) -> dict[str, Frames]:
     """The frames of each run, without a pass over all frames per run."""
-    if len(run_ids) == 1:
+    if len(run_ids) <= 1:
         return {run_id: frames.only(run_id) for run_id in run_ids}
     spans = _by(frames.spans.filter(pl.col("run_id").is_in(list(run_ids))), "run_id")
     traces = _by(frames.traces, "run_id")

@@ -82,14 +82,7 @@ def analyse_runs(store: Store, run_ids: Sequence[str]) -> tuple[Frames, Analysis
     if not others:
         return chosen, _about(analyse(chosen), set(run_ids))
     baseline = load_frames(store, others, contents=False)
-    together = Frames(
-        spans=pl.concat([chosen.spans, baseline.spans]).sort("run_id", "start_ns", "span_id"),
-        traces=pl.concat([chosen.traces, baseline.traces]),
-        contents=chosen.contents,
-        events=pl.concat([chosen.events, baseline.events]),
-        links=pl.concat([chosen.links, baseline.links]),
-        read_ns=chosen.read_ns,
-    )
+    together = replace(_joined(chosen, baseline), contents=chosen.contents, read_ns=chosen.read_ns)
     return _with_peers(store, chosen, baseline), _about(analyse(together), set(run_ids))
 
 
@@ -109,6 +102,40 @@ def with_peers(store: Store, chosen: Frames) -> Frames:
         return chosen
     others = _siblings(store, chosen)
     return _with_peers(store, chosen, load_frames(store, others, contents=False)) if others else chosen
+
+
+def alone(frames: Frames, run_id: str) -> Frames:
+    """One run of `frames`; if it failed, what it is compared with are the others of its workflow and the peers of `frames`."""
+    own = frames.only(run_id)
+    if not verdicts(own)[run_id].failed:
+        return own
+    beside = (pl.col("workflow") == own.traces["workflow"][0]) & (pl.col("run_id") != run_id)
+    others = _newest(replace(frames, traces=frames.traces.filter(beside), peers=None))
+    if others.traces.is_empty():
+        return own
+    return replace(own, peers=others if own.peers is None else _joined(others, own.peers))
+
+
+def _joined(one: Frames, other: Frames) -> Frames:
+    """The runs of both."""
+    return Frames(
+        spans=pl.concat([one.spans, other.spans]).sort("run_id", "start_ns", "span_id"),
+        traces=pl.concat([one.traces, other.traces]),
+        contents={**other.contents, **one.contents},
+        events=pl.concat([one.events, other.events]),
+        links=pl.concat([one.links, other.links]),
+    )
+
+
+def _newest(frames: Frames) -> Frames:
+    """The newest of the runs in `frames.traces`, up to `COMPARED_SPANS`."""
+    newest = frames.traces.sort("start_ns", "run_id", descending=True)
+    kept = pl.col("run_id").is_in(newest.filter(pl.col("spans").cum_sum() <= COMPARED_SPANS)["run_id"].implode())
+    spans = frames.spans.filter(kept)
+    inside = pl.col("span_id").is_in(spans["span_id"].unique().implode())
+    return replace(
+        frames, spans=spans, traces=frames.traces.filter(kept), events=frames.events.filter(inside), links=frames.links.filter(inside)
+    )  # fmt: skip
 
 
 def _with_peers(store: Store, chosen: Frames, baseline: Frames) -> Frames:
@@ -137,15 +164,13 @@ def _siblings(store: Store, chosen: Frames) -> list[str]:
 
 def _with_tool_results(store: Store, baseline: Frames, chosen: Frames) -> Frames:
     """The newest runs of `baseline`, up to `COMPARED_SPANS`, with the only texts that comparison reads."""
-    newest = baseline.traces.sort("start_ns", "run_id", descending=True)
-    kept = newest.filter(pl.col("spans").cum_sum() <= COMPARED_SPANS)["run_id"].implode()
-    spans = baseline.spans.filter(pl.col("run_id").is_in(kept))
-    refs = spans.filter(pl.col("kind") == SpanKind.TOOL)["output_refs"].drop_nulls().explode().drop_nulls().unique()
+    newest = _newest(baseline)
+    refs = (
+        newest.spans.filter(pl.col("kind") == SpanKind.TOOL)["output_refs"].drop_nulls().explode().drop_nulls().unique()
+    )
     held = {ref: text for ref, text in chosen.contents.items() if ref in set(refs)}
     texts = reads.bodies(store, [ref for ref in refs if ref not in held])
-    return replace(
-        baseline, spans=spans, traces=baseline.traces.filter(pl.col("run_id").is_in(kept)), contents={**texts, **held}
-    )
+    return replace(newest, contents={**texts, **held})
 
 
 def _about(analysis: Analysis, run_ids: set[str]) -> Analysis:

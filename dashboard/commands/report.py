@@ -11,7 +11,7 @@ from pathlib import Path
 from dashboard.commands.common import add_json, add_lake, add_store, note, print_json, progress, since_ns
 from dashboard.judging import add_judge, judge_of
 from dashboard.lakes import store_of_runs
-from dashboard.loading import analyse_fleet, analyse_runs, find_runs, open_store
+from dashboard.loading import alone, analyse_fleet, analyse_runs, find_runs, open_store
 from dashboard.report import FORMATS
 from dashboard.report.case import Case
 from dashboard.report.html import case_html
@@ -135,7 +135,7 @@ def _cases(store: Store, run_ids: list[str]) -> Iterator[Case]:
         frames, analysis = analyse_runs(store, chosen)
         for run_id in frames.run_ids:
             skipped = [one for one in analysis.skipped if one.trace_id in (None, run_id)]
-            yield Case.of(frames.only(run_id), analysis.of(run_id), skipped, analysis.failures)
+            yield Case.of(alone(frames, run_id), analysis.of(run_id), skipped, analysis.failures)
 
 
 def make_folder(folder: Path) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analyzers import document
 from analyzers.attribution import attribute, verdicts
 from analyzers.document import analysis_document
 from analyzers.run import analyse
 from dashboard.commands import analyze
-from dashboard.loading import analyse_runs
+from dashboard.loading import alone, analyse_runs
 from tests.drawn import Drawn, agent, frames, run, tool
 from tracer.importers import import_file
 from tracer.store import reads
@@ -98,6 +99,39 @@ def trial(number: int, reward: float, *tools: str) -> dict[str, Any]:
         asked += [{"role": "assistant", "content": "", "tool_calls": [call]},
                   {"role": "tool", "tool_call_id": f"c{n}", "name": name, "content": f"{name} done"}]  # fmt: skip
     return {"id": f"7/{number}", "task": "airline", "workflow": "airline", "reward": reward, "messages": [*asked, {"role": "assistant", "content": "Done."}]}  # fmt: skip
+
+
+def booked(name: str, outcome: str, *tools: str) -> Drawn:
+    """A clerk that calls tools one after the other."""
+    items = [tool(tool_name, n, n + 1, args={}, id=f"{name}-{tool_name}") for n, tool_name in enumerate(tools)]
+    return run("book", agent("clerk", 0, len(tools) + 1, *items), outcome=outcome, id=name)
+
+
+BAD = booked("bad", "failed", "find", "cancel", "book")
+GOOD = [booked(f"good-{n}", "completed", "find", "book") for n in range(3)]
+
+
+def test_a_run_that_is_taken_out_of_many_keeps_what_it_is_compared_with() -> None:
+    """A report of one of many runs names the suspect that a report of all names; good runs need no peers."""
+    many = frames(BAD, *GOOD, run("other", agent("a", 0, 1), id="other"))
+    one = alone(many, BAD.run_id)
+
+    assert one.run_ids == [BAD.run_id]
+    (entry,) = analysis_document(one, analyse(one))["traces"]
+    assert [(s["span_id"], s["tier"]) for s in entry["suspects"][:1]] == [("bad-cancel", "differential")]
+    assert one.peers is not None
+    assert sorted(one.peers.run_ids) == sorted(drawn.run_id for drawn in GOOD)
+    assert alone(many, GOOD[0].run_id).peers is None
+
+
+def test_a_failed_run_is_compared_with_runs_that_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a document looks into one run only, the good ones are compared with all the same."""
+    monkeypatch.setattr(document, "DEEP_RUNS", 1)
+    many = frames(BAD, *GOOD)
+    entries = {entry["trace_id"]: entry for entry in analysis_document(many, analyse(many))["traces"]}
+
+    assert [s["span_id"] for s in entries[BAD.run_id]["suspects"][:1]] == ["bad-cancel"]
+    assert entries[GOOD[0].run_id]["ledger"] is None
 
 
 @pytest.mark.slow
