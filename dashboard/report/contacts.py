@@ -15,6 +15,7 @@ SHOWN: Final = 40
 def contacts_document(graph: DependencyGraph) -> list[b.Block]:
     """The edges, most frequent first; what a cycle is part of is said in words."""
     edges = sorted(graph.edges, key=lambda edge: (-edge.count, edge.source, edge.target))
+    circular = any(edge.in_cycle for edge in edges[:SHOWN])
     rows = [
         b.row(
             [
@@ -24,7 +25,7 @@ def contacts_document(graph: DependencyGraph) -> list[b.Block]:
                 units.duration(edge.total_ns) if edge.total_ns else None,
                 units.money(edge.cost_usd) if edge.cost_usd else None,
                 units.count(edge.errors) if edge.errors else None,
-                "in a cycle" if edge.in_cycle else None,
+                *(["in a cycle" if edge.in_cycle else None] if circular else []),
             ],
             pick={"span": edge.spans[0]} if edge.spans else None,
         )
@@ -37,7 +38,7 @@ def contacts_document(graph: DependencyGraph) -> list[b.Block]:
         b.column("to"),
         b.column("how"),
         *(b.column(name, right=True) for name in ("time", "cost", "failed")),
-        b.column(""),
+        *([b.column("")] if circular else []),
     ]
     document = [b.table(columns, rows)]  # fmt: skip
     if len(edges) > SHOWN:

@@ -59,7 +59,9 @@ def find_moments(case: Case) -> list[Moment]:
 
 
 def _suspected(case: Case) -> list[Moment]:
-    """Where the evidence points first."""
+    """Where the evidence points first, in a run to which no detector objects."""
+    if any(finding.severity != "info" for finding in case.findings):
+        return []
     suspects: list[dict[str, Any]] = case.run["suspects"][:1]
     starts = case.frames.spans.filter(pl.col("span_id").is_in([one["span_id"] for one in suspects]))["start_ns"]
     return [

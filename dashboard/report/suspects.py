@@ -14,7 +14,7 @@ def suspects_document(case: Case, names: Mapping[str, str]) -> list[b.Block]:
     """Suspects in order with what speaks against them; `names`: span id -> what the figures call it."""
     suspects: list[dict[str, Any]] = case.run["suspects"]
     if suspects:
-        return suspects_table(suspects, names)
+        return suspects_table(suspects, names, case.frames)
     why = next((one.reason for one in case.skipped if one.detector == "suspects"), None)
     if why:
         return [b.note("Insufficient evidence: no suspect is named."), b.note(why)]

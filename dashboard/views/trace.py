@@ -314,7 +314,7 @@ def _findings(shown: RunView, insight: Mapping[str, Any] | None) -> None:
     if not shown.judged:
         blocks = [b.note("The findings of a run this large are being made. They appear here by themselves.", tone="running")]  # fmt: skip
     if shown.failed:
-        blocks = [*suspects_view(insight, shown.names), *blocks]
+        blocks = [*suspects_view(insight, shown.names, shown.frames), *blocks]
     document_view(
         blocks, key="findings", label="Findings", subject=shown.run_id, panel=True,
         on_pick=lambda pick: _pick(shown, pick, elsewhere=True),

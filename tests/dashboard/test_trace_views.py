@@ -83,10 +83,10 @@ def test_the_ledger_adds_up_and_leads_to_its_calls() -> None:
 
 def test_suspects_are_ranked_and_lead_to_their_step() -> None:
     """The card of a failed run names steps of that run; without evidence it says so."""
-    document = suspects_view(insight(), {})
+    document = suspects_view(insight(), {}, LOOP)
     assert picks(document)
     assert picks(document) <= set(LOOP.spans["span_id"])
-    assert "does not suffice" in json.dumps(suspects_view({"suspects": []}, {}))
+    assert "does not suffice" in json.dumps(suspects_view({"suspects": []}, {}, LOOP))
 
 
 def test_texts_are_read_once_and_together() -> None:
