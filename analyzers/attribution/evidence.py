@@ -32,6 +32,7 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 
 from analyzers.attribution.claims import charge_claims, charge_empty, charge_stalls
 from analyzers.attribution.grounds import charge_grounds
@@ -228,9 +229,9 @@ def _provenance(steps: Sequence[Step], task: str, charge: Charge) -> None:
     if first is None:
         return
     place = author_before(steps, first.place)
-    shown = ", ".join(sorted(answer)[:3])
+    shown = ", ".join(shorten(item, 40, placeholder=" …") for item in sorted(answer)[:3])
     if place is not None:
-        charge(place, "first answer", f"first to come to the final answer ({shown[:60]})")
+        charge(place, "first answer", f"first to come to the final answer ({shown})")
     for step in steps[: last.place]:
         if step.role == "worker" and step.place != place and any(_holds(step, item) for item in answer):
             charge(step.place, "answer's way", "on the way to the final answer")
