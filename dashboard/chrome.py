@@ -12,7 +12,7 @@ from analyzers.sampling import in_words, stood_for
 from analyzers.wording import amount
 from dashboard import address, queries
 from dashboard.analyst import StoreAnalysis
-from dashboard.charts.base import Figure
+from dashboard.charts.base import Figure, table_of
 from dashboard.figures.markup import readable
 from dashboard.figures.palette import Mode
 from dashboard.parts import part
@@ -103,8 +103,14 @@ def numbers(figures: Sequence[tuple[str, str, str]]) -> None:
 
 
 def chart(place: Any, title: str, figure: Figure, key: str) -> None:
-    """Draw a Plotly figure under its title in `place`, a column or container."""
-    place.caption(title)
+    """Draw a Plotly figure under its title in `place`, a column or container, with the same as a table that can be saved."""
+    head = place.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key=f"head_{key}"
+    )
+    head.caption(title)
+    table = table_of(figure)
+    if table.height:
+        head.popover("Table", type="tertiary").dataframe(table, hide_index=True, key=f"table_{key}", alt=title)
     place.plotly_chart(figure, key=f"chart_{key}", config=_PLOTLY_CONFIG, theme="streamlit", alt=title)
 
 

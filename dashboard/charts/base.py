@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
 from dashboard.figures import units
+from dashboard.figures.markup import readable
 
 HEIGHT = 240
 _HALF_A_MINUTE = timedelta(seconds=30)
@@ -42,6 +44,46 @@ def figure(
             **(layout or {}),
         },
     }
+
+
+def some_of(title: str, shown: int, total: int, which: str) -> str:
+    """The title of a chart that has room for `shown` of `total` names only; the others are in the table beside it."""
+    return f"{title}: the {shown:,} {which} of {total:,}, the others in the table" if total > shown else title
+
+
+def table_of(chart: Figure) -> pl.DataFrame:
+    """What a chart draws, for those who read tables: a row per mark with its series, its place and its value, or the quantiles of a box."""
+    boxes = [series for series in chart["data"] if series["type"] == "box"]
+    rows = [row for box in boxes for row in _quantiles(box, chart["layout"])]
+    if not boxes:
+        drawn = [series for series in chart["data"] if series.get("hoverinfo") != "skip"]  # bands show what a line says
+        rows = [row for series in drawn for row in _marks(series)]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _quantiles(box: Mapping[str, Any], layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+    unit = layout["xaxis"].get("ticksuffix", "").strip() or "s"
+    keys = {"5 %": "lowerfence", "25 %": "q1", "median": "median", "75 %": "q3", "95 %": "upperfence"}
+    return [
+        {"of": _cell(name), **{f"{said}, {unit}": box[key][k] for said, key in keys.items()}}
+        for k, name in enumerate(box["y"])
+    ]
+
+
+def _marks(series: Mapping[str, Any]) -> list[dict[str, Any]]:
+    across = series.get("orientation") == "h"
+    places, values = (series["y"], series["x"]) if across else (series["x"], series["y"])
+    name = series.get("name")
+    said = {} if name is None else {"series": _cell(name)}
+    pairs = zip(places, values, strict=True)
+    return [{**said, "at": _cell(place), "value": value} for place, value in pairs if value is not None]
+
+
+def _cell(value: Any) -> str:
+    """A name or a moment as text, with the characters back that `escape` took out."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return readable(html.unescape(str(value)))
 
 
 def rows_height(rows: int, *, row: int = 30, least: int = 120) -> int:

@@ -19,8 +19,18 @@ TOKEN_PARTS: Mapping[str, tuple[str, Ink]] = {
 """column -> word and colour; the parts of `tokens_by_name` do not overlap"""
 
 
+ROWS = 12
+"""bars that fit"""
+
+
 def bars_by_name(
-    rows: pl.DataFrame, value: str, mode: Mode, *, text: Callable[[float], str], ink: Ink = palette.BLUE, most: int = 12
+    rows: pl.DataFrame,
+    value: str,
+    mode: Mode,
+    *,
+    text: Callable[[float], str],
+    ink: Ink = palette.BLUE,
+    most: int = ROWS,
 ) -> Figure:
     """One bar per row of `rows` (name, `value`); rows beyond `most` become "others", so that the bars sum to the total."""
     known = rows.filter(pl.col(value).is_not_null()).sort(value, "name", descending=[True, False])
@@ -45,7 +55,7 @@ def stacked_by_name(
     mode: Mode,
     *,
     text: Callable[[float], str],
-    most: int = 12,
+    most: int = ROWS,
 ) -> Figure:
     """One bar per row of `rows` (name and a column per part), cut into its parts; the largest `most` rows."""
     totals = rows.with_columns(total=pl.sum_horizontal([pl.col(part).fill_null(0) for part in parts]))

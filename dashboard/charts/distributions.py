@@ -13,7 +13,10 @@ MAGNITUDES = 50
 """a slowest box this many times the quickest: on a linear axis most boxes would be a line at its foot"""
 
 
-def latency_boxes(durations: pl.DataFrame, mode: Mode, *, rows: int = 12) -> Figure:
+ROWS = 12
+
+
+def latency_boxes(durations: pl.DataFrame, mode: Mode, *, rows: int = ROWS) -> Figure:
     """A box per name from 25 % to 75 % with whiskers from 5 % to 95 %, the slowest median on top.
 
     Args:

@@ -63,7 +63,7 @@ def pairs(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Ma
             told.append((good, bad))
         elif len(runs) > 1:
             quiet.append((runs[1], runs[0]))
-    return [*told, *quiet][:PAIRS_SHOWN]
+    return [*told, *quiet]
 
 
 def pairs_document(rows: Sequence[Mapping[str, Any]]) -> list[b.Block]:
@@ -75,7 +75,9 @@ def pairs_document(rows: Sequence[Mapping[str, Any]]) -> list[b.Block]:
         b.row([a["workflow"] or "unnamed", _side(a), _side(other)], pick={"query": f"{a['run_id']} {other['run_id']}"})
         for a, other in found
     ]
-    return [b.table([b.column("workflow", tight=True), b.column("A"), b.column("B")], lines)]
+    return [
+        b.table([b.column("workflow", tight=True), b.column("A"), b.column("B")], lines, first=PAIRS_SHOWN, noun="pair")
+    ]
 
 
 def _side(row: Mapping[str, Any]) -> b.Block:

@@ -100,6 +100,7 @@ class _Writer:
         self._task: dict[str, str] = {}
         """agent -> what it was last asked, to tell a prompt that only repeats it"""
         self._spoken = self._answers_of_models()
+        self._asked = self._first_words()
 
     def add(self, row: Row) -> None:
         """Add what this span says."""
@@ -126,7 +127,8 @@ class _Writer:
         who, because = _who(row), f", because {row['reason']}" if row["reason"] else ""
         if task := self._text(row["input_refs"]):
             self._task[who] = task
-            self._say(row, row["start_ns"], who, task, "user", note=f"is asked{because}")
+            if row["kind"] != SpanKind.WORKFLOW or task not in self._asked:
+                self._say(row, row["start_ns"], who, task, "user", note=f"is asked{because}")
         answer = self._text(row["output_refs"])
         if answer and (who, answer) not in self._spoken:
             took = "not ended" if row["end_ns"] is None else units.took(row["end_ns"] - row["start_ns"], self._origin)
@@ -185,6 +187,11 @@ class _Writer:
     def _text(self, refs: list[int] | None) -> str:
         bodies = [self._frames.contents[ref] for ref in refs or () if ref in self._frames.contents]
         return "\n".join(read_message(body).text for body in bodies)
+
+    def _first_words(self) -> set[str]:
+        """The texts of the first messages: a task that one of them puts needs no entry of its own."""
+        first = self._spans.filter(pl.col("kind") == SpanKind.MESSAGE).head(3)
+        return {self._text(refs) for refs in first["input_refs"].to_list()}
 
     def _answers_of_models(self) -> set[tuple[str, str]]:
         """(agent, text) of every answer of a model: an agent that returns just that has nothing to add."""

@@ -153,7 +153,7 @@ def _alone(architecture: Mapping[str, Any] | None) -> list[b.Block]:
     estimate: Mapping[str, Any] = run.get("single_agent") or {}
     blocks = [b.heading("One agent instead", level=2)]
     if not estimate or "skipped" in estimate:
-        return [*blocks, b.note(estimate.get("skipped") or "There is not enough to estimate it from.")]
+        return [*blocks, b.note(_sentence(estimate.get("skipped") or "there is not enough to estimate it from"))]
     facts = [b.fact("Would need", f"{amount(estimate['calls'], 'call')}, {units.count(estimate['tokens'])} tokens")]
     if estimate["usd"] is not None:
         facts.append(b.fact("Would cost", _money(estimate["usd"]), hint="central estimate"))
@@ -166,6 +166,10 @@ def _alone(architecture: Mapping[str, Any] | None) -> list[b.Block]:
                         tone=None if estimate["feasible"] else "warning"))  # fmt: skip
     assumed = [b.prose(one) for one in estimate["assumptions"]]
     return [*blocks, b.facts(facts), b.section("What this assumes", assumed)]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _money(usd: float | None) -> str | None:

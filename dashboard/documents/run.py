@@ -83,7 +83,8 @@ def header_document(
         b.note(" · ".join(_numbers(row))),
     ]
     if row["outcome_reason"]:
-        blocks.append(b.note(_sentence(row["outcome_reason"]), tone=OUTCOME_TONES.get(outcome)))
+        why = f"whether it did its task is not known: {row['outcome_reason']}" if outcome == RunOutcome.UNKNOWN else row["outcome_reason"]  # fmt: skip
+        blocks.append(b.note(_sentence(why), tone=OUTCOME_TONES.get(outcome)))
     if kept is not None:
         blocks.append(b.note(f"{SAMPLED_GLYPH} A sampler kept {in_words(kept)}. This one may be whole; the others were never recorded, so it stands for about {amount(round(1 / kept), 'run')} in counts and costs over many.", tone="info"))  # fmt: skip
     if findings:

@@ -27,7 +27,7 @@ _ROUND_NODES: Final = 40
 DEPENDENCY_CSS: Final = """
 .dg{background:var(--th-bg);overflow-x:auto}.dg text{text-anchor:middle;fill:var(--th-fg)}.dg .dg-name{font-weight:600;font-size:13px}.dg .dg-sub{font-size:11px;fill:var(--th-muted);font-variant-numeric:tabular-nums}
 .dg-node,.dg-edge{cursor:pointer;outline:none}.dg-back{fill:var(--th-bg)}.dg-shape{stroke-width:1.6;fill-opacity:.14}.dg-node:hover .dg-shape,.dg-node:focus-visible .dg-shape{fill-opacity:.3;stroke-width:2.6}
-.dg-agent .dg-shape{fill:var(--th-k-agent);stroke:var(--th-k-agent)}.dg-tool .dg-shape{fill:var(--th-k-tool);stroke:var(--th-k-tool)}.dg-model .dg-shape{fill:var(--th-k-llm);stroke:var(--th-k-llm)}.dg-person .dg-shape{fill:var(--th-fg);stroke:var(--th-fg);fill-opacity:.06}.dg-workflow .dg-shape{fill:var(--th-k-workflow);stroke:var(--th-k-workflow)}.dg-rest .dg-shape{stroke-dasharray:4 3}
+.dg-agent .dg-shape{fill:var(--th-k-agent);stroke:var(--th-k-agent)}.dg-tool .dg-shape{fill:var(--th-k-tool);stroke:var(--th-k-tool)}.dg-model .dg-shape{fill:var(--th-k-llm);stroke:var(--th-k-llm)}.dg-person .dg-shape,.dg-everyone .dg-shape{fill:var(--th-fg);stroke:var(--th-fg);fill-opacity:.06}.dg-workflow .dg-shape{fill:var(--th-k-workflow);stroke:var(--th-k-workflow)}.dg-rest .dg-shape{stroke-dasharray:4 3}
 .dg-line{fill:none;stroke:var(--th-k-agent);stroke-opacity:.6}.dg-tip{fill:var(--th-k-agent);stroke:none}.dg-use .dg-line{stroke:var(--th-muted);stroke-opacity:.42;stroke-dasharray:5 3}.dg-use .dg-tip{fill:var(--th-muted);fill-opacity:.7}
 .dg-code .dg-line{stroke:var(--th-muted);stroke-opacity:.5}.dg-code .dg-tip{fill:var(--th-muted)}.dg-cycle .dg-line{stroke:var(--th-fg);stroke-opacity:.75}.dg-cycle .dg-tip{fill:var(--th-fg)}.dg-hot .dg-line{stroke:var(--th-error);stroke-opacity:1}.dg-hot .dg-tip{fill:var(--th-error)}.dg-wait .dg-line{stroke-dasharray:7 4}
 .dg-edge:hover .dg-line,.dg-edge:focus-visible .dg-line{stroke-opacity:1;stroke-width:5}.dg-wide{fill:none;stroke:transparent;stroke-width:12}
@@ -284,7 +284,13 @@ def _node_svg(node: Node, x: float, y: float, slots: dict[str, int], path_ns: in
     box = f'x="{x - NODE_W / 2:.1f}" y="{y - NODE_H / 2:.1f}" width="{NODE_W}" height="{NODE_H}" rx="{radius}"'
     name = clip(node.name, 17)
     cost = f" · {units.money(node.cost_usd)}" if node.cost_usd else " · price unknown" if node.unpriced else ""
-    sub = f"{amount(node.calls, 'call')}{cost}" if node.calls else node.kind
+    sub = (
+        f"{amount(node.calls, 'call')}{cost}"
+        if node.calls
+        else "all who are there"
+        if node.kind == "everyone"
+        else node.kind
+    )
     trouble = f", {amount(node.errors, 'error')}" if node.errors else ""
     share = node.path_ns / path_ns if path_ns else 0.0
     path = f", {share:.0%} of the critical path" if share else ""

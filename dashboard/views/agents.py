@@ -12,6 +12,7 @@ from analyzers.metrics.agents import invocations_over_time
 from analyzers.metrics.versions import version_metrics
 from dashboard import address, chrome
 from dashboard.charts import breakdowns, distributions, trends
+from dashboard.charts.base import some_of
 from dashboard.components import document_view
 from dashboard.documents.agent import agent_document
 from dashboard.figures import palette, units
@@ -84,8 +85,11 @@ def _all(shown: Population, rows: pl.DataFrame) -> None:
     ).filter(pl.col("fresh_tokens") + pl.col("cached_tokens") + pl.col("output_tokens") > 0)
     mode = chrome.mode()
     tokens = breakdowns.stacked_by_name(fresh, breakdowns.TOKEN_PARTS, mode, text=units.count)
-    chrome.chart(left, "Tokens by agent", tokens, "tokens")
-    chrome.chart(right, "How long an invocation took", distributions.latency_boxes(_durations(shown), mode), "latency")
+    title = some_of("Tokens by agent", breakdowns.ROWS, fresh.height, "largest")
+    chrome.chart(left, title, tokens, "tokens")
+    took = _durations(shown)
+    title = some_of("How long an invocation took", distributions.ROWS, took["name"].n_unique(), "slowest")
+    chrome.chart(right, title, distributions.latency_boxes(took, mode), "latency")
 
 
 def _durations(shown: Population) -> pl.DataFrame:

@@ -221,6 +221,8 @@ def _dearest(shown: Population) -> None:
     ]  # fmt: skip
     columns = [b.column("run", tight=True), b.column("started", tight=True), *(b.column(name, right=True) for name in ("LLM calls", "tokens", "cost", "of the median of its workflow"))]  # fmt: skip
     document_view([b.table(columns, rows)], key="dearest", label="Most expensive runs", subject="dearest", on_pick=address.remember)  # fmt: skip
+    if known.height > ROWS:
+        st.page_link(address.TRACES, label="All runs, the costliest first", icon=":material/list:", query_params={"order": "Costliest"})  # fmt: skip
 
 
 over_runs("Cost", _draw, one_workflow=True)

@@ -207,7 +207,7 @@ def _hint(findings: tuple[Finding, ...]) -> list[b.Block]:
         b.heading("Nothing selected"),
         b.prose("Click a span, an arrow or a node to see what was said, what it cost and how long it took. Press ? for the keyboard."),
     ]  # fmt: skip
-    if findings:
+    if findings and findings[0].severity != "info":
         blocks.append(b.prose(f"Start with the most serious finding: {findings[0].title}"))
         blocks.append(
             b.chips([b.chip("Show it", tone=SEVERITY_TONES[findings[0].severity], pick={"finding": findings[0].id})])

@@ -12,6 +12,7 @@ from analyzers.finding import Finding
 from analyzers.wording import amount
 from dashboard import address, chrome, queries
 from dashboard.charts import distributions
+from dashboard.charts.base import some_of
 from dashboard.components import document_view
 from dashboard.documents import blocks as b
 from dashboard.documents.run import SEVERITY_TONES
@@ -65,8 +66,9 @@ def _draw(scene: Scene) -> None:
 
 
 def _all(shown: Population) -> None:
-    boxes = distributions.latency_boxes(_durations(shown).rename({"workflow": "name"}), chrome.mode())
-    chrome.chart(st.container(), "How long runs took", boxes, "latency")
+    took = _durations(shown).rename({"workflow": "name"})
+    title = some_of("How long runs took", distributions.ROWS, took["name"].n_unique(), "slowest")
+    chrome.chart(st.container(), title, distributions.latency_boxes(took, chrome.mode()), "latency")
 
 
 def _durations(shown: Population) -> pl.DataFrame:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from playwright.sync_api import Page, expect
 
 from dashboard import address
-from dashboard.report import render_html
+from dashboard.report import render_html, render_markdown
+from dashboard.report.case import Case
+from dashboard.report.index import entry_of, index_html
 from tests import drawn as drawing
 from tests.browser import hostile
 from tests.browser.conftest import OpenPage
@@ -154,6 +157,36 @@ def test_texts_of_five_million_characters(place: Place, open_page: OpenPage) -> 
     details = page.locator(".document[aria-label='Details']")
     expect(details).to_contain_text("more characters")
     nothing_acts(page, "long")
+
+
+def test_texts_of_five_million_characters_everywhere(place: Place, open_page: OpenPage, tmp_path: Path) -> None:
+    """Every view of that run, and its report, are drawn; nothing of it acts."""
+    page = open_page(place.server.page("trace", trace=place.long))
+    for view, ready in VIEWS:
+        page.goto(place.server.page("trace", trace=place.long, view=view))
+        drawn(page, ready if view != "Graph" else ".figure[data-ready]")
+        nothing_acts(page, f"long {view}")
+    long = drawing.run(hostile.LONG[:200_000], drawing.agent(hostile.LONG, 0, 3, drawing.llm(0, 1, prompt=hostile.LONG, answer=hostile.LONG)), id="long")  # fmt: skip
+    target = tmp_path / "long.html"
+    target.write_text(render_html(drawing.frames(long)), encoding="utf-8")
+    page.goto(target.as_uri())
+    page.wait_for_selector("html[data-ready='1']")
+    assert page.evaluate(_LOOK) == []
+
+
+def test_the_index_and_the_markdown(open_page: OpenPage, tmp_path: Path) -> None:
+    """An index over the hostile runs, and their Markdown made HTML by a renderer that lets HTML through, as careless ones do."""
+    frames = [drawing.frames(hostile.poisoned(number, text)) for number, text in enumerate((*PAYLOADS, EVERYTHING))]
+    index = tmp_path / "index.html"
+    index.write_text(index_html([entry_of(Case.of(one), every=True) for one in frames], EVERYTHING), encoding="utf-8")
+    page = open_page(index.as_uri())
+    assert page.evaluate(_LOOK) == []
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    for number, one in enumerate(frames):
+        target = tmp_path / f"{number}.md.html"
+        target.write_text(f"<!doctype html><meta charset=utf-8>{reader.render(render_markdown(one))}", encoding="utf-8")
+        page.goto(target.as_uri())
+        assert page.evaluate(_LOOK) == [], number
 
 
 def test_the_report(open_page: OpenPage, tmp_path: Path) -> None:

@@ -88,6 +88,47 @@ def test_money_leads_to_its_runs_and_calls(server: Server, open_page: OpenPage) 
     caption(page, "Showing 1–1 of 1 run")
 
 
+def test_an_offered_pair_is_compared(server: Server, open_page: OpenPage) -> None:
+    """A click on a line of "Worth comparing" puts both runs into the address and aligns them; the lists then name them."""
+    page = open_page(server.page("compare"))
+    drawn(page, DOCUMENT.format("Pairs of runs worth comparing") + " tr.pickable")
+    page.locator(DOCUMENT.format("Pairs of runs worth comparing")).locator("tr.pickable").first.click()
+    page.wait_for_url("**a=*")
+    drawn(page, DOCUMENT.format("Steps of both runs; click one for its texts"))
+    state = address(page)
+    assert state["a"] != state["b"]
+    expect(page.locator(DOCUMENT.format("Both runs in numbers"))).to_be_visible()
+    page.go_back()
+    expect(page.locator(DOCUMENT.format("Pairs of runs worth comparing"))).to_be_visible()
+
+
+def test_what_a_list_leaves_out_is_a_click_away(tmp_path: Path, open_page: OpenPage) -> None:
+    """Sixteen pairs of agents talk; fifteen are shown, the count is said, and the last one appears at a click, in the CSV anyway."""
+    talk = [drawing.agent(f"A{i}", i, i + 1, drawing.message(f"A{i}", f"A{i + 1}", i)) for i in range(16)]
+    store = stores.write(tmp_path / "t.duckdb", drawing.frames(drawing.run("talk", *talk, id="talk")))
+    with serving(store.path) as served:
+        page = open_page(served.page("coordination"))
+        pairs = page.locator(DOCUMENT.format("Pairs of agents"))
+        rows = pairs.locator("tbody tr:visible")
+        expect(rows).to_have_count(15)
+        expect(pairs).to_contain_text("Showing 15 of 16 pairs.")
+        with page.expect_download() as told:
+            pairs.get_by_role("button", name="CSV", exact=True).click()
+        assert len(Path(told.value.path()).read_text("utf-8").splitlines()) == 17
+        pairs.get_by_role("button", name="Show all").click()
+        expect(rows).to_have_count(16)
+        expect(pairs).not_to_contain_text("Showing")
+
+
+def test_a_chart_is_a_table_at_a_click(server: Server, open_page: OpenPage) -> None:
+    """What a chart draws opens as a grid, which can be saved."""
+    page = open_page(server.page("workflows"))
+    drawn(page, "[data-testid=stPlotlyChart] .main-svg")
+    page.locator(".st-key-head_latency").get_by_role("button", name="Table").click()
+    grid = page.locator("[data-testid=stPopoverBody] [data-testid=stDataFrame]")
+    expect(grid.locator("[role=gridcell]", has_text="answer_ticket").first).to_be_attached()
+
+
 def test_work_appears_while_it_goes_on(tmp_path: Path, open_page: OpenPage) -> None:
     """A run appears on the open page after its start, and the end moves it to what ended."""
     path = tmp_path / "traces.duckdb"

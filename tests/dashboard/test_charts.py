@@ -122,3 +122,27 @@ def test_a_stack_keeps_its_parts_apart() -> None:
     assert [series["x"] for series in figure["data"]] == [[5.0, 50.0], [1.0, 0.0], [2.0, 3.0]]
     assert figure["data"][0]["y"] == ["a", "b"]
     go.Figure(figure)
+
+
+def test_a_chart_is_a_table_too() -> None:
+    """Every mark that is drawn with its series, place and value; gaps are no rows; names are as they were; a box has its quantiles and unit."""
+    rows = base.table_of(charts.spend_over_time(SPEND, "light"))
+    assert rows.rows() == [
+        ("triage", "1970-01-01 00:00:00", 1.5), ("triage", "1970-01-01 01:00:00", 0.5),
+        ("other", "1970-01-01 00:00:00", 9.0), ("other", "1970-01-01 01:00:00", 0.0),
+    ]  # fmt: skip
+    shares = base.table_of(charts.shares_over_time(TREND, charts.RUN_SHARES, "dark"))
+    assert shares["value"].to_list() == [0.75, 1.0, 0.25, 0.0]
+    bars = base.table_of(
+        breakdowns.bars_by_name(pl.DataFrame({"name": ["<b>&"], "usd": [2.0]}), "usd", "light", text=str)
+    )
+    assert bars["at"].to_list() == ["<b>&"]
+    durations = pl.DataFrame({"name": ["a"] * 5, "seconds": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    box = base.table_of(distributions.latency_boxes(durations, "light"))
+    assert (box["of"].to_list(), box["median, s"].to_list(), box["75 %, s"].to_list()) == (["a"], [3.0], [4.0])
+
+
+def test_a_chart_without_room_says_so() -> None:
+    """Twelve of twenty are called twelve of twenty."""
+    assert base.some_of("Took", 12, 20, "slowest") == "Took: the 12 slowest of 20, the others in the table"
+    assert base.some_of("Took", 12, 12, "slowest") == "Took"

@@ -302,3 +302,12 @@ def test_tool_calls_stand_with_what_they_returned_and_prompts_against_the_turn_b
         ]
         == "user"
     )
+
+
+def test_a_task_that_a_message_puts_is_said_once() -> None:
+    """A transcript has its question as the run's task and as its first message."""
+    run = drawn.run("talk", drawn.message("human", None, 0, "Why?"), drawn.agent("A", 1, 2, drawn.message("A", None, 1, "So.")), inputs=["Why?"], outputs=["So it is."])  # fmt: skip
+    texts = [block["text"] for block in conversation_document(drawn.frames(run))]
+    assert texts == ["Why?", "So.", "So it is."]
+    asked = drawn.run("talk", drawn.message("human", None, 0, "Hello"), inputs=["Why?"])
+    assert [block["text"] for block in conversation_document(drawn.frames(asked))] == ["Why?", "Hello"]
