@@ -100,17 +100,19 @@ def _events(spans: pl.DataFrame) -> pl.DataFrame:
     told = pl.any_horizontal(
         pl.col("args_hash", "result_hash", "task_id", "value_bytes", "reason", "choice").is_not_null()
     ) | (given.list.len() + answered.list.len() > 0)  # fmt: skip
+    shown = told | pl.col("progress").fill_null(value=False)
     return (
         steps.join(callers, left_on=["trace_id", "parent_span_id"], right_on=["trace_id", "span_id"], how="left")
         .with_columns(
             at_ns=at, refs=refs, step=name.fill_null(""), agent=pl.col("agent").fill_null(""), failed=failed,
-            judged=told | failed | pl.col("progress").fill_null(value=False), progress=pl.col("progress").fill_null(value=False),
+            judged=shown | failed, silent=failed & ~shown,
+            unheard=~(shown | failed) & kind.is_in(_FAILING), progress=pl.col("progress").fill_null(value=False),
             texts=given.list.len() + answered.list.len() > 0, **bare, value_bytes=size,
         )
         .sort("run_id", "at_ns", "start_ns", "span_id")
         .with_row_index("at")
         .with_columns(marks=_surely_further([key for key in steps["state_key"].drop_nulls().unique() if is_counter(key)]))
-        .select("at", "run_id", "agent", "kind", "step", "refs", "texts", pl.col("judged", "marks").cast(pl.Int64))
+        .select("at", "run_id", "agent", "kind", "step", "refs", "texts", "failed", pl.col("judged", "silent", "unheard", "marks").cast(pl.Int64))
     )  # fmt: skip
 
 
@@ -225,8 +227,8 @@ def _novelty(events: pl.DataFrame, contents: Mapping[int, str]) -> pl.DataFrame:
 
 
 def _rounds(judged: pl.DataFrame, symbol: list[str]) -> pl.LazyFrame:
-    """Per event what came since the same symbol's last occurrence: d_items, d_words, d_new_items, d_new_words, d_judged, d_marks, gap."""
-    numbers = ["items", "words", "new_items", "new_words", "judged", "marks"]
+    """Per event what came since the same symbol's last occurrence: d_items, d_words, d_new_items, d_new_words, d_judged, d_silent, d_unheard, d_marks, gap."""
+    numbers = ["items", "words", "new_items", "new_words", "judged", "silent", "unheard", "marks"]
     return (
         judged.lazy()
         .with_columns(pl.col(n).cum_sum().over("run_id").alias(f"sum_{n}") for n in numbers)
@@ -247,8 +249,11 @@ def _stale(judged: pl.DataFrame, t: LoopThresholds) -> pl.Series:
     words = pl.col("d_new_words") >= MARGIN * t.word_ratio * pl.max_horizontal("d_words", t.min_words)
     items = pl.col("d_new_items") >= MARGIN * t.hard_ratio * pl.max_horizontal("d_items", t.min_hard)
     silent = (pl.col("new_words") == 0) & (pl.col("new_items") == 0)
+    heard = pl.col("d_judged") - pl.when("failed").then(0).otherwise("d_silent")
+    unknown = (pl.col("d_judged") == 0) | (pl.col("d_unheard") > t.unheard * heard)
     step = (
-        pl.when(pl.col("gap").is_null() | (pl.col("gap") > t.max_period) | (pl.col("d_judged") == 0)).then(0.0)
+        pl.when(pl.col("gap").is_null() | (pl.col("gap") > t.max_period)).then(0.0)
+        .when(unknown).then(pl.when((pl.col("d_unheard") > 0) & ~pl.col("failed")).then(-t.credit).otherwise(0.0))
         .when(words | items | (pl.col("d_marks") > 0)).then(-t.credit)
         .when(silent).then(t.verbatim)
         .otherwise(1.0)

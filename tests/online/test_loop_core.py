@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.online.loop import Alarm, Event, LoopCore, LoopThresholds, replay
+from tracer.online.loop import Alarm, Event, EventKind, LoopCore, LoopThresholds, replay
 from tracer.online.novelty import argument_items, clip, mask_error, read, shared_ends
 
 
@@ -262,3 +262,22 @@ def test_shared_ends_are_shared_and_do_not_overlap(text: str, before: str) -> No
     assert head == next((i for i in range(shortest) if text[i] != before[i]), shortest)
     left = shortest - head
     assert tail == next((i for i in range(left) if text[-1 - i] != before[-1 - i]), left)
+
+
+def silent(i: int, kind: EventKind, **fields: object) -> Event:
+    """A call of agent A of which nothing was recorded but that it was made."""
+    return replace(Event(id=f"s{i}", agent="A", kind=kind, name="look_up" if kind == "tool" else ""), **fields)  # type: ignore[arg-type]
+
+
+def test_rounds_whose_calls_were_not_recorded_are_not_judged_by_what_lies_between() -> None:
+    """Without texts, a decision that is worded alike says nothing about the calls before it; nor does one that failed now and then."""
+    rounds = [
+        [silent(i, "llm"), silent(i, "tool"), silent(i, "llm"), Event(id=f"d{i}", agent="A", kind="decision", name="plan", text="go on")]
+        for i in range(12)
+    ]  # fmt: skip
+    now_and_then = [silent(i, "tool", error="Timeout" if i % 3 == 1 else None) for i in range(12)]
+    every_time = [event for i in range(12) for event in (silent(i, "llm"), silent(i, "tool", error="Timeout"))]
+
+    assert replay((event for one in rounds for event in one), LoopCore()) == []
+    assert [a for a in replay(now_and_then, LoopCore()) if a.signal == "no_progress"] == []
+    assert "critical" in {a.level for a in replay(every_time, LoopCore())}

@@ -140,7 +140,8 @@ class LoopCore:
         words = (said.words | given.words if given.words else said.words) - self.common
         new_hard = lane.seen.add_new(hard)
         new_words = lane.seen.add_new(words)
-        judged = bool(event.text or event.args or items or event.result_hash or event.error or event.progress)
+        told = bool(event.text or event.args or items or event.result_hash or event.progress)
+        judged = told or bool(event.error)
         return (
             Totals(
                 new_hard=new_hard,
@@ -153,6 +154,8 @@ class LoopCore:
                 judged=int(judged),
                 marks=int(event.progress),
                 meant=int(judged and not polite),
+                failed=int(judged and not told),
+                unheard=int(not judged and event.kind in ("llm", "tool")),
             ),
             asked,
         )
@@ -262,7 +265,8 @@ class LoopCore:
         word_ratio = d.new_words / max(d.words, t.min_words)
         hard_ratio = d.new_hard / max(d.hard, t.min_hard)
         stale: bool | None = None
-        if d.judged:
+        heard = d.judged - (0 if event.error else d.failed)
+        if d.judged and d.unheard <= t.unheard * heard:
             stale = d.progress <= 0 and word_ratio < t.word_ratio and hard_ratio < t.hard_ratio
         if self.on_iteration is not None:
             self.on_iteration(
@@ -279,9 +283,10 @@ class LoopCore:
                     stale=stale,
                 )
             )
-        if stale is None and not (event.kind == "tool" and event.error is None and memory.score):
+        unknown = stale is None and (d.unheard > 0 or event.kind == "tool") and event.error is None
+        if stale is None and not (unknown and memory.score):
             return
-        if not stale:  # a call that worked after failures got somewhere, though what it brought was not recorded
+        if not stale:  # calls that worked most likely got somewhere, though what they brought was not recorded
             memory.score = max(0.0, memory.score - t.credit)
         else:
             if memory.score == 0.0:

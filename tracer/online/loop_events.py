@@ -80,6 +80,8 @@ class LoopThresholds:
     error_warn: int = 3
     """same tool, same masked error, whatever the arguments: OpenHands stops at 3"""
     error_critical: int = 5
+    unheard: int = 2
+    """calls of which nothing is known for each that is, above which a round cannot be judged: what they brought may be anything"""
     slot_words: int = 4
     """a template counts as filled anew where at most this many tokens are fresh"""
     template_overlap: float = 0.6

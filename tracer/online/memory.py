@@ -83,6 +83,10 @@ class Totals(NamedTuple):
     """explicit ones; `progress` counts derived progress too"""
     meant: int = 0
     """judged events that were more than thanks or a goodbye"""
+    failed: int = 0
+    """judged events of which no more is known than that they failed"""
+    unheard: int = 0
+    """calls of models and tools that worked, and of which nothing else is known"""
 
     def plus(self, other: Totals) -> Totals:
         return Totals._make(map(add, self, other))
