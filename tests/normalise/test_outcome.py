@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -24,6 +25,18 @@ def summary(*spans: RawSpan) -> TraceSummary:
 
 def failed(text: str, kind: str = "") -> dict[str, Any]:
     return {"status": "error", "message": text, "a": {"error.type": kind} if kind else {}}
+
+
+def _swarm(stopped: str | None) -> list[RawSpan]:
+    """a hands over to b, b back to a, and then it is over."""
+    said = {} if stopped is None else {"output__value": json.dumps({"messages": [], "stop_reason": stopped})}
+    return [
+        raw("Swarm.run_stream", 0, 9, a=oi("CHAIN", **said)),
+        raw("a", 1, 4, "Swarm.run_stream", a=genai("invoke_agent", agent__name="a")),
+        raw("to b", 2, 3, "a", a=genai("execute_tool", tool__name="transfer_to_b")),
+        raw("b", 5, 8, "Swarm.run_stream", a=genai("invoke_agent", agent__name="b")),
+        raw("to a", 6, 7, "b", a=genai("execute_tool", tool__name="transfer_to_a")),
+    ]
 
 
 CASES: dict[str, tuple[list[RawSpan], str]] = {
@@ -53,6 +66,12 @@ CASES: dict[str, tuple[list[RawSpan], str]] = {
         ],
         "stopped_by_guard",
     ),
+    "autogen, a handoff that was to end it": (_swarm("Handoff to a from b detected."), "completed"),
+    "autogen, a limit after a handoff": (
+        _swarm("Maximum number of messages 8 reached, current message count: 8"),
+        "stopped_by_guard",
+    ),
+    "a handoff that nobody took over": (_swarm(None), "stopped_by_guard"),
     "langgraph, recursion": (
         [raw("r", 0, 1, **failed("", "langgraph.errors.GraphRecursionError"))],
         "stopped_by_guard",

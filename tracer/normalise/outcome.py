@@ -154,15 +154,15 @@ def _guard(run: _Run) -> tuple[str, str | None] | None:
 
 
 def _limit(run: _Run) -> tuple[str, str | None] | None:
-    if run.untaken is not None:
-        return (
-            RunOutcome.STOPPED_BY_GUARD,
-            f"ended before {run.untaken.target_agent} took over from {run.untaken.agent}",
-        )
     stops = [*run.roots, *([run.last_agent] if run.last_agent else [])]
     texts = [*run.errors(), *(s.finish_reason or "" for s in stops)]
     found = next((text for text in texts if _LIMIT.search(text)), None)
-    return (RunOutcome.STOPPED_BY_GUARD, _short(found)) if found else None
+    if found is not None:
+        return RunOutcome.STOPPED_BY_GUARD, _short(found)
+    if run.untaken is None or any(root.finish_reason for root in run.roots):
+        return None  # a team that says why it ended meant to end there (AutoGen's HandoffTermination)
+    reason = f"ended before {run.untaken.target_agent} took over from {run.untaken.agent}"
+    return RunOutcome.STOPPED_BY_GUARD, reason
 
 
 def _tripwire(run: _Run) -> tuple[str, str | None] | None:
