@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import polars as pl
 
 from analyzers.attribution.judge import Judge
 from analyzers.document import analysis_document
@@ -12,10 +14,29 @@ from analyzers.finding import DetectorFailure, Finding, Skipped
 from analyzers.frames import Frames
 from analyzers.run import Analysis
 
+MOST_CHARS = 2_000
+"""of a name, a reason or an error; longer ones stand in many places of a report"""
+
+
+def shortened(frames: Frames) -> Frames:
+    """The frames with every text column cut that a report shows whole; the attributes, which are JSON, are not shown."""
+    return replace(frames, spans=_cut(frames.spans), traces=_cut(frames.traces))
+
+
+def _cut(table: pl.DataFrame) -> pl.DataFrame:
+    texts = [name for name, dtype in table.schema.items() if dtype == pl.String and name != "attributes"]
+    more = pl.format("{} … {} more characters", pl.col(texts).str.head(MOST_CHARS), pl.col(texts).str.len_chars() - MOST_CHARS)  # fmt: skip
+    return table.with_columns(
+        pl.when(pl.col(texts).str.len_chars() > MOST_CHARS).then(more).otherwise(pl.col(texts)).name.keep()
+    )
+
 
 @dataclass(frozen=True)
 class Case:
-    """One run. `document` is its analysis document; everything a report says of suspects, money and path is read from there."""
+    """One run. `document` is its analysis document; everything a report says of suspects, money and path is read from there.
+
+    Names, reasons and errors as long as books are cut, and say so.
+    """
 
     frames: Frames
     findings: tuple[Finding, ...]
@@ -35,6 +56,7 @@ class Case:
         judge: Judge | None = None,
     ) -> Case:
         """Ask the questions about single runs that are not asked yet; what they could not answer joins `skipped` and `failures`."""
+        frames = shortened(frames)
         run_id = frames.traces["run_id"][0]
         own = tuple(finding for finding in findings if finding.trace_id == run_id)
         analysis = Analysis(findings=own, fleet=(), skipped=tuple(skipped), failures=tuple(failures))

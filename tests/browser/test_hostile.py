@@ -166,7 +166,12 @@ def test_texts_of_five_million_characters_everywhere(place: Place, open_page: Op
         page.goto(place.server.page("trace", trace=place.long, view=view))
         drawn(page, ready if view != "Graph" else ".figure[data-ready]")
         nothing_acts(page, f"long {view}")
-    long = drawing.run(hostile.LONG[:200_000], drawing.agent(hostile.LONG, 0, 3, drawing.llm(0, 1, prompt=hostile.LONG, answer=hostile.LONG)), id="long")  # fmt: skip
+    long = drawing.run(
+        hostile.LONG[:200_000],
+        drawing.agent(hostile.LONG, 0, 3, drawing.llm(0, 1, prompt=hostile.LONG, answer=hostile.LONG),
+                      drawing.tool("fetch", 1, 2, result=hostile.LONG, status="error", error_message=hostile.LONG)),
+        id="long", outcome="failed", outcome_reason=hostile.LONG,
+    )  # fmt: skip
     target = tmp_path / "long.html"
     target.write_text(render_html(drawing.frames(long)), encoding="utf-8")
     page.goto(target.as_uri())

@@ -28,7 +28,7 @@ from dashboard.report.markdown import case_markdown
 from dashboard.report.moments import find_moments
 from dashboard.report.suspects import suspects_document
 from dashboard.report.verdict import alarm, numbers, quality, verdict
-from tests.drawn import agent, frames, llm, message, run
+from tests.drawn import agent, frames, llm, message, run, tool
 from tests.figures.scenes import deadlocked, hostile, looping, three_way
 
 
@@ -265,6 +265,16 @@ def test_long_texts_are_cut_and_say_so() -> None:
 
     assert len(html) < 10_000
     assert "4,997,000 more characters" in html
+
+
+def test_a_report_stays_small_whatever_its_names_are() -> None:
+    """A name, a reason or an error of five million characters is cut where it stands, and says by how much."""
+    text = "A" * 5_000_000
+    bad = run(text, agent(text, 0, 3, llm(0, 1, model=text), tool(text, 1, 2, status="error", error_message=text)), outcome="failed", outcome_reason=text)  # fmt: skip
+    told = case_html(Case.of(frames(bad)))
+    assert len(told) < 1_000_000
+    assert "4998000 more characters" in told
+    assert len(case_markdown(Case.of(frames(bad)))) < 200_000
 
 
 def test_a_long_conversation_opens_with_its_ends() -> None:
