@@ -110,7 +110,9 @@ def chart(place: Any, title: str, figure: Figure, key: str) -> None:
     head.caption(title)
     table = table_of(figure)
     if table.height:
-        head.popover("Table", type="tertiary").dataframe(table, hide_index=True, key=f"table_{key}", alt=title)
+        head.popover("Table", type="tertiary").dataframe(
+            table, hide_index=True, width=560, key=f"table_{key}", alt=title
+        )
     place.plotly_chart(figure, key=f"chart_{key}", config=_PLOTLY_CONFIG, theme="streamlit", alt=title)
 
 

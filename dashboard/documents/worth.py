@@ -24,7 +24,7 @@ def worth_document(worth: Worth) -> list[b.Block]:
         else f"{units.money(saved[0])} certain, {units.money(saved[1])} likely, {units.money(saved[2])} at most"
     )
     rows.append(b.fact("could be saved", known, hint="of what these runs cost"))
-    blocks = [b.note(f"Over the newest {worth.runs:,} of {amount(worth.total, 'ended run')}."), b.facts(rows)]
+    blocks = [b.note(_over(worth)), b.facts(rows)]
     evidence = [
         b.row([one["rule"], _plain(one["value"]), _plain(one["threshold"]), one["speaks"]]) for one in told["evidence"]
     ]
@@ -39,6 +39,12 @@ def worth_document(worth: Worth) -> list[b.Block]:
         ]
         blocks.append(b.section("Savings", [b.table(columns, strategies)], note=str(len(strategies)), open=True))
     return blocks
+
+
+def _over(worth: Worth) -> str:
+    if worth.runs < worth.total:
+        return f"Over the newest {worth.runs:,} of {amount(worth.total, 'ended run')}."
+    return "Over its only ended run." if worth.total == 1 else f"Over its {amount(worth.total, 'ended run')}."
 
 
 def _range(ratio: Mapping[str, float] | None) -> str | None:

@@ -27,7 +27,7 @@ _ROUND_NODES: Final = 40
 DEPENDENCY_CSS: Final = """
 .dg{background:var(--th-bg);overflow-x:auto}.dg text{text-anchor:middle;fill:var(--th-fg)}.dg .dg-name{font-weight:600;font-size:13px}.dg .dg-sub{font-size:11px;fill:var(--th-muted);font-variant-numeric:tabular-nums}
 .dg-node,.dg-edge{cursor:pointer;outline:none}.dg-back{fill:var(--th-bg)}.dg-shape{stroke-width:1.6;fill-opacity:.14}.dg-node:hover .dg-shape,.dg-node:focus-visible .dg-shape{fill-opacity:.3;stroke-width:2.6}
-.dg-agent .dg-shape{fill:var(--th-k-agent);stroke:var(--th-k-agent)}.dg-tool .dg-shape{fill:var(--th-k-tool);stroke:var(--th-k-tool)}.dg-model .dg-shape{fill:var(--th-k-llm);stroke:var(--th-k-llm)}.dg-person .dg-shape,.dg-everyone .dg-shape{fill:var(--th-fg);stroke:var(--th-fg);fill-opacity:.06}.dg-workflow .dg-shape{fill:var(--th-k-workflow);stroke:var(--th-k-workflow)}.dg-rest .dg-shape{stroke-dasharray:4 3}
+.dg-agent .dg-shape{fill:var(--th-k-agent);stroke:var(--th-k-agent)}.dg-tool .dg-shape{fill:var(--th-k-tool);stroke:var(--th-k-tool)}.dg-model .dg-shape{fill:var(--th-k-llm);stroke:var(--th-k-llm)}.dg-lead{fill:none;stroke:var(--th-muted);stroke-dasharray:1 3}.dg-person .dg-shape,.dg-everyone .dg-shape{fill:var(--th-fg);stroke:var(--th-fg);fill-opacity:.06}.dg-workflow .dg-shape{fill:var(--th-k-workflow);stroke:var(--th-k-workflow)}.dg-rest .dg-shape{stroke-dasharray:4 3}
 .dg-line{fill:none;stroke:var(--th-k-agent);stroke-opacity:.6}.dg-tip{fill:var(--th-k-agent);stroke:none}.dg-use .dg-line{stroke:var(--th-muted);stroke-opacity:.42;stroke-dasharray:5 3}.dg-use .dg-tip{fill:var(--th-muted);fill-opacity:.7}
 .dg-code .dg-line{stroke:var(--th-muted);stroke-opacity:.5}.dg-code .dg-tip{fill:var(--th-muted)}.dg-cycle .dg-line{stroke:var(--th-fg);stroke-opacity:.75}.dg-cycle .dg-tip{fill:var(--th-fg)}.dg-hot .dg-line{stroke:var(--th-error);stroke-opacity:1}.dg-hot .dg-tip{fill:var(--th-error)}.dg-wait .dg-line{stroke-dasharray:7 4}
 .dg-edge:hover .dg-line,.dg-edge:focus-visible .dg-line{stroke-opacity:1;stroke-width:5}.dg-wide{fill:none;stroke:transparent;stroke-width:12}
@@ -40,6 +40,8 @@ DEPENDENCY_CSS: Final = """
 @media print{.dg{overflow:visible}}
 """
 
+_FAR: Final = 24
+"""pixels from its edge at which a label needs a line to it"""
 _GLYPHS: Final = {"person": "☺", "everyone": "◎", "workflow": "◆", "agent": "●", "tool": "⚒", "model": "✦"}
 
 
@@ -349,12 +351,17 @@ def _labels(
             (t, lift) for lift in (0, -13, 13, -24, 24, -34, 54, -46, 68) for t in (0.5, 0.38, 0.62, 0.28, 0.72)
         ):
             x, y = curves[id(edge)].at(t)
-            y += lift
+            meets, y = y, y + lift
             box = (x - half, y - 8, x + half, y + 8)
             if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in boxes):
                 boxes.append(box)
+                # A label that found no room at its edge is led back to it.
+                lead = f'<path class="dg-lead" d="M{x:.1f} {y - 8 if lift > 0 else y + 8:.1f}V{meets:.1f}"/>' if abs(lift) > _FAR else ""  # fmt: skip
                 out.append(
-                    (f'<text class="dg-count {edge_class(edge)}" x="{x:.1f}" y="{y + 4:.1f}">{esc(text)}</text>', box)
+                    (
+                        f'{lead}<text class="dg-count {edge_class(edge)}" x="{x:.1f}" y="{y + 4:.1f}">{esc(text)}</text>',
+                        box,
+                    )
                 )
                 break
     return out
