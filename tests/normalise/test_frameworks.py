@@ -281,3 +281,21 @@ def test_tasks_and_teams_of_one_team_follow_each_other() -> None:
     )
 
     assert (rows["plan"].target_agent, rows["intake"].reason) == ("intake", "takes over from plan")
+
+
+def test_a_run_inside_another_span_is_no_agent() -> None:
+    """OpenAI Agents under OpenInference: the run as a whole is an AGENT span without a node, also below a request or a tool."""
+    agents = "openinference.instrumentation.openai_agents"
+    rows, _ = read(
+        raw("POST /ask", 0, 9),
+        raw("Agent workflow", 1, 8, "POST /ask", scope=agents, a=oi("AGENT")),
+        raw("expert", 2, 7, "Agent workflow", scope=agents, a=oi("AGENT", graph__node__id="expert")),
+        raw("response", 3, 4, "expert", scope=agents, a=oi("LLM", llm__model_name="gpt-4o")),
+    )
+
+    assert [(row.kind, row.agent) for row in rows.values()] == [
+        ("workflow", None),
+        ("workflow", None),
+        ("agent", "expert"),
+        ("llm", "expert"),
+    ]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from tests.normalise.captured import documents
 from tests.normalise.drawn import genai, raw, rows
+from tracer.ids import span_id_of
 from tracer.model import RawSpan
+from tracer.normalise import normalise, resolve
+from tracer.normalise.otlp import decode_traces
+from tracer.normalise.otlp_json import json_to_protobuf
 
 SCOPE = "openinference.instrumentation.langchain"
 OUTER = "desk:00000000-0000-0000-0000-000000000001"
@@ -156,3 +162,31 @@ def test_calls_of_a_silent_instrumentor_belong_to_the_node_in_which_they_began()
         ("worker", task) for task in tasks
     ]
     assert found["chat"].agent is None
+
+
+def test_a_graph_in_another_process_has_a_state_of_its_own() -> None:
+    """A node asks a service that runs the same graph: the versions of both are those that the graph has alone."""
+    spans = [
+        s
+        for d in documents("langgraph-openinference-state")
+        for p in json_to_protobuf(d).payloads
+        for s in decode_traces(p)
+    ]
+    (node,) = (span for span in spans if span.name == "draft")
+    served = [
+        replace(
+            span,
+            span_id=span_id_of("served", span.span_id),
+            parent_span_id=span_id_of("served", span.parent_span_id) if span.parent_span_id else node.span_id,
+            resource={**span.resource, "process.pid": 99},
+        )
+        for span in spans
+    ]
+
+    def versions(*raws: RawSpan) -> list[str]:
+        found = [row for row in resolve(normalise(raws).spans) if row.kind.startswith("state_")]
+        return sorted(f"{row.name} {row.version_read} {row.version_written} {row.cas_outcome}" for row in found)
+
+    alone = versions(*spans)
+    assert len(alone) > 4
+    assert versions(*spans, *served) == sorted([*alone, *alone])

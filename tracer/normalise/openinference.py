@@ -39,6 +39,7 @@ _HAYSTACK = "openinference.instrumentation.haystack"
 _STOP_REASON = re.compile(r'"stop_reason"\s*:\s*"([^"]*)"\s*\}\s*$')
 
 
+_OPENAI_AGENTS = "openinference.instrumentation.openai_agents"
 _ADK = "gcp.vertex.agent"
 """scope of Google ADK's spans, to which its instrumentor adds"""
 
@@ -80,7 +81,10 @@ def read(reading: Reading) -> None:
         case SpanKind.AGENT:
             if span.agent_id is None and span.agent is None:  # a graph node is named in the metadata
                 span.agent = _named(raw.name) or as_text(attributes.get(OpenInference.NODE_ID))
-                span.agent = span.agent or agent_of_name(raw.name, root=raw.parent_span_id is None)
+                if span.agent is None and raw.scope == _OPENAI_AGENTS:
+                    span.kind = SpanKind.WORKFLOW.value  # one call of Runner.run, wherever it is made: agents are nodes
+                else:
+                    span.agent = span.agent or agent_of_name(raw.name, root=raw.parent_span_id is None)
         case SpanKind.RETRIEVER:
             _documents(reading)
         case _:

@@ -55,8 +55,8 @@ _LAST = 2**62
 
 def number_versions(forest: Forest) -> None:
     """Number the reads and writes of every key of every graph."""
-    graphs: dict[tuple[str, str], list[_Row]] = {}
-    for span in forest.spans:
+    graphs: dict[tuple[int, str, str], list[_Row]] = {}
+    for position, span in enumerate(forest.spans):
         if span.derived and MADE in span.derived:
             told: dict[str, Any] = json.loads(span.attributes)
             step = told.get(LangGraph.STEP)
@@ -69,7 +69,8 @@ def number_versions(forest: Forest) -> None:
             if span.kind == SpanKind.STATE_WRITE:
                 span.input_refs = None
                 span.derived = [entry for entry in span.derived if entry != "input_refs"]
-            graphs.setdefault((span.trace_id, str(told.get(LangGraph.PARENT_NS, ""))), []).append(row)
+            graph = _outermost(forest, position), span.trace_id, str(told.get(LangGraph.PARENT_NS, ""))
+            graphs.setdefault(graph, []).append(row)
     for rows in graphs.values():
         for one in _invocations(rows):
             _name_keys(one)
@@ -79,6 +80,11 @@ def number_versions(forest: Forest) -> None:
                     by_key.setdefault(row.span.state_key, []).append(row)
             for held in by_key.values():
                 _number(held)
+
+
+def _outermost(forest: Forest, row: int) -> int:
+    """The graph that no other one holds; a node may ask another process, in which graphs begin from the outside again."""
+    return next((at for at in forest.ancestors(row) if LangGraph.CHECKPOINT_NS not in forest.spans[at].attributes), -1)
 
 
 def _invocations(rows: list[_Row]) -> list[list[_Row]]:
