@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,21 @@ def test_contents_are_written_once_per_segment(store: Path) -> None:
         if isinstance(frame, Frame)
     ]
     assert contents == [{5: "body"}, {}, {}, {5: "body"}]
+    writer.close()
+
+
+def test_a_store_that_is_deleted_meanwhile_begins_afresh(store: Path) -> None:
+    """What is written later can be found, with its texts; the writer looks alive again."""
+    writer = SegmentWriter(store)
+    writer.write_spans([span(1)], contents={5: "body"})
+    shutil.rmtree(writer.spool)
+    writer.write_spans([span(2)], contents={5: "body"})
+
+    assert written(store) == [span(2)]
+    found = list_spool(writer.spool)
+    (frame,) = (frame for frame in read_segment(found.segments[0], 0) if isinstance(frame, Frame))
+    assert decode_records(frame.payload).contents == {5: "body"}
+    assert is_locked(found.segments[0].path)
     writer.close()
 
 

@@ -129,10 +129,7 @@ class SegmentWriter:
                 with suppress(OSError):  # the disk may be full, which is what is to be told
                     self._write_records((), (), _NO_CONTENTS)
             self._known.clear()
-            for fd in (self._fd, self._live_fd):
-                if fd >= 0:
-                    os.close(fd)
-            self._fd = self._live_fd = -1
+            self._close_files()
 
     def _write_records(self, spans: Sequence[RawSpan], starts: Sequence[RawSpan], contents: Mapping[int, str]) -> None:
         with self._lock:
@@ -179,6 +176,9 @@ class SegmentWriter:
     def _open_segment(self) -> None:
         """Make sure there is a segment to append to, a new one where the present one is full or old."""
         now = self._clock.now_ns()
+        if self._live_fd >= 0 and os.fstat(self._live_fd).st_nlink == 0:
+            # Somebody deleted the store to start afresh: nobody would ever find what is written to such files.
+            self._close_files()
         if self._fd >= 0:
             # A clock that was set back also ends a segment, else it could grow for hours.
             if self._size < ROTATE_BYTES and 0 <= now - self._opened_ns < ROTATE_NS:
@@ -194,6 +194,12 @@ class SegmentWriter:
         self._known = set()
         self._fd = _create_locked(self.spool, self._name())
         self._size, self._opened_ns = 0, now
+
+    def _close_files(self) -> None:
+        for fd in (self._fd, self._live_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._live_fd = -1
 
     def _name(self) -> str:
         return f"{self._writer}.{self._sequence:06d}{SEGMENT_SUFFIX}"
