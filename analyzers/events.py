@@ -39,6 +39,8 @@ COLUMNS = (
 )  # fmt: skip
 POLL_REASONS = frozenset({"timer", "rate_limit", "human"})
 """waits that are a pause; a wait for a peer is how agents talk"""
+PAUSE_NS = 30_000_000_000
+"""so long nobody thinks before a tool call: a poll, whatever else is recorded"""
 IDLE_NS = 1_000_000_000
 """nobody did anything for a second before a tool call: a poll, where model calls are recorded too"""
 _IDS_OF_CALLS = frozenset({"tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "call_id"})
@@ -108,7 +110,7 @@ def _recorded(
         name = caller if caller != (row["agent"] or "") else ""
         # Where calls inside the invocation are recorded, they say the answer; else only this span does.
         text = given if speaks_itself else f"{given}\n{answered}".strip()
-        heard = "" if name else given
+        heard = given
         result_hash = _refs_hash(row["input_refs"])
     elif kind in ("message", "handoff"):
         text = given or answered or row["reason"] or ""
@@ -176,9 +178,11 @@ def _mark_polls(made: Sequence[Recorded]) -> list[Recorded]:
     for one in made:
         event, lane = one.event, one.event.lane
         last = busy.get(lane)
-        if event.kind == "tool" and one.step is None and last is not None and (lane, event.agent) in thinks:
+        if event.kind == "tool" and one.step is None and last is not None:
             gap = one.start_ns - last
-            if gap >= IDLE_NS and gap >= 2 * (one.end_ns - one.start_ns):
+            if gap >= (IDLE_NS if (lane, event.agent) in thinks else PAUSE_NS) and gap >= 2 * (
+                one.end_ns - one.start_ns
+            ):
                 one = replace(one, event=replace(event, waited=True))
         if event.kind not in ("agent", "mark"):
             busy[lane] = max(busy.get(lane, one.end_ns), one.end_ns)

@@ -53,6 +53,8 @@ class DuplicateThresholds:
     """calls too many in one run; fewer are a remark"""
     warn_share: float = 0.2
     """or this share of the run's money"""
+    felt_ns: int = 200_000_000
+    """free calls that took less together are a remark: somebody keeps the answers already"""
     wordings: int = 200
     """one tool that gave one result for more different questions than this is a map ("valid", "valid" ...)"""
     idle_ns: int = 1_000_000_000
@@ -177,10 +179,11 @@ def _finding(run_id: str, rows: Sequence[Row], groups: Sequence[Sequence[Row]], 
     money, tokens, calls = spent(extra)
     total = spent(rows)[0]
     part = float(money / total) if money and total else 0.0
-    severity: Severity = "warning" if len(extra) >= t.warn or part >= t.warn_share else "info"
     members = sorted((row for group in groups for row in group), key=lambda r: (r["start_ns"], r["span_id"]))
     names = [f"{_name(group[0])} ({len(group)} times)" for group in groups]
     seconds = sum(end_of(row) - row["start_ns"] for row in extra)
+    felt = bool(money or tokens) or seconds >= t.felt_ns or seconds <= 0
+    severity: Severity = "warning" if felt and (len(extra) >= t.warn or part >= t.warn_share) else "info"
     agents = tuple(dict.fromkeys(row["agent"] for row in members if row["agent"]))
     reworded = any(len({row["args_hash"] for row in group}) > 1 for group in groups)
     return Finding(
@@ -224,6 +227,12 @@ def _finding(run_id: str, rows: Sequence[Row], groups: Sequence[Sequence[Row]], 
                 value=round(part, 4),
                 threshold=t.warn_share,
                 passed=part >= t.warn_share,
+            ),
+            Check(
+                rule="needless calls cost money, tokens or time (s)",
+                value=round(seconds / 1e9, 3),
+                threshold=t.felt_ns / 1e9,
+                passed=felt,
             ),
             Check(rule="different results among equal calls", value=1, threshold=1, passed=True),
         ),

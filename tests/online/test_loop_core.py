@@ -281,3 +281,31 @@ def test_rounds_whose_calls_were_not_recorded_are_not_judged_by_what_lies_betwee
     assert replay((event for one in rounds for event in one), LoopCore()) == []
     assert [a for a in replay(now_and_then, LoopCore()) if a.signal == "no_progress"] == []
     assert "critical" in {a.level for a in replay(every_time, LoopCore())}
+
+
+def test_short_sentences_that_are_mostly_new_are_no_loop() -> None:
+    """Three words a turn never have a quarter of twelve that are new; two thirds of what they have is enough."""
+    turns = [
+        said(i, f"add {word}, {word[::-1]}")
+        for i, word in enumerate(("kettle", "lamp", "mirror", "vase", "stool", "desk", "rug"))
+    ]
+
+    assert [a for a in replay(turns, LoopCore()) if a.signal == "no_progress"] == []
+
+
+def test_a_very_long_state_that_grows_at_its_end_is_no_loop() -> None:
+    """Beyond what is kept of a long text the end still counts."""
+    long = " ".join(f"{a}{b}{c}ine" for a in "bdfgklmnpr" for b in "aeiouy" for c in "bdfgklmnpr" for _ in range(12))
+    events = [
+        Event(
+            id=f"s{i}",
+            agent="A",
+            kind="state",
+            name="messages",
+            text=long + " ".join(f"{w}{i}{w}" for w in "stvwxz"[: 3 + i]),
+        )
+        for i in range(9)
+    ]
+
+    assert len(long) > 40_000
+    assert replay(events, LoopCore()) == []

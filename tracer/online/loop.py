@@ -267,7 +267,10 @@ class LoopCore:
         stale: bool | None = None
         heard = d.judged - (0 if event.error else d.failed)
         if d.judged and d.unheard <= t.unheard * heard:
-            stale = d.progress <= 0 and word_ratio < t.word_ratio and hard_ratio < t.hard_ratio
+            mostly = (
+                d.words > 0 and d.new_words >= t.mostly_new * d.words
+            )  # short sentences never have enough words for the ratio
+            stale = d.progress <= 0 and word_ratio < t.word_ratio and hard_ratio < t.hard_ratio and not mostly
         if self.on_iteration is not None:
             self.on_iteration(
                 Iteration(

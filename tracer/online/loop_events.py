@@ -65,6 +65,8 @@ class LoopThresholds:
     """events; a symbol that was away longer starts afresh"""
     word_ratio: float = 0.25
     """share of new words that counts as progress; results barely move between .15 and .35 [M]"""
+    mostly_new: float = 0.66
+    """or this share of the words, however few they are"""
     hard_ratio: float = 0.20
     """share of new identifiers that counts as progress; same plateau [M]"""
     min_words: int = 12

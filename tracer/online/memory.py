@@ -29,7 +29,7 @@ MIN_WORDS_BESIDE = 3
 MOULDS = 4
 """long texts of a step that a new one is compared with: a step may follow several instructions by turns"""
 MAX_MOULD = 20_000
-"""characters of a long text that are kept"""
+"""characters of a long text that are kept, half of them of its end"""
 MIN_MOULD = 200
 """shared characters from which on they are instructions"""
 ECHO_WINDOW = 4
@@ -150,7 +150,8 @@ class Mould:
         """`text` without what it shares with a long one before at either end; as it is where it is short, or nothing else is in it."""
         if len(text) <= HEAD_CHARS + TAIL_CHARS:
             return text
-        text = text[:MAX_MOULD]
+        if len(text) > MAX_MOULD:
+            text = f"{text[: MAX_MOULD // 2]} {text[-MAX_MOULD // 2 :]}"
         ends = [shared_ends(text, other) for other in self.before]
         if text not in self.before:
             self.before.append(text)
