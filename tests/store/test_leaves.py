@@ -298,6 +298,11 @@ def parts_alike(
         writer.close()
         store.fold()
         stores.append(store)
+    stores_alike(*stores)
+
+
+def stores_alike(*stores: Store) -> None:
+    """Hold the two to each other, table by table."""
     for table in TABLES:
         one, other = (reads.sql(store, f"SELECT * FROM {table}") for store in stores)
         names = [name for name in one.columns if name != "writer"]

@@ -16,7 +16,7 @@ from tracer.normalise.tree import Forest
 
 _EXECUTOR: Final = "_Group_Tool_Executor"
 _SELECTING: Final = frozenset({"checking_agent", "speaker_selection_agent"})
-_SCOPES: Final = ('"openinference.instrumentation.ag2"', '"opentelemetry.instrumentation.ag2"')
+SCOPES: Final = ('"openinference.instrumentation.ag2"', '"opentelemetry.instrumentation.ag2"')
 
 
 def fold_helpers(forest: Forest) -> None:
@@ -47,7 +47,7 @@ def fold_helpers(forest: Forest) -> None:
 
 def _is_helper(span: Span) -> bool:
     named = span.agent == _EXECUTOR or span.agent in _SELECTING
-    return named and any(scope in span.attributes for scope in _SCOPES)
+    return named and any(scope in span.attributes for scope in SCOPES)
 
 
 def _siblings(forest: Forest, position: int) -> list[Span]:

@@ -30,6 +30,8 @@ _KINDS: dict[str, str] = {
 }
 _STREAMED = "streaming response from "
 _CHOICE = "gen_ai.choice"
+SCOPE = '"logfire.'
+"""how its scopes begin, in the attributes of stored spans"""
 
 
 def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
@@ -125,7 +127,7 @@ def join_streams(forest: Forest) -> None:
 
 
 def _is_stream(span: Span) -> bool:
-    return span.kind == SpanKind.LLM and span.name.startswith(_STREAMED) and '"logfire.' in span.attributes
+    return span.kind == SpanKind.LLM and span.name.startswith(_STREAMED) and SCOPE in span.attributes
 
 
 def _opens(call: Span, log: Span, began_ns: int) -> bool:

@@ -33,7 +33,7 @@ _INVOCATION = re.compile(r"^invocation \[(.+)\]$")
 """what the instrumentor of Google ADK calls a run of an app"""
 _OWN_ID = re.compile(r"(?<=\w)[_-][0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 """with which crews and flows of CrewAI that were given no name are told apart: each would be a workflow of its own"""
-_WORKFLOW_NAMES = (
+WORKFLOW_NAMES = (
     Tracehound.WORKFLOW,
     GenAI.WORKFLOW_NAME,
     OpenLLMetry.WORKFLOW_NAME,
@@ -257,4 +257,4 @@ def _explicit_workflow(span: Span) -> str | None:
     if span.workflow is None and span.kind != SpanKind.WORKFLOW:
         return None
     attributes = json.loads(span.attributes)
-    return next((text for name in _WORKFLOW_NAMES if isinstance(text := attributes.get(name), str) and text), None)
+    return next((text for name in WORKFLOW_NAMES if isinstance(text := attributes.get(name), str) and text), None)

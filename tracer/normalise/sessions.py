@@ -14,12 +14,14 @@ from tracer.normalise.mapping import TABLE
 from tracer.semconv import Stored
 
 _, _CELLS = TABLE["session_id"]
-_NAMES = tuple({f'"{name}"' for names in _CELLS.values() for name in ((names,) if isinstance(names, str) else names)})
+SESSION_NAMES = tuple(
+    {f'"{name}"' for names in _CELLS.values() for name in ((names,) if isinstance(names, str) else names)}
+)
 
 
 def own_session(span: Span) -> str | None:
     """The conversation that the attributes of `span` name, read as `normalise` read it; None where they name none."""
-    if not any(name in span.attributes for name in _NAMES):
+    if not any(name in span.attributes for name in SESSION_NAMES):
         return None
     attributes = json.loads(span.attributes)
     raw = RawSpan(

@@ -16,10 +16,12 @@ from tracer.normalise.loose_calls import is_loose, lacks_context
 from tracer.normalise.outcome import PAUSED_REASON
 from tracer.normalise.runs import SETUP_WINDOW_NS, is_setup
 from tracer.semconv import Tracehound
-from tracer.store.columns import frame_of, insert, stacked, with_frame
+from tracer.store import gather
+from tracer.store.columns import frame_of, insert, select_with, stacked, with_frame
 from tracer.store.gather import Gathered, SpanKey
 from tracer.store.merge import Changes, Stored, TraceExtent, key_of, merge, together
 from tracer.store.schema import table_schema
+from tracer.store.stored_leaves import may_hang, spans_of
 
 _SPAN_COLUMNS = ", ".join(f'"{name}"' for name in SPAN_FIELDS)
 _TOUCHED = """
@@ -199,8 +201,16 @@ def read_stored(con: duckdb.DuckDBPyConnection, looked_for: Wanted) -> Stored:
             con, traces, f"SELECT {columns} FROM {table} SEMI JOIN incoming USING (trace_id) WHERE {window}"
         )
 
-    for row in select(_SPAN_COLUMNS, "spans", f"start_ns BETWEEN {first} AND {last}"):
-        stored.spans.append(_span_of(row))  # pyright: ignore[reportArgumentType]
+    window = f"start_ns BETWEEN {first} AND {last}"
+    rows = select_with(
+        con, traces, f"SELECT {_SPAN_COLUMNS} FROM spans SEMI JOIN incoming USING (trace_id) WHERE {window}"
+    )
+    if rows.height > gather.BY_COLUMN_FROM:
+        hanging = may_hang(rows)
+        columns = [pl.col(name).cast(dtype) for name, dtype in table_schema("spans").items()]
+        stored.leaves.frame = rows.filter(hanging).select(columns)
+        rows = rows.filter(~hanging)
+    stored.spans = spans_of(rows)
     for *row, writer in select(f"{_SPAN_COLUMNS}, writer", "running_spans"):
         span = _span_of(row)
         stored.running.append(span)

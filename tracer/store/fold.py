@@ -136,11 +136,11 @@ def _fold_chunk(lease: Lease, state: FoldState, goals: Mapping[str, int], limit:
             new.without(again)
             looked_for, guess = apply.wanted(new), None
         stored = apply.read_stored(con, looked_for)
-        state.stored = len(stored.spans)
+        state.stored = stored.size
         prepared = None if stored.extents else guess
         if prepared is not None:
             _write(con, new, prepared, gone)
-        elif new.size + len(stored.spans) <= AT_ONCE_SPANS:
+        elif new.size + stored.size <= AT_ONCE_SPANS:
             prepared = apply.prepared(new, stored)
             _write(con, new, prepared, gone)
     if prepared is None:

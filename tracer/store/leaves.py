@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from tracer.model import RawSpan, Span, SpanKind, SpanStatus
+from tracer.normalise import ag2, logfire
 from tracer.normalise.build import origin_of
 from tracer.normalise.called_beside import stands_beside
 from tracer.normalise.contents import Contents
@@ -33,6 +34,9 @@ ASKED = (
     "attributes",
 )  # fmt: skip
 """columns of `spans` that rows always have, known or not"""
+LOOK_BESIDE = [*NO_CONTEXT, *ag2.SCOPES, logfire.SCOPE]
+"""in the attributes of spans that may belong with what stands beside them: a client's call that was made for one, the agent
+that a helper works for, the end of a stream"""
 
 
 class Sources:
@@ -427,8 +431,7 @@ def not_plain(leaves: Leaves, spans: Sequence[Span]) -> pl.Series:
         or (passing_on and agent is not None)
         for trace_id, parent_id, kind, agent in frame.select("trace_id", "parent_span_id", "kind", "agent").iter_rows()
     ]
-    # A client's call may have been made for it.
-    return pl.Series(checked, dtype=pl.Boolean) | frame["attributes"].str.contains_any(list(NO_CONTEXT))
+    return pl.Series(checked, dtype=pl.Boolean) | frame["attributes"].str.contains_any(LOOK_BESIDE)
 
 
 def _inside(spans: Sequence[Span], kinds: Container[str]) -> set[Key]:

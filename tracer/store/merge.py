@@ -21,8 +21,9 @@ from tracer.normalise.sessions import own_session
 from tracer.normalise.tree import columns_of
 from tracer.store.columns import empty_frame, stacked
 from tracer.store.gather import Gathered, SpanKey
-from tracer.store.leaves import by_run
+from tracer.store.leaves import Rows, by_run
 from tracer.store.records import SOURCE
+from tracer.store.stored_leaves import changed, settle, spans_of, unresolved
 from tracer.store.whole import resolved, sessions
 
 T = TypeVar("T")
@@ -43,12 +44,19 @@ class Stored:
     """What the database holds of the runs that are touched: all of their rows."""
 
     spans: list[Span] = field(default_factory=list[Span])
+    leaves: Rows = field(default_factory=Rows)
+    """further rows of `spans`, of runs that have many: leaves as they are stored"""
     running: list[Span] = field(default_factory=list[Span])
     writers: dict[SpanKey, str] = field(default_factory=dict[SpanKey, str])
     events: list[SpanEvent] = field(default_factory=list[SpanEvent])
     links: list[SpanLink] = field(default_factory=list[SpanLink])
     extents: dict[str, TraceExtent] = field(default_factory=dict[str, TraceExtent])
     """trace_id -> where it lies"""
+
+    @property
+    def size(self) -> int:
+        """Ended spans."""
+        return len(self.spans) + self.leaves.frame.height
 
 
 @dataclass(slots=True)
@@ -95,11 +103,18 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     """Combine `new` rows with the `stored` rows of the same runs.
 
     Of one span an ended row wins over an interrupted one, that over a running one, and a later delivery over an
-    earlier one. Events and links that are already stored are not stored again. Nothing may be stored of runs that have
-    leaves or are whole. The rows of `new` and `stored` are changed in place and of no use afterwards.
+    earlier one. Events and links that are already stored are not stored again. Nothing may be stored of runs of which
+    leaves are new or that are whole. The rows of `new` and `stored` are changed in place and of no use afterwards.
     """
     changes = Changes()
-    changes.run_ids = {span.run_id for span in (*stored.spans, *stored.running)}
+    if stored.leaves.frame.height:
+        beside, events, links = (
+            [*stored.spans, *stored.running],
+            [*stored.events, *new.events],
+            [*stored.links, *new.links],
+        )
+        stored.spans += settle(stored.leaves, beside, new.spans, events, links)
+    changes.run_ids = {span.run_id for span in (*stored.spans, *stored.running)} | set(stored.leaves.frame["run_id"])
     ended = {key_of(span): span for span in stored.spans}
     running = {key_of(span): span for span in stored.running}
     ended_columns = {key: columns_of(span) for key, span in ended.items()}
@@ -119,9 +134,16 @@ def merge(new: Gathered, stored: Stored) -> Changes:
     changes.events = _unseen(new.events, stored.events)
     changes.links = _unseen(new.links, stored.links)
     events, links = [*stored.events, *changes.events], [*stored.links, *changes.links]
-    hanging = new.leaves.hanging()
+    held = stored.leaves.frame
+    leaves = unresolved(held) if held.height else new.leaves
+    hanging = leaves.hanging()
     spans = resolve_owned(list(current.values()), events, links, hanging)
-    changes.leaves = _rows(new.leaves.resolved({key_of(span): span for span in spans}, hanging))
+    rows = _rows(leaves.resolved({key_of(span): span for span in spans}, hanging))
+    changes.leaves = rows
+    if held.height:
+        differ = changed(held, rows)
+        changes.leaves = rows.filter(differ)
+        changes.removed += spans_of(held.filter(differ))
     for span in spans:
         key = key_of(span)
         in_spans, in_running = ended.get(key), running.get(key)
@@ -142,7 +164,7 @@ def merge(new: Gathered, stored: Stored) -> Changes:
         if in_running is not None:
             changes.removed_running.append(in_running)
 
-    added = by_run(changes.leaves)
+    added = by_run(rows)
     runs = _by(spans, lambda span: span.run_id)
     changes.run_ids |= runs.keys()
     changes.summaries = [summarise(rows, added.get(run_id)) for run_id, rows in runs.items() if is_run(rows)]

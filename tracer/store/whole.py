@@ -17,11 +17,10 @@ from tracer.model import RunOutcome, Span, SpanEvent, SpanKind, SpanLink, SpanSt
 from tracer.normalise.handoffs import Said, take_overs
 from tracer.normalise.identity import WORKING
 from tracer.normalise.llamaindex import TURN
-from tracer.normalise.loose_calls import NO_CONTEXT
 from tracer.normalise.outcome import COUNTED_AGENTS, outcome_of
 from tracer.normalise.reading import COUNTED
 from tracer.normalise.runs import is_setup, workflow_of
-from tracer.store.leaves import Rows, is_leaf_kind
+from tracer.store.leaves import LOOK_BESIDE, Rows, is_leaf_kind
 from tracer.store.schema import table_schema
 
 _AGENT, _HANDOFF, _WORKFLOW = SpanKind.AGENT.value, SpanKind.HANDOFF.value, SpanKind.WORKFLOW.value
@@ -82,8 +81,7 @@ def _plain_traces(frame: pl.DataFrame) -> set[str]:
     )
     plain &= ~pl.col("agent").fill_null("").str.ends_with("Manager")
     found = _with_parents(frame).select("trace_id", plain.fill_null(False).alias("plain"))
-    # A client's call may have been made for it.
-    loose = frame["attributes"].str.contains_any(list(NO_CONTEXT))
+    loose = frame["attributes"].str.contains_any(LOOK_BESIDE)
     odd = found.filter(~pl.col("plain") | loose)["trace_id"]
     return set(found["trace_id"].unique()) - set(odd) - set(_with_instances(frame))
 
