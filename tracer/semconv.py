@@ -229,6 +229,7 @@ class OpenInference:
     TOOL_ID = "tool.id"
     TOOL_PARAMETERS = "tool.parameters"
     TOOL_CALL_ID = "tool_call.id"
+    TOOL_CALL_ARGUMENTS = "tool_call.function.arguments"
     FIRST_TOKEN_EVENT = "First Token Stream Event"
     AGENT_NAME = "agent.name"
     NODE_ID = "graph.node.id"

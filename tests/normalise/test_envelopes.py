@@ -18,6 +18,7 @@ ENVELOPES = {
         "output": {"lc": 1, "type": "constructor", "kwargs": {**MESSAGE, "tool_call_id": call}},
         "kwargs": {"tags": [f"seq:step:{call}"]},
     },
+    "AG2": lambda call: [True, {"role": "function", "name": "weather", "content": "Oslo: rain"}],
     "a message as text": lambda call: f"content='Oslo: rain' name='weather' tool_call_id='{call}'",
 }
 
@@ -36,6 +37,7 @@ def test_the_answer_is_what_the_tool_said(name: str) -> None:
         7,
         None,
         [1],
+        [True, {"content": "a page"}],
         {"content": "a page"},
         {"output": {"content": "a page"}},
         {"data": 1},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.normalise.captured import resolved
 from tests.normalise.drawn import genai, oi, raw, read, tokens
 from tracer.model import RawEvent
 from tracer.normalise import normalise, resolve, summarise
@@ -299,3 +300,12 @@ def test_a_run_inside_another_span_is_no_agent() -> None:
         ("agent", "expert"),
         ("llm", "expert"),
     ]
+
+
+def test_ag2_tools_are_the_same_to_its_own_tracing_and_to_its_instrumentor() -> None:
+    """Arguments and answers, which OpenInference puts into the whole call and into a message."""
+    names = ("ag2-native-swarm", "ag2-openinference+openai-swarm")
+    tools = [
+        {r.tool_name: (r.agent, r.args_hash, r.result_hash) for r in resolved(n) if r.kind == "tool"} for n in names
+    ]
+    assert tools[0]["get_order"] == tools[1]["get_order"]

@@ -1,9 +1,10 @@
-"""What LangChain's instrumentors put around a tool's arguments and answer, which is another one at every call.
+"""What instrumentors of LangChain and AG2 put around a tool's arguments and answer, which is another one at every call.
 
     answer      {"type": "tool", "data": {"content": ..., "tool_call_id": ...}}                 OpenInference
                 {"output": {"content": ..., "type": "tool", "tool_call_id": ...}}               LangSmith
                 {"output": {"lc": 1, "kwargs": {"content": ...}}, "kwargs": {"tags", ...}}      OpenLLMetry
                 content='...' name='search' tool_call_id='call_1'                               text of a message
+                [true, {"name": "search", "role": "function", "content": ...}]                  AG2
     arguments   {"input_str": "{'q': 1}", "inputs": {"q": 1}, "tags", "metadata", ...}          OpenLLMetry
 
 Hashes are made of what is inside, so that equal calls and equal answers are equal; the texts are stored as they came.
@@ -27,6 +28,8 @@ def tool_answer(value: Any) -> Any:
     if isinstance(value, str):
         found = _TEXT.match(value) if value.startswith("content=") else None
         return ast.literal_eval(found[1]) if found else value
+    if isinstance(value, list):
+        return _executed(cast(list[Any], value))
     inner = value
     for _ in range(len(_LEVELS)):
         if not isinstance(inner, Mapping):
@@ -38,6 +41,13 @@ def tool_answer(value: Any) -> Any:
             return content if parsed is None else parsed
         inner = next((held[name] for name in _LEVELS if isinstance(held.get(name), Mapping)), None)
     return value
+
+
+def _executed(value: list[Any]) -> Any:
+    if len(value) != 2 or not isinstance(value[0], bool) or not isinstance(value[1], Mapping):
+        return value
+    message = cast(Mapping[str, Any], value[1])
+    return message["content"] if message.get("role") == "function" and "content" in message else value
 
 
 def tool_arguments(value: Mapping[str, Any]) -> Any:

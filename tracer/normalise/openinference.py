@@ -72,6 +72,7 @@ def read(reading: Reading) -> None:
             _llm(reading)
         case SpanKind.TOOL:
             span.tool_name = span.tool_name or raw.name.removesuffix(".__call__")  # DSPy
+            reading.set_arguments(attributes.get(OpenInference.TOOL_CALL_ARGUMENTS))  # AG2: the input is the whole call
             reading.set_arguments(attributes.get(OpenInference.INPUT_VALUE))
             reading.set_result(attributes.get(OpenInference.OUTPUT_VALUE))
         case SpanKind.HANDOFF:
