@@ -32,7 +32,7 @@ PAGES: tuple[tuple[Path, str], ...] = (
 """Every page with its title, in the order of the navigation; the first is the one without a path. A test compares the
 table with the folder."""
 
-_PICKED, _CHANGES = "picked", "address_changes"
+_PICKED, _CHANGES, _WALKED = "picked", "address_changes", "history_steps"
 _LIST_STATE = frozenset({"q", "order", "page", "window"})
 
 Name = Literal["trace", "span", "finding", "weight", "workflow", "agent", "session", "a", "b"]
@@ -79,6 +79,23 @@ def settle() -> None:
         _write(late)
 
 
+def arrive() -> None:
+    """Take the address as it came. Called once before a whole page is drawn."""
+    settle()
+    context = get_script_run_ctx()
+    if context and context.is_history_navigation:
+        st.session_state[_WALKED] = st.session_state.get(_WALKED, 0) + 1
+
+
+def fresh(key: str) -> str:
+    """The key of a widget that begins with what the address says: another one after Back and Forward.
+
+    Streamlit keeps what a person chose in a widget with a key, whatever its default says by then.
+    """
+    steps = st.session_state.get(_WALKED, 0)
+    return f"{key}_{steps}" if steps else key
+
+
 def get(name: Name) -> str | None:
     """The value in the address, None where it is absent or empty."""
     settle()
@@ -112,7 +129,8 @@ def one_of(name: str, options: Collection[str], default: str) -> str:
 def follows(name: str, key: str, *, default: str = "", forget: Collection[str] = ()) -> Callable[[], None]:
     """A callback for the widget `key` that keeps the address up to date; at its default the value is taken out.
 
-    Streamlit's own `bind="query-params"` would do this, but a bound name cannot be set when going to another page.
+    Streamlit's own `bind="query-params"` would do this, but a bound name cannot be set when going to another page. The
+    key has to be a `fresh` one.
 
     Args:
         forget: names to take out with every change, such as the page of a list that just became another.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import address, chrome, gate
+from dashboard.components import page_keys
 from dashboard.queries import NoStore
 from tracer.errors import TracehoundError
 
@@ -19,10 +20,12 @@ def main() -> None:
     chrome.draw()
     if not gate.let_in(page.url_path):
         return
-    address.settle()
+    address.arrive()
     address.go()
     try:
         page.run()
+        if page.url_path != address.TRACE.stem:  # which has keys of its own
+            page_keys((), key="keys")
     except NoStore as error:
         chrome.welcome(error)
     except TracehoundError as error:

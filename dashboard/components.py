@@ -65,10 +65,11 @@ def _keys_renderer() -> Any:
     return _renderer("keys", FIGURE_CSS + _source("keys.css"), _source("press.js") + _source("keys.js"))
 
 
-def page_keys(views: Sequence[str], *, key: str, on_pick: Callable[[Pick], None]) -> None:
-    """The keyboard of a page: brackets pick `step` ("next", "previous"), x `clear`; ? shows a sheet.
+def page_keys(views: Sequence[str], *, key: str, on_pick: Callable[[Pick], None] | None = None) -> None:
+    """The keyboard of a page: ? shows a sheet, / goes to the search box.
 
-    1 to 9 press the buttons of the widget with the key `view`: what a person changes in the browser, the browser alone says.
+    With views, brackets pick `step` ("next", "previous"), x `clear`, and 1 to 9 press the buttons of the widget with the key
+    `view`: what a person changes in the browser, the browser alone says.
 
     Args:
         views: what the buttons say.

@@ -39,13 +39,13 @@ def heading(title: str, *, workflows: Sequence[str] = ()) -> Window:
         if len(workflows) > 1:
             known = address.get("workflow")
             workflow = st.selectbox(
-                "Workflow", workflows, index=workflows.index(known) if known in workflows else None, key="one_workflow",
+                "Workflow", workflows, index=workflows.index(known) if known in workflows else None, key=address.fresh("one_workflow"),
                 placeholder="All workflows", label_visibility="collapsed", width=220, format_func=readable,
-                on_change=address.follows("workflow", "one_workflow"),
+                on_change=address.follows("workflow", address.fresh("one_workflow")),
             )  # fmt: skip
         chosen = st.segmented_control(
-            "Window", list(WINDOWS), default=address.one_of("window", WINDOWS, "All"), required=True, key="time_window",
-            on_change=address.follows("window", "time_window", default="All"), label_visibility="collapsed",
+            "Window", list(WINDOWS), default=address.one_of("window", WINDOWS, "All"), required=True, key=address.fresh("time_window"),
+            on_change=address.follows("window", address.fresh("time_window"), default="All"), label_visibility="collapsed",
         )  # fmt: skip
     label = chosen or "All"
     length_s = WINDOWS[label]

@@ -25,8 +25,8 @@ def render() -> None:
         say_nothing_in(window)
         return
     chosen = st.segmented_control(
-        "Guard", list(GUARDS), default=address.one_of("guard", GUARDS, "Loop"), required=True, key="backtest_guard",
-        on_change=address.follows("guard", "backtest_guard", default="Loop"), label_visibility="collapsed",
+        "Guard", list(GUARDS), default=address.one_of("guard", GUARDS, "Loop"), required=True, key=address.fresh("backtest_guard"),
+        on_change=address.follows("guard", address.fresh("backtest_guard"), default="Loop"), label_visibility="collapsed",
     )  # fmt: skip
     guard = GUARDS[chosen or "Loop"]
     with st.spinner("Replaying the runs through the guard ..."):

@@ -63,8 +63,8 @@ def _what() -> str:
 
 def _choice() -> None:
     st.segmented_control(
-        "What to compare", [TWO, MANY], default=_what(), required=True, key="compare_what", label_visibility="collapsed",
-        on_change=address.follows("what", "compare_what", default=TWO, forget=["step", "page"]),
+        "What to compare", [TWO, MANY], default=_what(), required=True, key=address.fresh("compare_what"), label_visibility="collapsed",
+        on_change=address.follows("what", address.fresh("compare_what"), default=TWO, forget=["step", "page"]),
     )  # fmt: skip
 
 
@@ -77,9 +77,9 @@ def _two(state: queries.StoreState, newest: Sequence[Mapping[str, Any]]) -> None
     for place, side in ((left, "a"), (right, "b")):
         run = chosen[side]
         place.selectbox(
-            f"Run {side.upper()}", options, index=options.index(run) if run else None, key=f"compare_{side}_{run}",
+            f"Run {side.upper()}", options, index=options.index(run) if run else None, key=address.fresh(f"compare_{side}_{run}"),
             placeholder="Choose a run", format_func=lambda run_id: _run_label(run_id, rows.get(run_id)),
-            on_change=address.follows(side, f"compare_{side}_{run}", forget=["step", "page"]),
+            on_change=address.follows(side, address.fresh(f"compare_{side}_{run}"), forget=["step", "page"]),
         )  # fmt: skip
     a, other = chosen["a"], chosen["b"]
     if swap.button("Swap", icon=":material/swap_horiz:", help="A becomes B", disabled=not (a and other)):
@@ -125,8 +125,8 @@ def _take_pair(pick: Pick) -> None:
 
 def _steps(steps: Sequence[Mapping[str, Any]], chosen: int | None, subject: str) -> None:
     show = address.one_of("show", (ALL, DIFFERENCES), ALL)
-    st.segmented_control("Steps", [ALL, DIFFERENCES], default=show, required=True, key="compare_show", label_visibility="collapsed",
-                         on_change=address.follows("show", "compare_show", default=ALL, forget=["page"]))  # fmt: skip
+    st.segmented_control("Steps", [ALL, DIFFERENCES], default=show, required=True, key=address.fresh("compare_show"), label_visibility="collapsed",
+                         on_change=address.follows("show", address.fresh("compare_show"), default=ALL, forget=["page"]))  # fmt: skip
     wanted = st.query_params.get("page", "1")
     page = max(1, int(wanted)) if wanted.isdecimal() else 1
     blocks, lines = steps_document(steps, first=(page - 1) * PAGE_STEPS, most=PAGE_STEPS, chosen=chosen, only_differences=show == DIFFERENCES)  # fmt: skip
@@ -135,7 +135,7 @@ def _steps(steps: Sequence[Mapping[str, Any]], chosen: int | None, subject: str)
                   on_pick=lambda pick: address.put(step=pick.get("query")))  # fmt: skip
     if pages > 1:
         st.caption(f"Showing {(page - 1) * PAGE_STEPS + 1:,}–{min(page * PAGE_STEPS, lines):,} of {lines:,} lines.")
-        st.pagination(pages, default=min(page, pages), key=f"steps_of_{pages}", on_change=address.follows("page", f"steps_of_{pages}", default="1"))  # fmt: skip
+        st.pagination(pages, default=min(page, pages), key=address.fresh(f"steps_of_{pages}"), on_change=address.follows("page", address.fresh(f"steps_of_{pages}"), default="1"))  # fmt: skip
 
 
 def _run_label(run_id: str, row: Mapping[str, Any] | None) -> str:
@@ -148,8 +148,8 @@ def _run_label(run_id: str, row: Mapping[str, Any] | None) -> str:
 def _many(state: queries.StoreState, since_ns: int | None, workflow: str | None) -> None:
     """Two groups of runs: neighbours in versions or time, or what two queries find."""
     word = address.one_of("by", WAYS, "Version")
-    st.segmented_control("Grouped by", list(WAYS), default=word, required=True, key="compare_by",
-                         on_change=address.follows("by", "compare_by", default="Version", forget=["pair"]))  # fmt: skip
+    st.segmented_control("Grouped by", list(WAYS), default=word, required=True, key=address.fresh("compare_by"),
+                         on_change=address.follows("by", address.fresh("compare_by"), default="Version", forget=["pair"]))  # fmt: skip
     by = WAYS[word]
     found = _by_queries(state, since_ns, workflow) if by is None else queries.sides(state, since_ns, workflow, by)
     if found is None:
@@ -177,7 +177,7 @@ def _pair(found: Sides) -> tuple[Group, Group]:
     wanted = st.query_params.get("pair")
     place = labels.index(wanted) if wanted in labels else len(labels) - 1
     if len(labels) > 1:
-        key = f"compare_pair_{len(labels)}"
+        key = address.fresh(f"compare_pair_{len(labels)}")
         st.selectbox(
             "A → B", labels, index=place, key=key, format_func=readable, on_change=address.follows("pair", key)
         )
@@ -191,8 +191,8 @@ def _by_queries(state: queries.StoreState, since_ns: int | None, workflow: str |
     texts: list[str] = []
     for place, name, example in zip(st.columns(2), ("qa", "qb"), ("model:gpt-4o", "model:gpt-4o-mini"), strict=True):
         texts.append(place.text_input(
-            f"Side {name[1].upper()}", value=st.query_params.get(name, ""), key=f"compare_{name}", placeholder=example,
-            on_change=address.follows(name, f"compare_{name}"),
+            f"Side {name[1].upper()}", value=st.query_params.get(name, ""), key=address.fresh(f"compare_{name}"), placeholder=example,
+            on_change=address.follows(name, address.fresh(f"compare_{name}")),
         ))  # fmt: skip
     if not all(text.strip() for text in texts):
         st.info("Write a query for each side, as on the Traces page.")

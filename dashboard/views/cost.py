@@ -129,8 +129,8 @@ def _numbers(scene: Scene) -> None:
 def _parts(shown: Population) -> None:
     """The cost cut one way, as a table and over time."""
     chosen = st.segmented_control(
-        "Cut by", list(BY), default=address.one_of("by", BY, "Workflow"), required=True, key="cost_by",
-        on_change=address.follows("by", "cost_by", default="Workflow"), label_visibility="collapsed",
+        "Cut by", list(BY), default=address.one_of("by", BY, "Workflow"), required=True, key=address.fresh("cost_by"),
+        on_change=address.follows("by", address.fresh("cost_by"), default="Workflow"), label_visibility="collapsed",
     )  # fmt: skip
     word = chosen or "Workflow"
     by = BY[word]

@@ -22,9 +22,9 @@ def render() -> None:
         return
     window = heading("Sessions")
     text = st.text_input(
-        "Session or user", value=st.query_params.get("q", ""), key="session_text", type="search", icon=":material/search:",
+        "Session or user", value=st.query_params.get("q", ""), key=address.fresh("session_text"), type="search", icon=":material/search:",
         placeholder="part of a session id or user id", label_visibility="collapsed",
-        on_change=address.follows("q", "session_text", forget=["page"]),
+        on_change=address.follows("q", address.fresh("session_text"), forget=["page"]),
     )  # fmt: skip
     wanted = st.query_params.get("page", "1")
     page = max(1, int(wanted)) if wanted.isdecimal() else 1
@@ -40,8 +40,8 @@ def render() -> None:
     pages = -(-shown.total // PAGE_ROWS)
     if pages > 1:
         with pager, st.container(horizontal=True, horizontal_alignment="right"):
-            st.pagination(pages, default=min(page, pages), key=f"sessions_of_{pages}",
-                          on_change=address.follows("page", f"sessions_of_{pages}", default="1"))  # fmt: skip
+            st.pagination(pages, default=min(page, pages), key=address.fresh(f"sessions_of_{pages}"),
+                          on_change=address.follows("page", address.fresh(f"sessions_of_{pages}"), default="1"))  # fmt: skip
     chrome.follow(state, recording=bool((shown.rows["running"] > 0).any()), findings_of=None)
 
 

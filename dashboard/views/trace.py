@@ -109,10 +109,12 @@ def _pick(shown: RunView, pick: Pick, *, elsewhere: bool = False) -> None:
         selected = pick.get("span") or address.get("span")
         if selected not in finding.spans:
             selected = finding.spans[0] if finding.spans else None
-        address.put(finding=finding.id, span=selected)
+        address.put(finding=finding.id, span=selected, conversation_page=None)
     elif "span" in pick:
         kept = shown.finding(address.get("finding"))
-        address.put(span=pick["span"], finding=kept.id if kept and pick["span"] in kept.spans else None)
+        address.put(
+            span=pick["span"], finding=kept.id if kept and pick["span"] in kept.spans else None, conversation_page=None
+        )
     if elsewhere or address.get("finding") != before:
         st.session_state["redraw"] = True
 
@@ -268,7 +270,10 @@ def _conversation(shown: RunView) -> None:
     page = 0
     if pages > 1:
         at = page_of(shown.frames, address.get("span"))
-        page = st.pagination(pages, default=at + 1, key="conversation_page") - 1
+        wanted = st.query_params.get("conversation_page", "")
+        at = min(int(wanted), pages) if wanted.isdecimal() and int(wanted) else at + 1
+        key = address.fresh(f"conversation_page_{at}")
+        page = st.pagination(pages, default=at, key=key, on_change=address.follows("conversation_page", key)) - 1
     _savable(shown, "conversation", lambda: seen.conversation_rows(shown.frames, page))
     document_view(
         conversation_document(shown.frames, selected=address.get("span"), page=page), key="conversation",

@@ -77,7 +77,7 @@ def _add(term: str) -> None:
     text = str(st.query_params.get("q", ""))
     padded = f" {text} "
     new = padded.replace(f" {term} ", " ").strip() if f" {term} " in padded else f"{text} {term}".strip()
-    st.session_state["query"] = new
+    st.session_state[address.fresh("query")] = new
     address.put(q=new or None, page=None)
 
 
@@ -85,12 +85,12 @@ def _query_box() -> TraceQuery | None:
     """The query, or None after saying what is wrong with it."""
     box, order, help_ = st.columns([6, 3, 1], vertical_alignment="center")
     text = box.text_input(
-        "Query", value=st.query_params.get("q", ""), key="query", on_change=address.follows("q", "query", forget=["page"]), type="search", icon=":material/search:", label_visibility="collapsed",
+        "Query", value=st.query_params.get("q", ""), key=address.fresh("query"), on_change=address.follows("q", address.fresh("query"), forget=["page"]), type="search", icon=":material/search:", label_visibility="collapsed",
         placeholder='agent:researcher status:error cost>0.5 finding:loop "timed out"',
     )  # fmt: skip
     order.segmented_control(
-        "Order", list(ORDERS), default=address.one_of("order", ORDERS, "Newest"), required=True, key="list_order",
-        on_change=address.follows("order", "list_order", default="Newest", forget=["page"]), label_visibility="collapsed",
+        "Order", list(ORDERS), default=address.one_of("order", ORDERS, "Newest"), required=True, key=address.fresh("list_order"),
+        on_change=address.follows("order", address.fresh("list_order"), default="Newest", forget=["page"]), label_visibility="collapsed",
     )  # fmt: skip
     with help_.popover("Fields", icon=":material/help:", type="tertiary"):
         st.markdown(
@@ -148,8 +148,8 @@ def _list(state: queries.StoreState, query: TraceQuery) -> None:
             st.pagination(
                 pages,
                 default=page_number,
-                key=f"page_of_{pages}",
-                on_change=address.follows("page", f"page_of_{pages}", default="1"),
+                key=address.fresh(f"page_of_{pages}"),
+                on_change=address.follows("page", address.fresh(f"page_of_{pages}"), default="1"),
             )
     cells = cast("dict[str, Any]", picked)["selection"]["cells"]
     if cells:

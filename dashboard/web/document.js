@@ -285,12 +285,24 @@ function isDark(node) {
   return 0.299 * r + 0.587 * g + 0.114 * b < 128;
 }
 
+// Arrows go through what can be picked; Tab does, too, and stops at buttons on the way.
+function walk(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const all = [...this.querySelectorAll(".pickable")].filter((node) => node.checkVisibility());
+  const at = all.indexOf(this.getRootNode().activeElement);
+  const to = { j: at + 1, ArrowDown: at + 1, k: Math.max(0, at - 1), ArrowUp: Math.max(0, at - 1), Home: 0, End: all.length - 1 }[event.key];
+  if (to === undefined || at < 0) return;
+  all[Math.min(all.length - 1, to)].focus();
+  event.preventDefault();
+}
+
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   let root = parentElement.querySelector(".document");
   const state = (parentElement.__tracehound = parentElement.__tracehound || { open: new Map(), drawn: null });
   if (!root) {
     root = el("div", "th document");
+    root.addEventListener("keydown", walk);
     parentElement.append(root);
   }
   root.dataset.theme = isDark(parentElement.host || parentElement) ? "dark" : "light";

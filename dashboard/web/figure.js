@@ -11,8 +11,8 @@ function isDark(node) {
 
 const TARGET = "[data-span], [data-spans], [data-finding]";
 const KEYS = [
-  ["j k or ↓ ↑", "next, previous element"], ["Enter", "select it"], ["Home End", "first, last"],
-  ["t", "table or diagram"], ["?", "this sheet"],
+  ["j k or ↓ ↑", "next, previous element"], ["Home End", "first, last"], ["Enter or Space", "select it"],
+  ["t", "table or diagram"], ["Esc", "close this sheet"], ["?", "this sheet"],
 ];
 
 function make(tag, cls, text) {
@@ -83,6 +83,7 @@ function drawTable(box, data, root) {
   const thead = make("thead");
   thead.append(head);
   node.append(thead, body);
+  node.tabIndex = 0;
   node.setAttribute("aria-label", `${data.label} as a table`);
   const note = table.leftOut ? [make("div", "figure-note", `Showing ${table.rows.length.toLocaleString("en-US")} of ${(table.rows.length + table.leftOut).toLocaleString("en-US")} rows.`)] : [];
   box.replaceChildren(...note, node);
@@ -92,7 +93,7 @@ function drawTable(box, data, root) {
 function ready(box) {
   for (const node of box.querySelectorAll(TARGET)) {
     node.classList.add("pickable");
-    if (!node.hasAttribute("tabindex")) node.setAttribute("tabindex", "0");
+    node.setAttribute("tabindex", "-1"); // Tab stops once at the figure, arrows go through it
   }
 }
 
@@ -140,7 +141,8 @@ function build(parent) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "BUTTON") return;
     if (event.key === "Enter" || event.key === " ") return pick(event);
     const shown = root.__table ? table : body, all = [...shown.querySelectorAll(TARGET)].filter((node) => !node.closest(".sq-again"));
-    const at = all.indexOf(root.getRootNode().activeElement);
+    const focused = all.indexOf(root.getRootNode().activeElement);
+    const at = focused < 0 ? all.findIndex((node) => node.classList.contains("selected")) : focused;
     const to = { j: at + 1, ArrowDown: at + 1, k: Math.max(0, at - 1), ArrowUp: Math.max(0, at - 1), Home: 0, End: all.length - 1 }[event.key];
     if (to !== undefined && all.length) {
       const node = all[Math.min(all.length - 1, to)];

@@ -1,4 +1,4 @@
-// Keys of a whole page: numbers choose a view, brackets go from finding to finding, ? shows them all.
+// Keys of a whole page: on that of a run numbers choose a view and brackets go from finding to finding; ? shows all keys.
 // What has the focus comes first: figures and the viewer keep their own keys to themselves.
 
 const TYPING = /^(INPUT|TEXTAREA|SELECT)$/;
@@ -15,12 +15,21 @@ function sheetOf(data) {
   sheet.hidden = true;
   sheet.setAttribute("role", "dialog");
   sheet.setAttribute("aria-label", "Keyboard of this page");
-  const rows = [...data.views.map((name, n) => [String(n + 1), name]), ["[ ]", "previous, next finding"], ["x", "no finding: show everything"], ["?", "this sheet"]];
+  const views = data.views.map((name, n) => [String(n + 1), name]);
+  const findings = views.length ? [["[ ]", "previous, next finding"], ["x", "no finding: show everything"]] : [];
+  const rows = [...views, ...findings, ["Tab", "next button, list or figure"], ["j k or ↓ ↑", "next, previous entry of a list"], ["Enter", "open or select it"], ["/", "find"], ["Esc", "close this sheet"], ["?", "this sheet"]];
   for (const [key, what] of rows) keys.append(make("dt", key), make("dd", what));
   close.type = "button";
   close.addEventListener("click", () => (sheet.hidden = true));
-  sheet.append(make("b", "Keyboard"), keys, make("p", "Waterfall, flame graph and diagrams have keys of their own: click into one, then press ? there."), close);
+  sheet.append(make("b", "Keyboard"), keys, make("p", "Waterfall, flame graph and diagrams have keys of their own: go into one with Tab, then press ? there."), close);
   return sheet;
+}
+
+/* The first search box of the page, wherever it is drawn. */
+function find(root = document) {
+  const box = root.querySelector("input[type=search]");
+  if (box) box.focus();
+  return box || [...root.querySelectorAll("*")].some((node) => node.shadowRoot && find(node.shadowRoot));
 }
 
 export default function (component) {
@@ -40,6 +49,8 @@ export default function (component) {
     if (event.key === "?") state.sheet.hidden = !state.sheet.hidden;
     else if (event.key === "Escape") state.sheet.hidden = true;
     else if (number >= 1 && number <= views.length) press(views[number - 1]);
+    else if (event.key === "/") find();
+    else if (!views.length) return;
     else if (event.key === "]" || event.key === "[") state.send({ step: event.key === "]" ? "next" : "previous" });
     else if (event.key === "x") state.send({ clear: "finding" });
     else return;

@@ -57,7 +57,7 @@ function mount(state, data, parent, payload) {
   state.api = mountTrace(box, payload, {
     mode: data.mode, weight: data.weight, selected: data.selected, finding: data.finding, height: TALL(),
     onSelect: (span) => pick(state, {span}),
-    onFinding: (finding, span) => pick(state, {finding, span}),
+    onFinding: (finding, span) => finding ? pick(state, {finding, span}) : state.report('pick', {clear: 'finding', at: Date.now()}),
     onState: ({mode, weight}) => {
       if (mode !== state.mode) press(mode);
       if (weight !== state.weight) state.report('state', {weight, at: Date.now()});

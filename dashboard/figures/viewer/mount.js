@@ -335,7 +335,7 @@ export function mountTrace(element, payload, options = {}) {
     if (k < 0) { if (hits && hits.finding !== undefined) hits = null; } else { input.value = ''; query = ''; const list = [...M.found[k]].sort((a, b) => a - b); hits = {list, set: M.found[k], finding: k}; pathButton.setAttribute('aria-pressed', false); }
     request();
   }
-  function clear() { toggleHelp(false); input.value = ''; search(''); opt.finding = null; }
+  function clear() { const shown = opt.finding; toggleHelp(false); input.value = ''; search(''); opt.finding = null; if (shown && opt.onFinding) opt.onFinding(null); }
   function toggleIdle() {
     M.foldIdle = !M.foldIdle; delete M.layouts.time; view.time = null; miniKey = ''; drawCounts(); request(); if (sel >= 0) reveal(sel);
   }

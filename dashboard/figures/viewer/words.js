@@ -17,9 +17,9 @@ const DUPLICATE = 1, UNPRICED = 2, UNPRICED_BELOW = 4, ORPHAN = 8, INFERRED = 16
 const NAMES_AGENT = new Set(['agent', 'message', 'handoff', 'escalation']);   /* their label names the agent already */
 const OK = 0, ERROR = 1, RUNNING = 2, INTERRUPTED = 3;
 const KEYS = [
-  ['j k or ↓ ↑', 'next, previous span'], ['← →', 'fold, unfold; to the parent, to the first child'], ['w s', 'zoom in, out'], ['a d', 'move left, right'],
-  ['f', 'fit the selected span'], ['0', 'whole run'], ['/', 'find; Enter or n for the next match'], ['e', 'next error'],
-  ['l', 'next loop or other finding'], ['c', 'critical path only; n for its next span'], ['g', 'idle time folded or to scale'], ['Esc', 'show everything again'], ['v', 'waterfall or flame graph'], ['?', 'this sheet'],
+  ['j k or ↓ ↑', 'next, previous span'], ['Home End', 'first, last span'], ['← →', 'fold, unfold; to the parent, to the first child'], ['Space', 'fold or unfold'], ['w s', 'zoom in, out'], ['a d', 'move left, right'],
+  ['f', 'fit the selected span'], ['0', 'whole run'], ['/', 'find; Enter for the next match'], ['n', 'next match, or next span of the finding or critical path'], ['e', 'next error'],
+  ['l', 'next loop or other finding'], ['c', 'critical path only'], ['g', 'idle time folded or to scale'], ['Esc', 'show everything again'], ['v', 'waterfall or flame graph'], ['?', 'this sheet'],
 ];
 
 const group = (n) => n.toLocaleString('en-US', {maximumFractionDigits: 0});
