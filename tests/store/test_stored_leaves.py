@@ -61,7 +61,7 @@ def test_what_stays_columns_is_what_rows_give(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.slow
 def test_many_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: list[int]) -> None:
     compare(tmp_path, monkeypatch, range(10, 40))
-    assert sum(kept) > 1_000
+    assert sum(kept) > 300
 
 
 @pytest.mark.slow
