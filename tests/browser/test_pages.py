@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from dashboard import address as pages
 from tests import drawn as drawing
 from tests.browser.conftest import OpenPage, keep
 from tests.browser.serving import Server, address, caption, click_first_row, drawn, fits, serving
@@ -42,9 +43,16 @@ PAGES = [
     ("sessions", {"session": "conversation-7"}, DOCUMENT.format("Runs of session conversation-7"), []),
     ("live", {}, DOCUMENT.format("Ended last"), ["Nothing runs at the moment."]),
     ("health", {}, DOCUMENT.format("Libraries and versions"), ["Store and spool", "What is not known"]),
+    ("alerts", {}, "[data-testid=stMetric]", ["Budget burn"]),
+    ("backtest", {}, "[data-testid=stMetric]", ["Good runs stopped"]),
     ("compare", {"a": LOOP.run_id, "b": MIXED.run_id}, DOCUMENT.format("Steps of both runs; click one for its texts"), []),
     ("compare", {"what": "Groups of runs", "by": "Queries", "qa": "outcome:failed", "qb": "outcome:completed"}, DOCUMENT.format("What changed from A to B"), []),
 ]  # fmt: skip
+
+
+def test_every_page_is_looked_at() -> None:
+    """A page that is added must be looked at, too; those of runs have a file of their own, `test_dashboard.py`."""
+    assert {name for name, *_ in PAGES} | {"overview", "traces", "trace"} == {path.stem for path, _ in pages.PAGES}
 
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
