@@ -84,8 +84,6 @@ def test_what_is_chosen_survives_reload_and_back(
 @pytest.mark.parametrize(
     ("name", "query", "parameter", "first", "second"),
     [
-        pytest.param("traces", {}, "page", "Showing 1–50 of 63 runs", "Showing 51–63 of 63 runs", id="traces"),
-        pytest.param("sessions", {}, "page", "Showing 1–50 of 60 sessions", "Showing 51–60 of 60 sessions", id="sessions"),
         pytest.param("trace", {"trace": LONG.run_id, "view": "Conversation"}, "conversation_page", "Part 0 is done.", "Part 299 is done.", id="conversation"),
     ],
 )  # fmt: skip
@@ -112,7 +110,9 @@ def test_what_was_typed_survives_reload_and_back(server: Server, open_page: Open
     page = open_page(server.page(name))
     drawn(page, "[data-testid=stTextInput]")
     page.locator("body").press("/")
-    box = page.get_by_label(label, exact=True)
+    box = page.get_by_label(
+        label, exact=True
+    ).last  # after Back it is a new one; the old one goes when the page is drawn
     expect(box).to_be_focused()
     box.fill("plain")
     box.press("Enter")
