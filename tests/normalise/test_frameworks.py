@@ -302,6 +302,17 @@ def test_a_run_inside_another_span_is_no_agent() -> None:
     ]
 
 
+def test_an_agent_that_is_still_at_work_is_one() -> None:
+    """Its node is said when it ends; until then there is its name, which a deadlock or an unanswered call is told of."""
+    rows, _ = read(
+        raw("closing", 0, None),
+        raw("ledger", 1, None, "closing", scope="openinference.instrumentation.openai_agents", a=oi("AGENT")),
+        raw("ask_payroll", 2, None, "ledger", scope="openinference.instrumentation.openai_agents", a=oi("TOOL")),
+    )
+
+    assert [(row.kind, row.agent) for row in rows.values()][1:] == [("agent", "ledger"), ("tool", "ledger")]
+
+
 def test_ag2_tools_are_the_same_to_its_own_tracing_and_to_its_instrumentor() -> None:
     """Arguments and answers, which OpenInference puts into the whole call and into a message."""
     names = ("ag2-native-swarm", "ag2-openinference+openai-swarm")

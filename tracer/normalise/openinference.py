@@ -82,8 +82,9 @@ def read(reading: Reading) -> None:
         case SpanKind.AGENT:
             if span.agent_id is None and span.agent is None:  # a graph node is named in the metadata
                 span.agent = _named(raw.name) or as_text(attributes.get(OpenInference.NODE_ID))
-                if span.agent is None and raw.scope == _OPENAI_AGENTS:
-                    span.kind = SpanKind.WORKFLOW.value  # one call of Runner.run, wherever it is made: agents are nodes
+                if span.agent is None and raw.scope == _OPENAI_AGENTS and raw.end_ns is not None:
+                    # One call of Runner.run, wherever it is made: agents are nodes, which is said when they end.
+                    span.kind = SpanKind.WORKFLOW.value
                 else:
                     span.agent = span.agent or agent_of_name(raw.name, root=raw.parent_span_id is None)
         case SpanKind.RETRIEVER:
