@@ -41,7 +41,8 @@ def recognises(raw: RawSpan, words: frozenset[str]) -> bool:
 def kind(raw: RawSpan) -> str | None:
     if raw.scope != _AGENTS:
         return None
-    return next((str(found) for prefix, found in _KINDS.items() if raw.name.startswith(prefix)), None)
+    said = as_text(raw.attributes.get(Logfire.MESSAGE)) or raw.name  # whose name an export of ours has made a plain one
+    return next((str(found) for prefix, found in _KINDS.items() if said.startswith(prefix)), None)
 
 
 def read(reading: Reading) -> None:
