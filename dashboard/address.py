@@ -143,6 +143,18 @@ def follows(name: str, key: str, *, default: str = "", forget: Collection[str] =
     return follow
 
 
+def _leave_for(page: Path, query: Mapping[str, str]) -> None:
+    """Go to another page. Raises what Streamlit ends a page with.
+
+    A part of the old page that draws itself again may ask for that once more before the browser knows of the new page.
+    Streamlit would draw it there, over the new one, as long as it knows the part.
+    """
+    context = get_script_run_ctx()
+    if context is not None:
+        context.fragment_storage.clear()
+    st.switch_page(page, query_params=query)
+
+
 def open_trace(run_id: str, *, span: str | None = None) -> None:
     """Go to the trace page of a run, with one span selected.
 
@@ -150,12 +162,12 @@ def open_trace(run_id: str, *, span: str | None = None) -> None:
     into the history once under the old page and once under the new one, and Back must find the list as it was.
     """
     kept = {name: value for name, value in st.query_params.to_dict().items() if name in _LIST_STATE}
-    st.switch_page(TRACE, query_params={**kept, "trace": run_id, **({"span": span} if span else {})})
+    _leave_for(TRACE, {**kept, "trace": run_id, **({"span": span} if span else {})})
 
 
 def open_traces(query: str = "") -> None:
     """Go to the list, filtered."""
-    st.switch_page(TRACES, query_params={"q": query} if query else {})
+    _leave_for(TRACES, {"q": query} if query else {})
 
 
 def remember(pick: Mapping[str, str]) -> None:
@@ -177,7 +189,7 @@ def go() -> None:
 
 def open_compare(a: str | None, b: str | None) -> None:
     """Go to the page that compares two runs; one that is None is chosen there."""
-    st.switch_page(COMPARE, query_params={name: run for name, run in (("a", a), ("b", b)) if run})
+    _leave_for(COMPARE, {name: run for name, run in (("a", a), ("b", b)) if run})
 
 
 def term(field: str, value: str) -> str:
